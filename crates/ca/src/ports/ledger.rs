@@ -1,0 +1,461 @@
+//! The ledger: what must never be lost. A write is durable when the call returns.
+
+use std::collections::BTreeSet;
+
+use acme::{Jwk, Problem, Thumbprint};
+use async_trait::async_trait;
+use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{AuditMark, Stored};
+use crate::account::Account;
+use crate::authorization::{CaaRecord, EndedAuthorization};
+use crate::order::{Failure, Order};
+use crate::{AccountId, AuthorizationId, InstanceId, OrderId};
+
+/// An account to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccountRecord {
+    /// Its name, if no account has this key yet.
+    pub id: AccountId,
+    /// Its key.
+    pub key: Jwk,
+    /// Checked contact URLs.
+    pub contact: Vec<String>,
+    /// Whether the terms of service were agreed to.
+    pub terms_of_service_agreed: bool,
+    /// When.
+    pub created: Timestamp,
+    /// The newAccount request as the client signed it.
+    pub jws: Vec<u8>,
+}
+
+/// Counts the issuances of an order from 1: the ledger's fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IssuanceNumber(pub u32);
+
+/// What `begin` makes durable: steps 3 to 5 of the cycle.
+#[derive(Clone, Debug)]
+pub struct Begin<'a> {
+    /// The order, with its finalize request and its authorizations.
+    pub order: &'a Order,
+    /// The serial number, drawn at random: ours for ever from here on.
+    pub serial: Serial,
+    /// The issuer: SHA-256 of its SubjectPublicKeyInfo.
+    pub issuer: Sha256,
+    /// The hash of the profile as it was configured when it was selected.
+    pub profile_hash: Sha256,
+    /// Whether the profile logs precertificates: with CT, a final certificate needs the status `good`.
+    pub ct: bool,
+    /// The TBS that a signature may be made over, signed by a throwaway key.
+    pub linting_certificate: &'a [u8],
+    /// SHA-256 of the certificate key's SubjectPublicKeyInfo.
+    pub spki_hash: Sha256,
+    /// The names.
+    pub names: &'a BTreeSet<GeneralName>,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+    /// When the issuance began.
+    pub at: Timestamp,
+    /// The order may have at most so many issuances.
+    pub issuances_max: u32,
+}
+
+/// Why an issuance may not begin. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BeginRefused {
+    /// This serial was allocated before: draw another.
+    #[error("the serial is taken")]
+    SerialTaken,
+    /// The order has ended.
+    #[error("the order has ended")]
+    OrderEnded,
+    /// The order has had all its issuances.
+    #[error("the order has had {0} issuances, the most it may have")]
+    CapReached(u32),
+    /// The key is blocked.
+    #[error("the key is blocked")]
+    KeyBlocked,
+    /// Issuance is stopped.
+    #[error("issuance is stopped: {0}")]
+    Stopped(String),
+    /// The account is no longer valid.
+    #[error("the account is no longer valid")]
+    AccountNotValid,
+    /// An authorization is no longer good.
+    #[error("authorization {0} is no longer good")]
+    AuthorizationNotGood(AuthorizationId),
+}
+
+/// The status of a serial: `wait → good → revoked`, `wait → revoked`; nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SerialStatus {
+    /// A signature may exist; none was published.
+    Wait,
+    /// A precertificate (or a certificate without CT) was signed.
+    Good,
+    /// Revoked.
+    Revoked,
+}
+
+impl SerialStatus {
+    /// The name used in records and commands.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Good => "good",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// What `mark_good` found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkedGood {
+    /// The status as it now is: `good`, or `revoked` if it was revoked meanwhile.
+    pub status: SerialStatus,
+    /// Whether the issuance is still the order's last, and the order has not ended.
+    pub current: bool,
+}
+
+/// What `store_final` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredFinal {
+    /// The order is `valid` with this certificate (also if it was already, by this very call made before).
+    OrderValid,
+    /// A newer issuance, or the end of the order, came first: the certificate is stored under its serial, attached to no
+    /// order, and revoked (`superseded`, or what it was revoked for before).
+    Detached,
+}
+
+/// How an order ended in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LedgerEnd {
+    /// With this certificate.
+    Valid(Serial),
+    /// Without one.
+    Invalid(Failure),
+}
+
+/// What the ledger knows of an order: one that has, or had, an issuance, or that ended in `Issue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerOrder {
+    /// The order as it was when its first issuance began, or when it ended.
+    pub order: Order,
+    /// The number of its last issuance; `None` if it had none.
+    pub last: Option<IssuanceNumber>,
+    /// How it ended, and when.
+    pub end: Option<(LedgerEnd, Timestamp)>,
+    /// When its certificate was handed to a socket.
+    pub delivered: Option<Timestamp>,
+    /// When its client said, or proved, that it has the certificate.
+    pub acknowledged: Option<Timestamp>,
+}
+
+/// A revocation to be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Which serial.
+    pub serial: Serial,
+    /// Why (RFC 5280 §5.3.1).
+    pub reason: Reason,
+    /// When it counts from.
+    pub revoked: Timestamp,
+    /// Who asked.
+    pub by: String,
+}
+
+/// What `revoke` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// It is revoked now.
+    Done,
+    /// It was revoked before: that revocation stands.
+    Already(Revocation),
+    /// The ledger never allocated this serial.
+    UnknownSerial,
+}
+
+/// Whether an allocated serial has led to a certificate in a client's hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SerialRecord {
+    /// The serial.
+    pub serial: Serial,
+    /// Its status.
+    pub status: SerialStatus,
+    /// The order it was drawn for.
+    pub order: OrderId,
+    /// Which issuance of that order.
+    pub number: IssuanceNumber,
+    /// Whose the order is.
+    pub account: AccountId,
+    /// The issuer: SHA-256 of its SubjectPublicKeyInfo.
+    pub issuer: Sha256,
+    /// The profile's name.
+    pub profile: String,
+    /// The profile's hash when it was selected.
+    pub profile_hash: Sha256,
+    /// Whether the profile logs precertificates.
+    pub ct: bool,
+    /// When the issuance began.
+    pub begun: Timestamp,
+    /// When the status became `good`.
+    pub good: Option<Timestamp>,
+    /// When the final certificate was stored.
+    pub stored: Option<Timestamp>,
+    /// The end of its validity.
+    pub not_after: Timestamp,
+    /// SHA-256 of the certificate key's SubjectPublicKeyInfo.
+    pub spki_hash: Sha256,
+    /// The TBS signed by a throwaway key.
+    pub linting_certificate: Vec<u8>,
+    /// The final certificate, once it is stored.
+    pub certificate: Option<Vec<u8>>,
+    /// Whether its order ended `valid` with this very serial.
+    pub attached: bool,
+    /// Whether the issuance is the order's last and the order has not ended.
+    pub current: bool,
+    /// Its revocation.
+    pub revocation: Option<Revocation>,
+}
+
+impl SerialRecord {
+    /// An issuance that was given up: `wait` or `good`, not current, and no order's certificate.
+    pub const fn is_abandoned(&self) -> bool {
+        !self.attached && !self.current && !matches!(self.status, SerialStatus::Revoked)
+    }
+}
+
+/// All that a signer reads before it signs for a serial, in one snapshot.
+#[derive(Clone, Debug)]
+pub struct SigningRecord {
+    /// The serial.
+    pub serial: SerialRecord,
+    /// The order as it was when the issuance began: names, finalize request.
+    pub order: Order,
+    /// The account, with the JWS chain that proves its key.
+    pub account: Account,
+    /// The authorizations of the issuance.
+    pub authorizations: Vec<EndedAuthorization>,
+    /// The CAA rechecks recorded for the order.
+    pub rechecks: Vec<CaaRecord>,
+    /// Whether the key is blocked.
+    pub key_blocked: bool,
+}
+
+/// Which serials are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SerialFilter {
+    /// Only those of this status.
+    pub status: Option<SerialStatus>,
+    /// Only abandoned ones.
+    pub abandoned: bool,
+    /// Only those with this name.
+    pub name: Option<GeneralName>,
+    /// Only those of this account.
+    pub account: Option<AccountId>,
+    /// Only those of this order.
+    pub order: Option<OrderId>,
+    /// Only those with this key.
+    pub spki_hash: Option<Sha256>,
+    /// Only those allocated after this one.
+    pub after: Option<Serial>,
+}
+
+/// A key to be blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyBlock {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki_hash: Sha256,
+    /// When.
+    pub at: Timestamp,
+    /// Who asked.
+    pub by: String,
+}
+
+/// A CRL as the ledger keeps it: the last one of each issuer and shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlRecord {
+    /// The issuer.
+    pub issuer: Sha256,
+    /// The shard.
+    pub shard: u16,
+    /// Its number.
+    pub number: u64,
+    /// When it was made.
+    pub this_update: Timestamp,
+    /// When the next one is due at the latest.
+    pub next_update: Timestamp,
+    /// The whole of it, DER.
+    pub der: Vec<u8>,
+}
+
+/// The state of CRL numbering of one issuer and shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CrlState {
+    /// The last number allocated; 0: none yet.
+    pub allocated: u64,
+    /// The last CRL stored.
+    pub last: Option<CrlRecord>,
+    /// When the last revocation was written that this shard has to show.
+    pub last_revocation: Option<Timestamp>,
+}
+
+/// How many records of a kind the ledger holds: for metrics and for people.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerCounts {
+    /// Accounts.
+    pub accounts: u64,
+    /// Serials `wait`.
+    pub wait: u64,
+    /// Serials `good`.
+    pub good: u64,
+    /// Serials `revoked`.
+    pub revoked: u64,
+    /// Abandoned serials: neither current nor an order's certificate nor revoked.
+    pub abandoned: u64,
+    /// Orders that ended `valid`.
+    pub valid: u64,
+    /// Orders that ended `invalid` in `Issue`.
+    pub invalid: u64,
+    /// Valid orders whose certificate was handed to a socket.
+    pub delivered: u64,
+    /// Valid orders whose client is known to have the certificate.
+    pub acknowledged: u64,
+}
+
+/// Accounts, ended authorizations with their evidence, issuances, serials, certificates, revocations, finished orders.
+///
+/// *Durability*: every write is synced when it returns, but for `delivered` and `acknowledged` (committed in order, never
+/// waited for) and `set_audit_mark`. *Order*: the ledger is written first and decides; the workbench follows. *Errors*: on
+/// `Unavailable` and `Full` nothing was written; on `Unknown` the caller reads back; `Fatal` ends the process. The ledger
+/// knows no leases.
+#[async_trait]
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Makes an account, unless one has this key: that one is answered, unchanged, with `false`. Of two simultaneous calls
+    /// with one key, one makes it.
+    async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)>;
+
+    /// The account of this name.
+    async fn account(&self, id: AccountId) -> Stored<Option<Account>>;
+
+    /// The account that has this key.
+    async fn account_by_key(&self, thumbprint: Thumbprint) -> Stored<Option<Account>>;
+
+    /// Replaces the contacts of a valid account. `None`: there is no such valid account.
+    async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>>;
+
+    /// `valid` → `deactivated` (RFC 8555 §7.3.6). It locks what `begin` locks: an issuance that begins later sees it.
+    async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>>;
+
+    /// Ends an authorization, either way: one compared write, the first end wins. The one that stands is answered.
+    async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization>;
+
+    /// `valid` → `deactivated` for an authorization that has ended (RFC 8555 §7.5.2). What then stands; `None`: unknown.
+    async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>>;
+
+    /// Those of these authorizations that have ended, in no order.
+    async fn authorizations(&self, ids: &[AuthorizationId]) -> Stored<Vec<EndedAuthorization>>;
+
+    /// Whether the account holds good authorizations for all these identifiers at this time (RFC 8555 §7.6).
+    async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool>;
+
+    /// What the ledger knows of an order; `None` if it never heard of it.
+    async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>>;
+
+    /// Orders that ended, the latest first, at most `limit`, ended before `before` if given.
+    async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>>;
+
+    /// Step 2: keeps CAA checks that were made anew for an order.
+    async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()>;
+
+    /// Steps 3 to 5: begins an issuance. Refuses, in its own transaction, a taken serial, an ended order, a full cap, a
+    /// blocked key, stopped issuance, an account or authorization that is no longer good. The number is the last plus 1.
+    async fn begin(&self, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>>;
+
+    /// Step 6: `good` over `wait`, whatever the number is (the signature exists); a revoked serial stays revoked.
+    /// `None`: the serial was never allocated.
+    async fn mark_good(&self, serial: Serial, at: Timestamp) -> Stored<Option<MarkedGood>>;
+
+    /// Step 9: stores the final certificate and ends its order. If the issuance is the order's last, the order has not
+    /// ended and the status is `good` (or, without CT, `wait`, which becomes `good`), the order is `valid`. In every other
+    /// case the certificate is stored under its serial, attached to no order, and revoked as `superseded` (an earlier
+    /// revocation stays as it is). Done again, it changes nothing. `None`: the serial was never allocated.
+    async fn store_final(&self, serial: Serial, certificate: &[u8], at: Timestamp) -> Stored<Option<StoredFinal>>;
+
+    /// Ends an order `invalid` that had reached `Issue`; the first end of an order wins. The one that stands is answered.
+    async fn finish(&self, order: &Order, failure: Failure, at: Timestamp) -> Stored<LedgerEnd>;
+
+    /// A serial with all that is known of it.
+    async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>>;
+
+    /// Serials in the order of their allocation, at most `limit`.
+    async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>>;
+
+    /// What a signer reads before it signs for this serial, in one snapshot.
+    async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>>;
+
+    /// Revokes a serial, whatever its status is; the first revocation stands.
+    async fn revoke(&self, revocation: Revocation) -> Stored<Revoked>;
+
+    /// Changes the reason of a revocation to keyCompromise, once (RFC 8555 §7.6; BR 4.9). `false`: not revoked, or already.
+    async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool>;
+
+    /// Blocks a key for ever. In the same transaction every serial of that key in an open issuance is revoked
+    /// (keyCompromise); these are answered. Locks what `begin` locks.
+    async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>>;
+
+    /// Whether a key is blocked.
+    async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool>;
+
+    /// The state of CRL numbering.
+    async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState>;
+
+    /// Allocates this CRL number: compares that it is above the last. `false`: it isn't.
+    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool>;
+
+    /// Stores a CRL, if its number is above that of the last stored. `false`: it isn't.
+    async fn store_crl(&self, crl: CrlRecord) -> Stored<bool>;
+
+    /// Revoked serials of a shard whose validity ends at `not_after_min` or later, in the order of their serials, behind
+    /// `after`, at most `limit`. A shard is a function of the serial ([`Serial::shard`]).
+    async fn revoked(
+        &self,
+        issuer: Sha256,
+        shard: (u16, u16),
+        not_after_min: Timestamp,
+        after: Option<Serial>,
+        limit: u32,
+    ) -> Stored<Vec<CrlEntry>>;
+
+    /// Keeps a certificate of this CA itself (a root or an intermediate), once.
+    async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()>;
+
+    /// How far the audit log of an instance was applied; `None`: it never was.
+    async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>>;
+
+    /// Moves that mark on.
+    async fn set_audit_mark(&self, instance: InstanceId, mark: AuditMark) -> Stored<()>;
+
+    /// The certificate of an order was handed to a socket; the first time counts.
+    async fn delivered(&self, order: OrderId, at: Timestamp) -> Stored<()>;
+
+    /// The client of an order has its certificate; the first time counts.
+    async fn acknowledged(&self, order: OrderId, at: Timestamp) -> Stored<()>;
+
+    /// How many records there are.
+    async fn counts(&self) -> Stored<LedgerCounts>;
+}
+
+/// The problem an order ended with, if it ended without a certificate.
+impl LedgerEnd {
+    /// What the client is told.
+    pub const fn problem(&self) -> Option<&Problem> {
+        match self {
+            Self::Valid(_) => None,
+            Self::Invalid(failure) => Some(&failure.problem),
+        }
+    }
+}
