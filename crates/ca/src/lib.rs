@@ -2,12 +2,33 @@
 //! revocation, status. It reaches the world through [`ports`] alone: no I/O, no executor; it awaits and never spawns.
 
 pub mod account;
+mod accounts;
+mod authority;
 pub mod authorization;
 pub mod base64;
+mod crl;
+mod error;
+mod id;
+pub mod issuance;
 pub mod order;
+mod orders;
+mod pipeline;
 pub mod ports;
 pub mod profile;
+mod recovery;
+mod revocation;
+pub mod settings;
+pub mod signing;
+mod sweep;
+mod testing;
+pub mod urls;
 
-mod id;
-
+pub use accounts::still_valid;
+pub use authority::Ca;
+pub use error::{Answer, Error};
 pub use id::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderId, ParseIdError};
+pub use orders::AuthorizationView;
+pub use pipeline::Worked;
+pub use recovery::{Recovered, RecoveryError};
+pub use revocation::Revoker;
+pub use sweep::Swept;

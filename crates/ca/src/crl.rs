@@ -1,0 +1,109 @@
+//! CRLs (RFC 5280 §5): one for each issuer and shard, numbered strictly upwards.
+
+use std::time::Duration;
+
+use pki::lint::{self, CrlRules};
+use pki::{Crl, CrlEntry, CrlFields, Serial, Sha256, Timestamp};
+
+use crate::authority::Ca;
+use crate::error::{Answer, Error};
+use crate::ports::{AuditEvent, CrlRecord, CrlState, Issuer, SigningRequest};
+use crate::urls;
+
+/// Entries read from the ledger at a time.
+const PAGE: u32 = 10_000;
+
+impl Ca {
+    /// Makes anew the CRLs that need it: none yet, revocations that it doesn't show, or its time has come.
+    ///
+    /// # Errors
+    /// The first that could not be made; the others are tried the next time.
+    pub async fn renew_crls(&self) -> Answer<u32> {
+        let mut made = 0;
+        for issuer in &self.issuers {
+            for shard in 0..self.settings.crl_shards {
+                let state = self.ledger.crl_state(issuer.id, shard, self.settings.crl_shards).await?;
+                if self.is_due(&state) {
+                    self.make_crl(issuer, shard, state).await?;
+                    made += 1;
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    fn is_due(&self, state: &CrlState) -> bool {
+        let Some(last) = &state.last else { return true };
+        let age = self.now().since(last.this_update);
+        // A second has to go by, so that thisUpdate grows with the number.
+        let unseen = state.last_revocation.is_some_and(|at| at >= last.this_update) && age >= Duration::from_secs(1);
+        unseen || age >= self.settings.crl.renewal
+    }
+
+    async fn make_crl(&self, issuer: &Issuer, shard: u16, state: CrlState) -> Answer<()> {
+        let number = state.allocated + 1;
+        let line = self.audit.append(AuditEvent::CrlNumber { issuer: issuer.id, shard, number }).await?;
+        let allocated = self.ledger.allocate_crl_number(issuer.id, shard, number).await?;
+        self.audit.applied(line);
+        if !allocated {
+            return Err(Error::Failed(format!("CRL number {number} of shard {shard} was allocated by another")));
+        }
+        let this_update = self.now().whole_second();
+        let previous = state.last.as_ref().and_then(|last| Crl::from_der(&last.der).ok());
+        // An expired certificate stays on one CRL made after its end: on all until the one after the last.
+        let not_after_min = previous.as_ref().map_or(this_update, Crl::this_update);
+        let entries = self.revoked(issuer.id, shard, not_after_min).await?;
+        let distribution_point = format!("{}{}", self.settings.status_url, urls::crl(&issuer.id, shard));
+        let next_update = this_update.plus(self.settings.crl.validity).minus(Duration::from_secs(1));
+        let tbs = pki::TbsCrl::build(
+            &CrlFields {
+                issuer: issuer.certificate.subject(),
+                issuer_key_identifier: issuer.certificate.public_key().key_identifier(),
+                signature_algorithm: issuer.signature_algorithm,
+                number,
+                this_update,
+                next_update,
+                distribution_point: Some(&distribution_point),
+            },
+            &entries,
+        );
+        let der = self.sign_crl(issuer, shard, number, tbs, previous.as_ref()).await?;
+        let record = CrlRecord { issuer: issuer.id, shard, number, this_update, next_update, der };
+        self.ledger.store_crl(record).await?;
+        tracing::info!(issuer = %urls::issuer_label(&issuer.id), shard, number, entries = entries.len(), "CRL made");
+        Ok(())
+    }
+
+    async fn revoked(&self, issuer: Sha256, shard: u16, not_after_min: Timestamp) -> Answer<Vec<CrlEntry>> {
+        let mut entries: Vec<CrlEntry> = Vec::new();
+        let mut after: Option<Serial> = None;
+        loop {
+            let shards = (shard, self.settings.crl_shards);
+            let page = self.ledger.revoked(issuer, shards, not_after_min, after, PAGE).await?;
+            after = page.last().map(|entry| entry.serial);
+            entries.extend(page);
+            if after.is_none() {
+                return Ok(entries);
+            }
+        }
+    }
+
+    async fn sign_crl(
+        &self,
+        issuer: &Issuer,
+        shard: u16,
+        number: u64,
+        tbs: pki::TbsCrl,
+        previous: Option<&Crl>,
+    ) -> Answer<Vec<u8>> {
+        let failed = |what: &str, why: String| Error::Failed(format!("CRL {number} of shard {shard} {what}: {why}"));
+        let rules = CrlRules { issuer: &issuer.certificate, previous, now: self.now() };
+        let tbs = lint::crl(tbs, &rules).map_err(|failure| failed("breaks rules", failure.to_string()))?;
+        let request = SigningRequest::Crl { issuer: issuer.id, shard, number, tbs };
+        let signed = self.signer.sign(request).await.map_err(|error| failed("was not signed", error.to_string()))?;
+        let sha256 = Sha256::of(&signed.der);
+        let line = self.audit.append(AuditEvent::Crl { issuer: issuer.id, shard, number, sha256 }).await?;
+        self.audit.applied(line);
+        Ok(signed.der)
+    }
+}

@@ -1,0 +1,104 @@
+//! The issuance cycle: nine steps from good authorizations to a stored certificate, ordered so that a power failure at any
+//! moment leaves a record of what was, or may have been, signed.
+//!
+//! Each step takes the receipt of the one before it and gives its own. A receipt has no other constructor and can't be
+//! cloned: no step can be left out or done twice.
+
+mod end;
+mod receipts;
+mod steps;
+
+use std::time::Duration;
+
+use pki::{Serial, Timestamp};
+
+pub use end::IssuanceEnd;
+use receipts::Precommitted;
+
+use crate::authority::Ca;
+use crate::order::Order;
+use crate::ports::{IssuanceNumber, Lease};
+
+/// An order with its certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate's serial.
+    pub serial: Serial,
+    /// The issuance that led to it.
+    pub number: IssuanceNumber,
+}
+
+/// One run of the cycle for an order: who runs it, and for how long he may.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    ca: &'a Ca,
+    order: &'a Order,
+    /// When the lease ends, by the clock of this process that never goes back.
+    until: Duration,
+    /// When the step at hand began, by that clock.
+    step_began: std::cell::Cell<Duration>,
+}
+
+impl Ca {
+    /// Runs the cycle for an order in `Issue`. The lease was claimed at `claimed` on the monotonic clock.
+    ///
+    /// # Errors
+    /// How the issuance ended without a certificate, and so who does what next.
+    pub async fn issue(&self, order: &Order, lease: &Lease, claimed: Duration) -> Result<Issued, IssuanceEnd> {
+        debug_assert_eq!(order.id, lease.order, "the lease is for this order");
+        let until = claimed + self.settings.times.issue_lease;
+        Run { ca: self, order, until, step_began: std::cell::Cell::new(self.clock.monotonic()) }.cycle().await
+    }
+}
+
+impl Run<'_> {
+    /// The seed's nine steps.
+    async fn cycle(&self) -> Result<Issued, IssuanceEnd> {
+        let authorized = self.check_authorizations().await?; // 1
+        let mut permitted = self.recheck_caa(authorized).await?; // 2
+        let committed = loop {
+            let allocated = self.allocate_serial(permitted).await?; // 3
+            let profiled = self.select_profile(allocated)?; // 4
+            match self.precommit(profiled).await? {
+                Precommitted::Begun(committed) => break committed, // 5
+                Precommitted::SerialTaken(again) => permitted = again,
+            }
+        };
+        let linted = if committed.has_ct() {
+            let precertificate = self.sign_precertificate(committed).await?; // 6
+            let logged = self.submit_to_ct(precertificate).await?; // 7
+            self.lint_certificate(logged).await? // 8
+        } else {
+            self.without_ct(committed)? // 6 to 8 fall together with 9
+        };
+        self.sign_certificate(linted).await // 9
+    }
+
+    /// How much of the lease is left.
+    fn remaining(&self) -> Duration {
+        self.until.saturating_sub(self.ca.clock.monotonic())
+    }
+
+    /// No signature starts with less than the margin left of the lease.
+    fn may_sign(&self, serial: Serial) -> Result<(), IssuanceEnd> {
+        if self.remaining() < self.ca.settings.times.signature_margin {
+            return Err(IssuanceEnd::Over { serial, detail: "too little is left of the lease for a signature".into() });
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ca.now()
+    }
+
+    /// One line for each step: which, for what, and how long it took.
+    fn done(&self, step: u8, serial: Option<Serial>, what: &str) {
+        let now = self.ca.clock.monotonic();
+        let took = now.saturating_sub(self.step_began.replace(now));
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        match serial {
+            Some(serial) => tracing::info!(order = %self.order.id, %serial, step, took_us, "{what}"),
+            None => tracing::info!(order = %self.order.id, step, took_us, "{what}"),
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! What clients ask for about orders, authorizations, challenges and certificates (RFC 8555 §7.4, §7.5).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use acme::{ChallengeKind, Identifier, NewOrder, OrderStatus, Problem, ProblemType, Verified};
+use futures_util::future::{Either, select};
+use pki::{Csr, GeneralName, PublicKey, Serial, Timestamp};
+
+use crate::account::Account;
+use crate::authority::Ca;
+use crate::authorization::{Authorization, AuthorizationEnd, EndedAuthorization, Method};
+use crate::error::{Answer, Error};
+use crate::order::{Finalize, MoveRefused, Order, Progress, Stage};
+use crate::ports::{Fenced, LeaseTerms, SerialRecord};
+use crate::signing::general_name;
+use crate::{AuthorizationId, OrderId};
+
+/// An authorization as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorizationView {
+    /// The authorization, with what the ledger says of its end.
+    pub authorization: Authorization,
+    /// When it stops to count: its own expiry if it is valid, its order's otherwise.
+    pub expires: Timestamp,
+    /// Whether its order still waits for it.
+    pub open: bool,
+}
+
+impl Ca {
+    /// newOrder: stored, with its challenges made. Its maker acts like any worker: it has the lease.
+    ///
+    /// # Errors
+    /// `malformed`, `rejectedIdentifier`, `unsupportedIdentifier` (with a subproblem each), `invalidProfile`.
+    pub async fn new_order(&self, account: &Account, asked: &NewOrder) -> Answer<Order> {
+        let identifiers = self.identifiers(asked)?;
+        if asked.not_before.is_some() || asked.not_after.is_some() {
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                "notBefore and notAfter are not supported: the profile sets the validity; leave them out",
+            ));
+        }
+        let profile = match &asked.profile {
+            Some(name) => self.settings.profile(name).filter(|profile| profile.offered),
+            None => self.settings.default_profile(),
+        };
+        let profile = profile.ok_or_else(|| self.no_profile(asked.profile.as_deref()))?.name.clone();
+        self.create_order(account, identifiers, profile, None).await
+    }
+
+    /// An order of the built-in account, for names of this CA's own servers.
+    ///
+    /// # Errors
+    /// The stores could not be asked.
+    pub async fn new_operator_order(
+        &self,
+        account: &Account,
+        identifiers: BTreeSet<Identifier>,
+        profile: &str,
+    ) -> Answer<Order> {
+        self.create_order(account, identifiers.into_iter().collect(), profile.to_owned(), Some(Method::Operator)).await
+    }
+
+    async fn create_order(
+        &self,
+        account: &Account,
+        identifiers: Vec<Identifier>,
+        profile: String,
+        method: Option<Method>,
+    ) -> Answer<Order> {
+        let began = self.clock.monotonic();
+        let now = self.now();
+        let order = Order {
+            id: OrderId::random(&*self.random),
+            account: account.id,
+            profile,
+            identifiers,
+            method,
+            created: now,
+            // RFC 3339 in whole seconds is what the client is told: it must not outlive that.
+            expires: now.whole_second().plus(self.settings.times.order_lifetime),
+            authorizations: Vec::new(),
+            progress: Progress::MakeChallenge,
+        };
+        let lease = self.workbench.create(order.clone(), self.lease_terms(Stage::MakeChallenge)).await?;
+        self.stage_done(order.id, Stage::MakeChallenge, began, "order taken");
+        match self.make_challenges(&lease, order).await? {
+            Ok(made) => Ok(made),
+            Err(Fenced::Stale) => Err(Error::Failed("the order's challenges were not made in time".into())),
+        }
+    }
+
+    fn identifiers(&self, asked: &NewOrder) -> Answer<Vec<Identifier>> {
+        let max = self.settings.limits.names_per_order;
+        if asked.identifiers.len() > max {
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                format!("{} identifiers, at most {max} are taken", asked.identifiers.len()),
+            ));
+        }
+        let identifiers = asked.identifiers()?;
+        if let Some(ip) = identifiers.iter().find(|one| matches!(one, Identifier::Ip(_))) {
+            return Err(Error::refused(
+                ProblemType::UnsupportedIdentifier,
+                format!("{ip} is an IP address; this CA issues for dns identifiers"),
+            ));
+        }
+        Ok(identifiers.into_iter().collect())
+    }
+
+    fn no_profile(&self, asked: Option<&str>) -> Error {
+        let offered: Vec<&str> =
+            self.settings.profiles.iter().filter(|one| one.offered).map(|one| one.name.as_str()).collect();
+        let offered = offered.join(", ");
+        let detail = match asked {
+            Some(name) => format!("there is no profile {name:?}; offered are: {offered}"),
+            None => format!("no default profile is configured; name one of: {offered}"),
+        };
+        Error::refused(ProblemType::InvalidProfile, detail)
+    }
+
+    /// An order of this account, as the ledger and the workbench together say.
+    ///
+    /// # Errors
+    /// `malformed` (404) if there is none, `unauthorized` if it is another account's.
+    pub async fn order(&self, account: &Account, id: OrderId) -> Answer<Order> {
+        let order = self.read_order(id).await?.ok_or_else(|| unknown("order"))?;
+        if order.account == account.id { Ok(order) } else { Err(foreign("order")) }
+    }
+
+    /// As [`Ca::order`], but waits up to `wait` for the order to change, if it is one that we work on.
+    ///
+    /// # Errors
+    /// As [`Ca::order`].
+    pub async fn order_changed(&self, account: &Account, id: OrderId, wait: Duration) -> Answer<Order> {
+        let until = self.clock.monotonic() + wait;
+        loop {
+            let changed = self.workbench.changed(id);
+            let order = self.order(account, id).await?;
+            let left = until.saturating_sub(self.clock.monotonic());
+            if left.is_zero() || !self.is_at_work(&order) {
+                return Ok(order);
+            }
+            if let Either::Right(_) = select(changed, self.clock.sleep(left)).await {
+                return self.order(account, id).await;
+            }
+        }
+    }
+
+    /// Whether what comes next is ours to do, so that waiting makes sense.
+    fn is_at_work(&self, order: &Order) -> bool {
+        match order.status(self.now()) {
+            OrderStatus::Processing => true,
+            OrderStatus::Pending => order.authorizations.iter().any(|one| one.due().is_some()),
+            OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => false,
+        }
+    }
+
+    /// What the stores know of an order. The ledger is asked after the workbench, and wins: what has ended there, or has an
+    /// issuance there, is copied back.
+    pub(crate) async fn read_order(&self, id: OrderId) -> Answer<Option<Order>> {
+        let active = self.workbench.read(id).await?;
+        let known = self.ledger.order(id).await?;
+        let Some(known) = known else {
+            let Some(active) = active else { return Ok(None) };
+            let mut order = active.order;
+            if order.stage() == Stage::TestChallenge {
+                order.copy_back(&self.ledger.authorizations(&order.authorization_ids()).await?);
+            }
+            return Ok(Some(order));
+        };
+        match (known.end, active) {
+            (Some((end, ended)), active) => {
+                let stale = active.as_ref().is_some_and(|active| active.order.stage() != Stage::Done);
+                if stale {
+                    self.workbench.settle(id, &[], Some((end.clone().into(), ended))).await?;
+                }
+                let mut order = known.order;
+                let (delivered, acknowledged) = (known.delivered, known.acknowledged);
+                order.progress = Progress::Done { outcome: end.into(), ended, delivered, acknowledged };
+                Ok(Some(order))
+            }
+            (None, Some(active)) => Ok(Some(active.order)),
+            // The workbench was lost. The ledger has its finalize request: the order goes on.
+            (None, None) => {
+                let terms = LeaseTerms { holder: self.instance, length: Duration::ZERO };
+                self.workbench.create(known.order.clone(), terms).await?;
+                tracing::warn!(order = %id, "the workbench did not know this order; the ledger did");
+                Ok(Some(known.order))
+            }
+        }
+    }
+
+    /// An authorization of this account.
+    ///
+    /// # Errors
+    /// `malformed` (404) if there is none, `unauthorized` if it is another account's.
+    pub async fn authorization(&self, account: &Account, id: AuthorizationId) -> Answer<AuthorizationView> {
+        let active = self.workbench.read(id.order).await?;
+        let ended = self.ledger.authorizations(&[id]).await?.pop();
+        if let Some(mut order) = active.map(|active| active.order) {
+            if order.account != account.id {
+                return Err(foreign("authorization"));
+            }
+            order.copy_back(ended.as_slice());
+            if let Some(authorization) = order.authorizations.iter().find(|one| one.id == id).cloned() {
+                let open = matches!(order.stage(), Stage::TestChallenge) && self.now() <= order.expires;
+                let expires = match authorization.end {
+                    Some(AuthorizationEnd::Valid { expires }) => expires,
+                    Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked)
+                    | None => order.expires,
+                };
+                return Ok(AuthorizationView { authorization, expires, open });
+            }
+        }
+        let ended = ended.ok_or_else(|| unknown("authorization"))?;
+        if ended.account != account.id {
+            return Err(foreign("authorization"));
+        }
+        Ok(ended_view(ended))
+    }
+
+    /// As [`Ca::authorization`], but waits up to `wait` for a change, if a challenge is being tested.
+    ///
+    /// # Errors
+    /// As [`Ca::authorization`].
+    pub async fn authorization_changed(
+        &self,
+        account: &Account,
+        id: AuthorizationId,
+        wait: Duration,
+    ) -> Answer<AuthorizationView> {
+        let until = self.clock.monotonic() + wait;
+        loop {
+            let changed = self.workbench.changed(id.order);
+            let view = self.authorization(account, id).await?;
+            let left = until.saturating_sub(self.clock.monotonic());
+            if left.is_zero() || !view.open || view.authorization.due().is_none() {
+                return Ok(view);
+            }
+            if let Either::Right(_) = select(changed, self.clock.sleep(left)).await {
+                return self.authorization(account, id).await;
+            }
+        }
+    }
+
+    /// The client answers a challenge (RFC 8555 §7.5.1).
+    ///
+    /// # Errors
+    /// `malformed` if there is no such challenge, or its authorization has ended.
+    pub async fn answer(&self, account: &Account, id: AuthorizationId, kind: ChallengeKind) -> Answer<AuthorizationView> {
+        let view = self.authorization(account, id).await?;
+        let method = Method::from(kind);
+        if view.authorization.challenge(method).is_none() {
+            return Err(unknown("challenge"));
+        }
+        if view.authorization.end.is_some() || !view.open {
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                format!("the authorization for {} has ended: its challenges can't be answered any more; make a new order",
+                    view.authorization.identifier),
+            ));
+        }
+        match self.workbench.answer(id, method, &[]).await? {
+            Some(Ok(order)) => {
+                tracing::info!(order = %order.id, identifier = %view.authorization.identifier, %method, "challenge answered");
+                let answered = order.authorizations.into_iter().find(|one| one.id == id);
+                Ok(AuthorizationView { authorization: answered.unwrap_or(view.authorization), ..view })
+            }
+            Some(Err(refused)) => Err(Error::refused(ProblemType::Malformed, format!("{refused}; make a new order"))),
+            None => Err(unknown("challenge")),
+        }
+    }
+
+    /// The client gives an authorization up (RFC 8555 §7.5.2): its order can't become `ready` any more.
+    ///
+    /// # Errors
+    /// `malformed` if it has ended otherwise than `valid`.
+    pub async fn deactivate_authorization(&self, account: &Account, id: AuthorizationId) -> Answer<AuthorizationView> {
+        let view = self.authorization(account, id).await?;
+        let stands = match view.authorization.end {
+            Some(AuthorizationEnd::Valid { .. }) => self.ledger.deactivate_authorization(id, self.now()).await?,
+            None => Some(self.ledger.authorize(given_up(account, &view, self.now())).await?),
+            Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked) => {
+                return Err(Error::refused(
+                    ProblemType::Malformed,
+                    "only a pending or valid authorization can be deactivated; this one has ended",
+                ));
+            }
+        };
+        let ended = stands.ok_or_else(|| unknown("authorization"))?;
+        self.workbench.settle(id.order, std::slice::from_ref(&ended), None).await?;
+        tracing::info!(authorization = %id, "authorization deactivated");
+        Ok(ended_view(ended))
+    }
+
+    /// finalize (RFC 8555 §7.4). Answers at once: the order is `processing`.
+    ///
+    /// # Errors
+    /// `orderNotReady`, `badCSR`, `badPublicKey`; the order is as it was.
+    pub async fn finalize(&self, account: &Account, id: OrderId, request: Verified) -> Answer<Order> {
+        let order = self.order(account, id).await?;
+        let status = order.status(self.now());
+        if status != OrderStatus::Ready {
+            return Err(not_ready(&order, status));
+        }
+        let asked: acme::Finalize = request.json().map_err(|error| error.problem())?;
+        let der = asked.csr_der()?;
+        self.check_request(account, &order, &der).await?;
+        let now = self.now();
+        let finalize = Finalize { csr: der, jws: request.into_raw(), received: now };
+        let deadline = now.plus(self.settings.times.issue_deadline);
+        let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
+        match self.workbench.finalize(id, finalize, deadline, &ended).await? {
+            Some(Ok(order)) => {
+                tracing::info!(order = %order.id, "finalize taken");
+                Ok(order)
+            }
+            Some(Err(MoveRefused::NotReady(status))) => Err(not_ready(&order, status)),
+            Some(Err(refused)) => Err(Error::refused(ProblemType::Malformed, refused.to_string())),
+            None => Err(unknown("order")),
+        }
+    }
+
+    /// A CSR must ask for the order's names, all of them and no others, with a key of its own that is strong.
+    async fn check_request(&self, account: &Account, order: &Order, der: &[u8]) -> Answer<()> {
+        let bad = |detail: String| Error::refused(ProblemType::BadCsr, detail);
+        let csr = Csr::parse(der).map_err(|error| bad(error.to_string()))?;
+        let ordered: BTreeSet<GeneralName> = order.identifiers.iter().map(general_name).collect();
+        if *csr.names() != ordered {
+            return Err(bad(differing_names(csr.names(), &ordered)));
+        }
+        csr.public_key().check_strength().map_err(|weak| bad(weak.to_string()))?;
+        let account_key = PublicKey::from_spki_der(&account.key.spki_der());
+        if account_key.is_ok_and(|key| key == *csr.public_key()) {
+            return Err(bad("the certificate's key is the account's key; use a key of its own (RFC 8555 §11.1)".into()));
+        }
+        if csr.wants_must_staple() {
+            return Err(bad("the CSR asks for must-staple (RFC 7633), which this CA does not offer; leave it out".into()));
+        }
+        if self.ledger.is_blocked(csr.public_key().spki_hash()).await? {
+            return Err(Error::refused(
+                ProblemType::BadPublicKey,
+                "this key is blocked, since it is known to be compromised; use a new one",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The certificate with this serial, if its order is this account's.
+    ///
+    /// # Errors
+    /// `malformed` (404) if there is none, `unauthorized` if it is another account's.
+    pub async fn certificate(&self, account: &Account, serial: Serial) -> Answer<SerialRecord> {
+        let record = self.ledger.serial(serial).await?.ok_or_else(|| unknown("certificate"))?;
+        if record.account != account.id {
+            return Err(foreign("certificate"));
+        }
+        if record.certificate.is_none() || !record.attached {
+            return Err(unknown("certificate"));
+        }
+        Ok(record)
+    }
+
+    /// The last byte of a certificate was handed to a socket. Nobody waits for the record of it.
+    ///
+    /// # Errors
+    /// The stores could not be asked.
+    pub async fn mark_delivered(&self, order: OrderId) -> Answer<()> {
+        let now = self.now();
+        self.workbench.delivered(order, now).await?;
+        self.ledger.delivered(order, now).await?;
+        Ok(())
+    }
+
+    /// The client says that it has its certificate, or proves it.
+    ///
+    /// # Errors
+    /// `orderNotReady` if the order is not `valid`.
+    pub async fn acknowledge(&self, account: &Account, id: OrderId) -> Answer<Order> {
+        let order = self.order(account, id).await?;
+        let status = order.status(self.now());
+        if status != OrderStatus::Valid {
+            return Err(Error::refused(
+                ProblemType::OrderNotReady,
+                format!("the order is {}: there is no certificate to acknowledge", status_name(status)),
+            ));
+        }
+        self.acknowledged(id).await?;
+        self.order(account, id).await
+    }
+
+    /// The client of an order is known to have its certificate.
+    pub(crate) async fn acknowledged(&self, id: OrderId) -> Answer<()> {
+        let now = self.now();
+        self.ledger.acknowledged(id, now).await?;
+        self.workbench.acknowledge(id, now).await?;
+        tracing::info!(order = %id, "acknowledged");
+        Ok(())
+    }
+}
+
+fn ended_view(ended: EndedAuthorization) -> AuthorizationView {
+    let expires = match ended.end {
+        AuthorizationEnd::Valid { expires } => expires,
+        AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => ended.ended,
+    };
+    let EndedAuthorization { id, identifier, challenges, end, .. } = ended;
+    let authorization = Authorization { id, identifier, challenges, end: Some(end) };
+    AuthorizationView { authorization, expires, open: false }
+}
+
+fn given_up(account: &Account, view: &AuthorizationView, now: Timestamp) -> EndedAuthorization {
+    EndedAuthorization {
+        id: view.authorization.id,
+        account: account.id,
+        identifier: view.authorization.identifier.clone(),
+        end: AuthorizationEnd::Deactivated,
+        ended: now,
+        challenges: view.authorization.challenges.clone(),
+        validation: None,
+        caa: None,
+    }
+}
+
+fn differing_names(asked: &BTreeSet<GeneralName>, ordered: &BTreeSet<GeneralName>) -> String {
+    let list = |names: Vec<&GeneralName>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let missing = list(ordered.difference(asked).take(10).collect());
+    let added = list(asked.difference(ordered).take(10).collect());
+    match (missing.is_empty(), added.is_empty()) {
+        (false, false) => format!("the CSR lacks {missing} and adds {added}; it must ask for the order's identifiers"),
+        (false, true) => format!("the CSR lacks {missing}; it must ask for all of the order's identifiers"),
+        (true, _) => format!("the CSR adds {added}; it must ask for the order's identifiers and no others"),
+    }
+}
+
+fn unknown(what: &str) -> Error {
+    Problem::new(ProblemType::Malformed, format!("there is no such {what}")).with_status(404).into()
+}
+
+fn foreign(what: &str) -> Error {
+    Error::refused(ProblemType::Unauthorized, format!("this {what} belongs to another account"))
+}
+
+fn not_ready(order: &Order, status: OrderStatus) -> Error {
+    let name = status_name(status);
+    let what = match status {
+        OrderStatus::Pending => "answer a challenge of each authorization first".to_owned(),
+        OrderStatus::Processing => "it was finalized already; poll it".to_owned(),
+        OrderStatus::Valid => "it has its certificate; poll it".to_owned(),
+        OrderStatus::Invalid | OrderStatus::Ready => "make a new order".to_owned(),
+    };
+    Error::refused(ProblemType::OrderNotReady, format!("order {} is {name}, not ready: {what}", order.id))
+}
+
+const fn status_name(status: OrderStatus) -> &'static str {
+    match status {
+        OrderStatus::Pending => "pending",
+        OrderStatus::Ready => "ready",
+        OrderStatus::Processing => "processing",
+        OrderStatus::Valid => "valid",
+        OrderStatus::Invalid => "invalid",
+    }
+}

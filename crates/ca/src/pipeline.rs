@@ -1,0 +1,278 @@
+//! What workers do: claim an order, check whether what was pending is already done (ledger first), do it, advance.
+
+use std::future::Future;
+use std::time::Duration;
+
+use acme::{Problem, Token};
+use futures_util::future::{Either, FutureExt, join_all, select};
+
+use crate::authority::Ca;
+use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthorization, Method};
+use crate::issuance::IssuanceEnd;
+use crate::order::{Failure, Order, Outcome, Stage, Tested, Verdict};
+use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, Stored};
+use crate::{AuthorizationId, OrderId};
+
+/// What a worker came to with an order it had claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// It did what was pending, and advanced the order.
+    Advanced,
+    /// The order waits for its next try.
+    Parked,
+    /// The order had been given to another, or had moved on: this worker changed nothing on the workbench.
+    Fenced,
+}
+
+/// What `Issue` writes at its end.
+enum Issuing {
+    Ended(LedgerEnd),
+    Wait(Duration),
+    Superseded,
+}
+
+impl Ca {
+    /// The loop of a worker of one stage, until `stop` ends: it finishes what it holds, and takes nothing new.
+    pub async fn run_worker(&self, stage: Stage, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let queued = self.workbench.queued(stage);
+            match self.work_once(stage).await {
+                Ok(Some(_)) => {
+                    if (&mut stop).now_or_never().is_some() {
+                        return;
+                    }
+                }
+                Ok(None) => {
+                    if let Either::Right(_) = select(queued, &mut stop).await {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%stage, %error, "no order could be claimed; trying again");
+                    if let Either::Right(_) = select(self.clock.sleep(self.settings.times.back_off), &mut stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Claims one order of a stage, does what is pending, and advances it. `None`: the queue is empty.
+    ///
+    /// # Errors
+    /// The workbench could not be asked.
+    pub async fn work_once(&self, stage: Stage) -> Stored<Option<Worked>> {
+        match self.claim(stage).await? {
+            Some((claimed, at)) => Ok(Some(self.work(stage, claimed, at).await)),
+            None => Ok(None),
+        }
+    }
+
+    async fn claim(&self, stage: Stage) -> Stored<Option<(Claimed, Duration)>> {
+        let at = self.clock.monotonic();
+        Ok(self.workbench.claim(stage, self.lease_terms(stage)).await?.map(|claimed| (claimed, at)))
+    }
+
+    pub(crate) const fn lease_terms(&self, stage: Stage) -> LeaseTerms {
+        let length = match stage {
+            Stage::Issue => self.settings.times.issue_lease,
+            Stage::MakeChallenge | Stage::TestChallenge | Stage::Done => self.settings.times.test_lease,
+        };
+        LeaseTerms { holder: self.instance, length }
+    }
+
+    async fn work(&self, stage: Stage, claimed: Claimed, at: Duration) -> Worked {
+        let Claimed { lease, order } = claimed;
+        let worked = match stage {
+            Stage::MakeChallenge => self.make_challenges(&lease, order).await.map(|advanced| advanced.map(drop)),
+            Stage::TestChallenge => self.test_challenges(&lease, &order).await,
+            Stage::Issue => match self.issue_order(&lease, &order, at).await {
+                Issuing::Ended(end) => self.end(&lease, &order, end).await,
+                Issuing::Wait(after) => return self.park(&lease, after).await,
+                Issuing::Superseded => Ok(Err(Fenced::Stale)),
+            },
+            // Nothing is pending in `Done`: it has no queue.
+            Stage::Done => Ok(Err(Fenced::Stale)),
+        };
+        match worked {
+            Ok(Ok(())) => Worked::Advanced,
+            Ok(Err(Fenced::Stale)) => {
+                tracing::info!(order = %order_of(&lease), %stage, "another worker has this order");
+                Worked::Fenced
+            }
+            Err(error) => {
+                tracing::error!(order = %order_of(&lease), %stage, %error, "the order waits for its next try");
+                self.park(&lease, self.settings.times.back_off).await
+            }
+        }
+    }
+
+    async fn park(&self, lease: &Lease, after: Duration) -> Worked {
+        match self.workbench.park(lease, self.now().plus(after)).await {
+            Ok(Ok(())) => Worked::Parked,
+            Ok(Err(Fenced::Stale)) => Worked::Fenced,
+            Err(error) => {
+                // The lease runs out, and the sweep does what could not be done here.
+                tracing::error!(order = %lease.order, %error, "the order could not be parked");
+                Worked::Fenced
+            }
+        }
+    }
+
+    /// The stage `MakeChallenge`: one authorization for each identifier, with all challenges that can show control of it.
+    pub(crate) async fn make_challenges(&self, lease: &Lease, order: Order) -> Stored<Result<Order, Fenced>> {
+        let began = self.clock.monotonic();
+        let authorizations = (0..)
+            .zip(&order.identifiers)
+            .map(|(number, identifier)| Authorization {
+                id: AuthorizationId { order: order.id, number },
+                identifier: identifier.clone(),
+                challenges: methods(&order, identifier).map(|method| self.new_challenge(method)).collect(),
+                end: None,
+            })
+            .collect();
+        let advanced = self.workbench.advance(lease, Advance::Made(authorizations)).await?;
+        self.stage_done(order.id, Stage::MakeChallenge, began, "challenges made");
+        Ok(advanced)
+    }
+
+    fn new_challenge(&self, method: Method) -> Challenge {
+        let mut random = [0; 16];
+        self.random.fill(&mut random);
+        let token = Token::from_random(random);
+        let now = self.now();
+        let state = match method {
+            // The operator has nothing to set up: his challenge is answered as it is made.
+            Method::Operator => ChallengeState::Answered { at: now, tries: 0, due: now, problem: None },
+            Method::Http01 | Method::Dns01 | Method::TlsAlpn01 => ChallengeState::Pending,
+        };
+        Challenge { method, token, state }
+    }
+
+    /// The stage `TestChallenge`: all answered challenges side by side.
+    async fn test_challenges(&self, lease: &Lease, order: &Order) -> Stored<Result<(), Fenced>> {
+        let began = self.clock.monotonic();
+        let mut order = order.clone();
+        let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
+        order.copy_back(&ended);
+        let now = self.now();
+        if let Some(failure) = order.cause_of_death(now) {
+            return self.die(lease, &order, failure).await;
+        }
+        let tests = order.authorizations.iter().filter(|one| one.due().is_some_and(|due| due <= now));
+        let tested = join_all(tests.map(|authorization| self.test(&order, authorization))).await;
+        let tested = tested.into_iter().flatten().collect::<Stored<Vec<_>>>()?;
+        let results = ended.into_iter().map(ended_before).chain(tested).collect();
+        let advanced = self.workbench.advance(lease, Advance::Tested(results)).await?;
+        self.stage_done(order.id, Stage::TestChallenge, began, "challenges tested");
+        Ok(advanced.map(drop))
+    }
+
+    async fn die(&self, lease: &Lease, order: &Order, failure: Failure) -> Stored<Result<(), Fenced>> {
+        tracing::info!(order = %order.id, stage = %failure.stage, problem = %failure.problem.detail, "the order is invalid");
+        let outcome = Outcome::Invalid(failure);
+        Ok(self.workbench.advance(lease, Advance::Finished { outcome, ended: self.now() }).await?.map(drop))
+    }
+
+    /// The stage `Issue`: what has ended in the ledger is only advanced.
+    async fn issue_order(&self, lease: &Lease, order: &Order, at: Duration) -> Issuing {
+        let known = match self.ledger.order(order.id).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::error!(order = %order.id, %error, "the ledger can't be asked; the order waits");
+                return Issuing::Wait(self.settings.times.back_off);
+            }
+        };
+        if let Some((end, _)) = known.and_then(|known| known.end) {
+            return Issuing::Ended(end);
+        }
+        match self.issue(order, lease, at).await {
+            Ok(issued) => Issuing::Ended(LedgerEnd::Valid(issued.serial)),
+            Err(IssuanceEnd::Wait { detail, after }) => {
+                let after = after.unwrap_or_else(|| self.back_off(lease.claims));
+                tracing::warn!(order = %order.id, %detail, wait_s = after.as_secs(), "the order waits");
+                Issuing::Wait(after)
+            }
+            Err(end @ IssuanceEnd::Over { .. }) => {
+                tracing::warn!(order = %order.id, %end, "the next issuance takes a new serial");
+                Issuing::Wait(self.back_off(lease.claims))
+            }
+            Err(IssuanceEnd::Dead(problem)) => self.finish(order, *problem).await,
+            Err(IssuanceEnd::Superseded) => self.superseded(order.id).await,
+        }
+    }
+
+    /// The wait before the next try: it doubles with each, up to a minute.
+    pub(crate) fn back_off(&self, tries: u32) -> Duration {
+        let doubled = self.settings.times.back_off.saturating_mul(1 << tries.saturating_sub(1).min(16));
+        doubled.min(Duration::from_secs(60)).max(self.settings.times.back_off)
+    }
+
+    async fn finish(&self, order: &Order, problem: Problem) -> Issuing {
+        let failure = Failure { stage: Stage::Issue, problem };
+        match self.ledger.finish(order, failure, self.now()).await {
+            Ok(end) => Issuing::Ended(end),
+            Err(error) => {
+                tracing::error!(order = %order.id, %error, "the end of the order could not be written; it waits");
+                Issuing::Wait(self.settings.times.back_off)
+            }
+        }
+    }
+
+    /// Whoever went on with the order may have ended it: then it only has to be advanced.
+    async fn superseded(&self, order: OrderId) -> Issuing {
+        match self.ledger.order(order).await {
+            Ok(Some(known)) => known.end.map_or(Issuing::Superseded, |(end, _)| Issuing::Ended(end)),
+            Ok(None) | Err(_) => Issuing::Superseded,
+        }
+    }
+
+    async fn end(&self, lease: &Lease, order: &Order, end: LedgerEnd) -> Stored<Result<(), Fenced>> {
+        match &end {
+            LedgerEnd::Valid(serial) => tracing::info!(order = %order.id, %serial, "the order is valid"),
+            LedgerEnd::Invalid(failure) => {
+                tracing::info!(order = %order.id, problem = %failure.problem.detail, "the order is invalid");
+            }
+        }
+        let advance = Advance::Finished { outcome: end.into(), ended: self.now() };
+        Ok(self.workbench.advance(lease, advance).await?.map(drop))
+    }
+
+    pub(crate) fn stage_done(&self, order: OrderId, stage: Stage, began: Duration, what: &str) {
+        let took = self.clock.monotonic().saturating_sub(began);
+        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        tracing::info!(%order, %stage, took_us, "{what}");
+    }
+}
+
+impl From<LedgerEnd> for Outcome {
+    fn from(end: LedgerEnd) -> Self {
+        match end {
+            LedgerEnd::Valid(serial) => Self::Valid(serial),
+            LedgerEnd::Invalid(failure) => Self::Invalid(failure),
+        }
+    }
+}
+
+/// What a worker finds done in the ledger, it only advances.
+fn ended_before(ended: EndedAuthorization) -> Tested {
+    let method = ended.validation.as_ref().map_or(Method::Operator, |validation| validation.method);
+    Tested { authorization: ended.id, method, answered: ended.ended, verdict: Verdict::Ended(Box::new(ended)) }
+}
+
+const fn order_of(lease: &Lease) -> OrderId {
+    lease.order
+}
+
+/// The methods by which control of an identifier can be shown: wildcards by DNS alone (RFC 8555 §7.1.3), IP addresses by
+/// none that asks the DNS (RFC 8738 §4, §7).
+fn methods(order: &Order, identifier: &acme::Identifier) -> impl Iterator<Item = Method> + use<> {
+    let methods: &[Method] = match (order.method, identifier) {
+        (Some(Method::Operator), _) => &[Method::Operator],
+        (_, acme::Identifier::Dns(_)) => &[Method::Http01, Method::Dns01, Method::TlsAlpn01],
+        (_, acme::Identifier::Wildcard(_)) => &[Method::Dns01],
+        (_, acme::Identifier::Ip(_)) => &[Method::Http01, Method::TlsAlpn01],
+    };
+    methods.iter().copied()
+}

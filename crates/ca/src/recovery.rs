@@ -1,0 +1,119 @@
+//! Recovery at start: the audit log is brought into the ledger, before anything is claimed or swept.
+
+use pki::{Certificate, Serial};
+
+use crate::authority::Ca;
+use crate::ports::{AuditEvent, AuditLine, AuditMark, KeyBlock, Revocation, StoreError};
+
+/// Why a process that has taken an instance's lock can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// A store could not be asked, or the log can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log says something that the ledger can't have forgotten by a crash: the ledger is older than the log.
+    #[error(
+        "line {sequence} of the audit log speaks of {what}, which the ledger does not know: the ledger is older than the \
+         log, as after a restored backup; nothing is signed with it"
+    )]
+    LedgerOlderThanLog {
+        /// The line.
+        sequence: u64,
+        /// What it speaks of.
+        what: String,
+    },
+}
+
+/// What recovery found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Lines of the audit log behind the mark.
+    pub lines: u64,
+    /// Leases of the process before that were freed.
+    pub leases: u64,
+}
+
+/// Lines of one page.
+const PAGE: usize = 256;
+
+impl Ca {
+    /// Brings the audit log's lines behind the mark into the ledger, then frees this instance's leases.
+    ///
+    /// # Errors
+    /// See [`RecoveryError`]; nothing may be signed then.
+    pub async fn recover(&self) -> Result<Recovered, RecoveryError> {
+        let mut recovered = Recovered::default();
+        let start = AuditMark { sequence: 0, chain: pki::Sha256::from_bytes([0; 32]) };
+        let mut mark = self.ledger.audit_mark(self.instance).await?.unwrap_or(start);
+        loop {
+            let (lines, next) = self.audit.lines(mark, PAGE).await?;
+            if lines.is_empty() {
+                break;
+            }
+            for line in &lines {
+                self.apply(line).await?;
+            }
+            recovered.lines += lines.len() as u64;
+            mark = next;
+            self.ledger.set_audit_mark(self.instance, mark).await?;
+        }
+        recovered.leases = self.workbench.free_leases(self.instance).await?;
+        Ok(recovered)
+    }
+
+    /// Keeps in the ledger how far the audit log was applied, so that the next start reads little.
+    ///
+    /// # Errors
+    /// The ledger could not be asked; the old mark is as right as before.
+    pub async fn keep_audit_mark(&self) -> Result<(), StoreError> {
+        self.ledger.set_audit_mark(self.instance, self.audit.mark()).await
+    }
+
+    async fn apply(&self, line: &AuditLine) -> Result<(), RecoveryError> {
+        let older = |what: String| RecoveryError::LedgerOlderThanLog { sequence: line.sequence, what };
+        match &line.event {
+            AuditEvent::Precertificate { serial, .. } => {
+                self.ledger.mark_good(*serial, line.at).await?.ok_or_else(|| older(format!("serial {serial}")))?;
+            }
+            AuditEvent::Certificate { serial, der, .. } => {
+                self.require_allocated(*serial, line.sequence).await?;
+                self.ledger
+                    .store_final(*serial, der, line.at)
+                    .await?
+                    .ok_or_else(|| older(format!("serial {serial}")))?;
+            }
+            AuditEvent::Revocation { serial, reason, revoked, by } => {
+                self.require_allocated(*serial, line.sequence).await?;
+                let (serial, reason, revoked, by) = (*serial, *reason, *revoked, by.clone());
+                self.ledger.revoke(Revocation { serial, reason, revoked, by }).await?;
+            }
+            AuditEvent::KeyBlock { spki_hash, by } => {
+                self.ledger.block(KeyBlock { spki_hash: *spki_hash, at: line.at, by: by.clone() }).await?;
+            }
+            AuditEvent::CrlNumber { issuer, shard, number } => {
+                let state = self.ledger.crl_state(*issuer, *shard, self.settings.crl_shards).await?;
+                if state.allocated + 1 < *number {
+                    return Err(older(format!("CRL number {number} of shard {shard}")));
+                }
+                self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
+            }
+            AuditEvent::Authority { der } => self.keep_authority(der).await?,
+            AuditEvent::Begun { .. } | AuditEvent::Crl { .. } => {}
+        }
+        Ok(())
+    }
+
+    async fn require_allocated(&self, serial: Serial, sequence: u64) -> Result<(), RecoveryError> {
+        match self.ledger.serial(serial).await? {
+            Some(_) => Ok(()),
+            None => Err(RecoveryError::LedgerOlderThanLog { sequence, what: format!("serial {serial}") }),
+        }
+    }
+
+    async fn keep_authority(&self, der: &[u8]) -> Result<(), RecoveryError> {
+        if let Ok(certificate) = Certificate::from_der(der) {
+            self.ledger.store_authority(certificate.public_key().spki_hash(), der).await?;
+        }
+        Ok(())
+    }
+}

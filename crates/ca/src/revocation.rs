@@ -1,0 +1,182 @@
+//! Revocation (RFC 8555 §7.6): by account, by certificate key, by operator. Possible from step 5 of the cycle on.
+
+use std::collections::BTreeSet;
+
+use acme::{KeyReference, Problem, ProblemType, RevokeRequest, Verified};
+use pki::{Certificate, GeneralName, PublicKey, Reason, Serial, Sha256};
+
+use crate::account::Account;
+use crate::authority::Ca;
+use crate::error::{Answer, Error};
+use crate::ports::{AuditEvent, KeyBlock, Revocation, Revoked, SerialRecord};
+
+/// Who asks for a revocation over ACME.
+#[derive(Debug)]
+pub enum Revoker {
+    /// An account: the one that ordered the certificate, or one with valid authorizations for all its names.
+    Account(Box<Account>),
+    /// Whoever has the certificate's key: proof enough that it is compromised, if he says so.
+    CertificateKey(Box<PublicKey>),
+}
+
+impl Ca {
+    /// revokeCert.
+    ///
+    /// # Errors
+    /// `malformed` for what is no certificate of ours, `unauthorized`, `alreadyRevoked`, `badRevocationReason`.
+    pub async fn revoke_certificate(&self, revoker: Revoker, request: &Verified) -> Answer<()> {
+        let asked: RevokeRequest = request.json().map_err(|error| error.problem())?;
+        let der = asked.certificate_der()?;
+        let reason = subscriber_reason(asked.reason_code()?)?;
+        let record = self.find_certificate(&der).await?;
+        let by = match &revoker {
+            Revoker::Account(account) => {
+                self.require_right(account, &record, &der).await?;
+                format!("account {}", account.id)
+            }
+            Revoker::CertificateKey(key) => {
+                if key.spki_hash() != record.spki_hash {
+                    return Err(Error::refused(
+                        ProblemType::Unauthorized,
+                        "the request is signed neither by an account nor by the key of this certificate",
+                    ));
+                }
+                "the certificate's key".to_owned()
+            }
+        };
+        // Who names a certificate in a signed request has it.
+        if record.attached {
+            self.acknowledged(record.order).await?;
+        }
+        let compromised = matches!(revoker, Revoker::CertificateKey(_)) && reason == Reason::KeyCompromise;
+        let revoked = self.revoke(record.serial, reason, by.clone()).await?;
+        if compromised {
+            self.block_key(record.spki_hash, &by).await?;
+        }
+        match revoked {
+            Revoked::Done => Ok(()),
+            // The key's owner may say once, later, why (RFC 8555 §7.6; BR 4.9.1).
+            Revoked::Already(_)
+                if compromised && self.ledger.upgrade_to_key_compromise(record.serial, &by).await? =>
+            {
+                Ok(())
+            }
+            Revoked::Already(earlier) => Err(Error::refused(
+                ProblemType::AlreadyRevoked,
+                format!("revoked since {} ({})", earlier.revoked.to_rfc3339(), earlier.reason),
+            )),
+            Revoked::UnknownSerial => Err(not_ours()),
+        }
+    }
+
+    async fn find_certificate(&self, der: &[u8]) -> Answer<SerialRecord> {
+        let certificate = Certificate::from_der(der)
+            .map_err(|error| Error::refused(ProblemType::Malformed, format!("this is no certificate: {error}")))?;
+        if certificate.is_precertificate() {
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                "this is a precertificate; send the certificate that was issued with it",
+            ));
+        }
+        let record = self.ledger.serial(certificate.serial()).await?.ok_or_else(not_ours)?;
+        // Byte for byte: a certificate with a serial of ours and another signature is not ours.
+        if record.certificate.as_deref() == Some(der) { Ok(record) } else { Err(not_ours()) }
+    }
+
+    async fn require_right(&self, account: &Account, record: &SerialRecord, der: &[u8]) -> Answer<()> {
+        if record.account == account.id {
+            return Ok(());
+        }
+        let names: BTreeSet<GeneralName> =
+            Certificate::from_der(der).map(|certificate| certificate.names().clone()).unwrap_or_default();
+        if !names.is_empty() && self.ledger.authorized_for(account.id, &names, self.now()).await? {
+            return Ok(());
+        }
+        Err(Error::refused(
+            ProblemType::Unauthorized,
+            "this account did not order the certificate and has no valid authorizations for all its names",
+        ))
+    }
+
+    /// Revokes a serial, whatever its status: the audit log's line is synced before the ledger is written.
+    ///
+    /// # Errors
+    /// The stores could not be asked.
+    pub async fn revoke(&self, serial: Serial, reason: Reason, by: String) -> Answer<Revoked> {
+        match self.ledger.serial(serial).await? {
+            None => return Ok(Revoked::UnknownSerial),
+            Some(SerialRecord { revocation: Some(earlier), .. }) => return Ok(Revoked::Already(earlier)),
+            Some(_) => {}
+        }
+        // CRLs and OCSP answers tell whole seconds.
+        let revoked = self.now().whole_second();
+        let event = AuditEvent::Revocation { serial, reason, revoked, by: by.clone() };
+        let line = self.audit.append(event).await?;
+        let done = self.ledger.revoke(Revocation { serial, reason, revoked, by: by.clone() }).await?;
+        self.audit.applied(line);
+        tracing::info!(%serial, %reason, %by, "revoked");
+        Ok(done)
+    }
+
+    /// Blocks a key for ever. Serials of it in open issuances are revoked with it.
+    ///
+    /// # Errors
+    /// The stores could not be asked.
+    pub async fn block_key(&self, spki_hash: Sha256, by: &str) -> Answer<()> {
+        if self.ledger.is_blocked(spki_hash).await? {
+            return Ok(());
+        }
+        let line = self.audit.append(AuditEvent::KeyBlock { spki_hash, by: by.to_owned() }).await?;
+        let revoked =
+            self.ledger.block(KeyBlock { spki_hash, at: self.now(), by: by.to_owned() }).await?;
+        self.audit.applied(line);
+        tracing::info!(%spki_hash, %by, in_flight = revoked.len(), "key blocked");
+        Ok(())
+    }
+
+    /// The account or the key that signed a revokeCert request.
+    ///
+    /// # Errors
+    /// `malformed` if it is signed with an account's URL and not a key.
+    pub fn certificate_key(request: &Verified) -> Answer<Revoker> {
+        let KeyReference::Jwk(jwk) = &request.protected().key else {
+            return Err(Error::refused(ProblemType::Malformed, "expected `jwk`: the certificate's key"));
+        };
+        let key = PublicKey::from_spki_der(&jwk.spki_der())
+            .map_err(|error| Error::refused(ProblemType::BadPublicKey, error.to_string()))?;
+        Ok(Revoker::CertificateKey(Box::new(key)))
+    }
+}
+
+/// Reasons open to subscribers (BR 7.2.2): the others are the CA's own, or no reasons for a certificate.
+fn subscriber_reason(code: u8) -> Answer<Reason> {
+    let reason = Reason::from_code(code);
+    match reason {
+        Some(
+            reason @ (Reason::Unspecified
+            | Reason::KeyCompromise
+            | Reason::AffiliationChanged
+            | Reason::Superseded
+            | Reason::CessationOfOperation),
+        ) => Ok(reason),
+        Some(
+            Reason::CaCompromise
+            | Reason::CertificateHold
+            | Reason::RemoveFromCrl
+            | Reason::PrivilegeWithdrawn
+            | Reason::AaCompromise,
+        )
+        | None => Err(Problem::new(
+            ProblemType::BadRevocationReason,
+            format!(
+                "reason {code} is not open to subscribers; use 0 unspecified, 1 keyCompromise, 3 affiliationChanged, \
+                 4 superseded or 5 cessationOfOperation"
+            ),
+        )
+        .into()),
+    }
+}
+
+fn not_ours() -> Error {
+    Problem::new(ProblemType::Malformed, "this CA did not issue this certificate").with_status(404).into()
+}

@@ -1,0 +1,149 @@
+//! What an operator decides, as the domain needs it. The server room reads it from a configuration and checks it.
+
+use std::time::Duration;
+
+use crate::ports::Retention;
+use crate::profile::Profile;
+
+/// What is done with CAA records (RFC 8659).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaaMode {
+    /// A record that forbids, or a look-up that fails, keeps the certificate from being issued.
+    Enforce,
+    /// Looked up beside validation and logged; never in the way.
+    Log,
+    /// Not looked up.
+    Off,
+}
+
+/// Times of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// How long a `pending` or `ready` order lives.
+    pub order_lifetime: Duration,
+    /// How long a valid authorization may be used.
+    pub authorization_lifetime: Duration,
+    /// A lease in `TestChallenge` and `MakeChallenge`.
+    pub test_lease: Duration,
+    /// A lease in `Issue`: longer than the sum of the time limits of its steps.
+    pub issue_lease: Duration,
+    /// An order dies this long after finalize if it has no certificate.
+    pub issue_deadline: Duration,
+    /// One test of one challenge.
+    pub validation: Duration,
+    /// One CAA check.
+    pub caa: Duration,
+    /// One round of submissions to CT logs.
+    pub ct: Duration,
+    /// One signature.
+    pub signature: Duration,
+    /// No signature starts with less than this left of the lease.
+    pub signature_margin: Duration,
+    /// A CAA check may be used for so long, or for its TTL if that is longer (BR 4.2.2.1: 8 hours).
+    pub caa_reuse: Duration,
+    /// The wait before a failed test or issuance is tried again; it doubles with each try.
+    pub back_off: Duration,
+    /// Between two sweeps.
+    pub sweep: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            order_lifetime: Duration::from_secs(7 * 86_400),
+            authorization_lifetime: Duration::from_secs(30 * 86_400),
+            test_lease: Duration::from_secs(60),
+            issue_lease: Duration::from_secs(90),
+            issue_deadline: Duration::from_secs(600),
+            validation: Duration::from_secs(20),
+            caa: Duration::from_secs(10),
+            ct: Duration::from_secs(30),
+            signature: Duration::from_secs(15),
+            signature_margin: Duration::from_secs(5),
+            caa_reuse: Duration::from_secs(8 * 3600),
+            back_off: Duration::from_secs(2),
+            sweep: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Numbers above which nothing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Identifiers of an order.
+    pub names_per_order: usize,
+    /// Contacts of an account.
+    pub contacts: usize,
+    /// Tests of a challenge for one answer.
+    pub tries: u8,
+    /// Issuances of an order.
+    pub issuances: u32,
+    /// Workers of `TestChallenge`: so many orders are tested side by side.
+    pub test_workers: usize,
+    /// Workers of `Issue`.
+    pub issue_workers: usize,
+    /// Orders of one page of the sweep.
+    pub sweep_page: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { names_per_order: 100, contacts: 10, tries: 3, issuances: 3, test_workers: 256, issue_workers: 64, sweep_page: 1000 }
+    }
+}
+
+/// Times of CRLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrlTimes {
+    /// A CRL that nothing changes is made anew after this.
+    pub renewal: Duration,
+    /// From `thisUpdate` to `nextUpdate` (BR 4.9.7: at most 10 days).
+    pub validity: Duration,
+}
+
+impl Default for CrlTimes {
+    fn default() -> Self {
+        Self { renewal: Duration::from_secs(86_400), validity: Duration::from_secs(9 * 86_400) }
+    }
+}
+
+/// All of it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The profiles; the first is the default of orders that name none.
+    pub profiles: Vec<Profile>,
+    /// What is done with CAA records.
+    pub caa: CaaMode,
+    /// The configured base URL of ACME resources, without a slash at its end; without one RFC 8657's `accounturi` is not
+    /// supported.
+    pub base_url: Option<String>,
+    /// The base URL of the status listener, in certificates: `http://…`, without a slash at its end.
+    pub status_url: String,
+    /// CRLs of an issuer are cut into so many shards.
+    pub crl_shards: u16,
+    /// Times of CRLs.
+    pub crl: CrlTimes,
+    /// Times of the pipeline.
+    pub times: Times,
+    /// Limits.
+    pub limits: Limits,
+    /// How long ended orders stay in `pending-done`.
+    pub retention: Retention,
+    /// Terms of service that an account has to agree to, if there are any.
+    pub terms_of_service: Option<String>,
+    /// Whether names must be public ones: the lints for public names apply.
+    pub public_names: bool,
+}
+
+impl Settings {
+    /// The profile of this name.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The profile of orders that name none.
+    pub fn default_profile(&self) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.offered)
+    }
+}

@@ -1,0 +1,67 @@
+//! Paths of ACME resources. Signed requests carry their URL (RFC 8555 §6.4), so the signer can tell what was asked for.
+
+use acme::ChallengeKind;
+use pki::Serial;
+
+use crate::{AccountId, AuthorizationId, OrderId};
+
+/// The directory (RFC 8555 §7.1.1).
+pub const DIRECTORY: &str = "/dir";
+/// newNonce (RFC 8555 §7.2).
+pub const NEW_NONCE: &str = "/new-nonce";
+/// newAccount (RFC 8555 §7.3).
+pub const NEW_ACCOUNT: &str = "/new-account";
+/// newOrder (RFC 8555 §7.4).
+pub const NEW_ORDER: &str = "/new-order";
+/// revokeCert (RFC 8555 §7.6).
+pub const REVOKE_CERT: &str = "/revoke-cert";
+
+/// An account: its URL is the `kid` of its requests.
+pub fn account(id: AccountId) -> String {
+    format!("/acct/{id}")
+}
+
+/// An order.
+pub fn order(id: OrderId) -> String {
+    format!("/order/{id}")
+}
+
+/// Where an order is finalized (RFC 8555 §7.4).
+pub fn finalize(id: OrderId) -> String {
+    format!("/order/{id}/finalize")
+}
+
+/// Where a client says that it has its certificate.
+pub fn acknowledge(id: OrderId) -> String {
+    format!("/order/{id}/acknowledge")
+}
+
+/// An authorization.
+pub fn authorization(id: AuthorizationId) -> String {
+    format!("/authz/{id}")
+}
+
+/// A challenge of an authorization.
+pub fn challenge(id: AuthorizationId, kind: &ChallengeKind) -> String {
+    format!("/chall/{id}/{kind}")
+}
+
+/// A certificate.
+pub fn certificate(serial: Serial) -> String {
+    format!("/cert/{serial}")
+}
+
+/// A CRL on the status listener: `issuer` is the start of the issuer's id.
+pub fn crl(issuer: &pki::Sha256, shard: u16) -> String {
+    format!("/crl/{}/{shard}.crl", issuer_label(issuer))
+}
+
+/// An issuer's certificate on the status listener.
+pub fn issuer(issuer: &pki::Sha256) -> String {
+    format!("/issuer/{}.cer", issuer_label(issuer))
+}
+
+/// 16 hexadecimal digits tell the issuers of one CA apart, and keep certificates small.
+pub fn issuer_label(issuer: &pki::Sha256) -> String {
+    issuer.to_string()[..16].to_owned()
+}
