@@ -1,5 +1,6 @@
 //! CRLs (RFC 5280 §5): one for each issuer and shard, numbered strictly upwards.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pki::lint::{self, CrlRules};
@@ -67,7 +68,8 @@ impl Ca {
             },
             &entries,
         );
-        let der = self.sign_crl(issuer, shard, number, tbs, previous.as_ref()).await?;
+        let expired = self.expired_since(previous.as_ref(), &entries, not_after_min).await?;
+        let der = self.sign_crl(issuer, (shard, number), tbs, previous.as_ref(), &expired).await?;
         let record = CrlRecord { issuer: issuer.id, shard, number, this_update, next_update, der };
         self.ledger.store_crl(record).await?;
         tracing::info!(issuer = %urls::issuer_label(&issuer.id), shard, number, entries = entries.len(), "CRL made");
@@ -88,16 +90,35 @@ impl Ca {
         }
     }
 
+    /// What may leave the list: certificates that had ended before the CRL that still showed them was made.
+    async fn expired_since(
+        &self,
+        previous: Option<&Crl>,
+        entries: &[CrlEntry],
+        not_after_min: Timestamp,
+    ) -> Answer<BTreeSet<Serial>> {
+        let now_listed: BTreeSet<Serial> = entries.iter().map(|entry| entry.serial).collect();
+        let mut expired = BTreeSet::new();
+        for serial in previous.into_iter().flat_map(Crl::entries).map(|entry| entry.serial) {
+            if !now_listed.contains(&serial)
+                && self.ledger.serial(serial).await?.is_some_and(|record| record.not_after < not_after_min)
+            {
+                expired.insert(serial);
+            }
+        }
+        Ok(expired)
+    }
+
     async fn sign_crl(
         &self,
         issuer: &Issuer,
-        shard: u16,
-        number: u64,
+        (shard, number): (u16, u64),
         tbs: pki::TbsCrl,
         previous: Option<&Crl>,
+        expired: &BTreeSet<Serial>,
     ) -> Answer<Vec<u8>> {
         let failed = |what: &str, why: String| Error::Failed(format!("CRL {number} of shard {shard} {what}: {why}"));
-        let rules = CrlRules { issuer: &issuer.certificate, previous, now: self.now() };
+        let rules = CrlRules { issuer: &issuer.certificate, previous, expired, now: self.now() };
         let tbs = lint::crl(tbs, &rules).map_err(|failure| failed("breaks rules", failure.to_string()))?;
         let request = SigningRequest::Crl { issuer: issuer.id, shard, number, tbs };
         let signed = self.signer.sign(request).await.map_err(|error| failed("was not signed", error.to_string()))?;

@@ -10,12 +10,15 @@ pub mod csr;
 mod digest;
 mod general_name;
 pub mod key;
+pub mod lint;
 pub mod name;
 pub mod oid;
 pub mod pem;
 mod reader;
 pub mod sct;
 mod serial;
+#[cfg(test)]
+mod testing;
 mod time;
 mod writer;
 
