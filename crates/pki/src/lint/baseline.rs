@@ -207,7 +207,10 @@ fn locations<'c>(c: &'c Candidate<'_>) -> impl Iterator<Item = &'c GeneralName> 
 
 fn locations_are_plain_http(c: &Candidate<'_>) -> Result<(), String> {
     let plain = |location: &GeneralName| {
-        matches!(location, GeneralName::UniformResourceIdentifier(uri) if uri.as_str().starts_with("http://"))
+        let GeneralName::UniformResourceIdentifier(uri) = location else {
+            return false;
+        };
+        uri.as_str().starts_with("http://")
     };
     match locations(c).find(|location| !plain(location)) {
         Some(other) => Err(format!("{other:?} is no http URL; https needs a certificate to fetch a certificate")),

@@ -103,12 +103,16 @@ impl<'a> Candidate<'a> {
     }
 
     pub(super) fn dns_names(&self) -> impl Iterator<Item = &str> {
-        self.names().iter().filter_map(|name| if let GeneralName::DnsName(dns) = name { Some(dns.as_str()) } else { None })
+        self.names()
+            .iter()
+            .filter_map(|name| if let GeneralName::DnsName(dns) = name { Some(dns.as_str()) } else { None })
     }
 
     /// Each as its octets, whose number is not yet known to be right.
     pub(super) fn ip_addresses(&self) -> impl Iterator<Item = &[u8]> {
-        self.names().iter().filter_map(|name| if let GeneralName::IpAddress(ip) = name { Some(ip.as_bytes()) } else { None })
+        self.names()
+            .iter()
+            .filter_map(|name| if let GeneralName::IpAddress(ip) = name { Some(ip.as_bytes()) } else { None })
     }
 
     /// The values of the subject's common names, where they are text.
@@ -159,14 +163,18 @@ impl<'a> Candidate<'a> {
 impl KnownExtensions {
     fn read(&mut self, extension: &Extension) {
         let read = match extension.extn_id {
-            oids::AUTHORITY_KEY_IDENTIFIER => take(&mut self.authority_key_identifier, extension, &mut self.not_canonical),
+            oids::AUTHORITY_KEY_IDENTIFIER => {
+                take(&mut self.authority_key_identifier, extension, &mut self.not_canonical)
+            }
             oids::SUBJECT_KEY_IDENTIFIER => take(&mut self.subject_key_identifier, extension, &mut self.not_canonical),
             oids::KEY_USAGE => take(&mut self.key_usage, extension, &mut self.not_canonical),
             oids::CERTIFICATE_POLICIES => take(&mut self.policies, extension, &mut self.not_canonical),
             oids::SUBJECT_ALT_NAME => take(&mut self.names, extension, &mut self.not_canonical),
             oids::BASIC_CONSTRAINTS => take(&mut self.basic_constraints, extension, &mut self.not_canonical),
             oids::EXTENDED_KEY_USAGE => take(&mut self.purposes, extension, &mut self.not_canonical),
-            oids::CRL_DISTRIBUTION_POINTS => take(&mut self.crl_distribution_points, extension, &mut self.not_canonical),
+            oids::CRL_DISTRIBUTION_POINTS => {
+                take(&mut self.crl_distribution_points, extension, &mut self.not_canonical)
+            }
             oids::AUTHORITY_INFO_ACCESS => take(&mut self.authority_info_access, extension, &mut self.not_canonical),
             oids::TLS_FEATURE => take(&mut self.tls_feature, extension, &mut self.not_canonical),
             oids::SCT_LIST => {

@@ -103,7 +103,9 @@ fn next_update_is_soon_enough(c: &CrlCandidate<'_>) -> Result<(), String> {
     let is_root = c.rules.issuer.subject() == c.rules.issuer.issuer();
     let max = if is_root { NEXT_UPDATE_S_MAX_OF_ROOT } else { NEXT_UPDATE_S_MAX };
     match c.next_update().map(|next| next.since(c.this_update()).as_secs()) {
-        Some(seconds) if seconds > max => Err(format!("nextUpdate is {seconds} s after thisUpdate; {max} s is the most")),
+        Some(seconds) if seconds > max => {
+            Err(format!("nextUpdate is {seconds} s after thisUpdate; {max} s is the most"))
+        }
         Some(_) | None => Ok(()),
     }
 }
@@ -141,9 +143,7 @@ fn revocations_are_not_in_the_future(c: &CrlCandidate<'_>) -> Result<(), String>
         i64::try_from(entry.revoked_at.to_unix_duration().as_secs()).is_ok_and(|revoked_at| revoked_at > now)
     };
     match c.entries().iter().find(later) {
-        Some(entry) => {
-            Err(format!("{:02x?} is revoked at {}, now is {}", entry.serial, entry.revoked_at, c.rules.now))
-        }
+        Some(entry) => Err(format!("{:02x?} is revoked at {}, now is {}", entry.serial, entry.revoked_at, c.rules.now)),
         None => Ok(()),
     }
 }
@@ -153,7 +153,10 @@ fn reasons_are_permitted(c: &CrlCandidate<'_>) -> Result<(), String> {
         if let Some(code) = entry.reason.as_ref().map(|reason| reason.code)
             && REASONS_FORBIDDEN.contains(&code)
         {
-            return Err(format!("{:02x?} has the reason {code}; 0 has to be left out, 6, 7 and 8 never stand", entry.serial));
+            return Err(format!(
+                "{:02x?} has the reason {code}; 0 has to be left out, 6, 7 and 8 never stand",
+                entry.serial
+            ));
         }
     }
     Ok(())
@@ -209,7 +212,9 @@ fn authority_key_identifier_is_the_issuers(c: &CrlCandidate<'_>) -> Result<(), S
     let alone = aki.is_some_and(|a| a.authority_cert_issuer.is_none() && a.authority_cert_serial_number.is_none());
     let issuers = c.rules.issuer.key_identifier();
     let equal = stated.is_some_and(|stated| issuers.is_some_and(|issuers| stated.as_bytes() == issuers));
-    require(alone && equal, || "the authority key identifier is not the issuer's subject key identifier alone".to_owned())
+    require(alone && equal, || {
+        "the authority key identifier is not the issuer's subject key identifier alone".to_owned()
+    })
 }
 
 fn is_not_critical(c: &CrlCandidate<'_>, id: const_oid::ObjectIdentifier) -> Result<(), String> {
@@ -240,9 +245,9 @@ fn number_is_greater_than_the_predecessors(c: &CrlCandidate<'_>) -> Result<(), S
     let (Some(previous), Some(octets)) = (c.rules.previous, &c.number) else {
         return Ok(());
     };
-    let number = octets.iter().try_fold(0u64, |number, octet| {
-        number.checked_mul(256).map(|shifted| shifted + u64::from(*octet))
-    });
+    let number = octets
+        .iter()
+        .try_fold(0u64, |number, octet| number.checked_mul(256).map(|shifted| shifted + u64::from(*octet)));
     // What does not fit is greater than any number that fits.
     require(number.is_none_or(|number| number > previous.number()), || {
         format!("the CRL number is {number:?}, that of the predecessor {}; it has to grow", previous.number())
@@ -309,7 +314,8 @@ fn distribution_point_is_the_predecessors(c: &CrlCandidate<'_>) -> Result<(), St
         .find(|extension| extension.extn_id == oids::ISSUING_DISTRIBUTION_POINT)
         .map(|point| point.extn_value.into_bytes().into_vec());
     require(ours == theirs, || {
-        "the issuing distribution point is not that of the predecessor, so that the two have different scopes".to_owned()
+        "the issuing distribution point is not that of the predecessor, so that the two have different scopes"
+            .to_owned()
     })
 }
 

@@ -72,10 +72,7 @@ enum ReasonCode {
 impl<'a> CrlCandidate<'a> {
     pub(super) fn parse(tbs: &'a [u8], rules: &'a CrlRules<'a>) -> der::Result<Self> {
         let mut reader = SliceReader::new(fields::content(tbs, Tag::Sequence)?)?;
-        let version = match Tag::peek(&reader)? {
-            Tag::Integer => Some(u8::decode(&mut reader)?),
-            _ => None,
-        };
+        let version = if Tag::peek(&reader)? == Tag::Integer { Some(u8::decode(&mut reader)?) } else { None };
         let (signature, mut is_canonical) = decoded::<AlgorithmIdentifierOwned>(reader.tlv_bytes()?)?;
         let issuer = reader.tlv_bytes()?;
         is_canonical &= decoded::<Name>(issuer)?.1;
@@ -165,7 +162,8 @@ fn entry_of<'a>(entry: &'a [u8], is_canonical: &mut bool) -> der::Result<Entry<'
     let serial = reader.tlv_bytes()?;
     IntRef::from_der(serial)?;
     let revoked_at = Time::decode(&mut reader)?;
-    let mut read = Entry { serial: fields::content(serial, Tag::Integer)?, revoked_at, reason: None, other_extension: None };
+    let mut read =
+        Entry { serial: fields::content(serial, Tag::Integer)?, revoked_at, reason: None, other_extension: None };
     if !reader.is_finished() {
         let (extensions, canonical) = decoded::<Extensions>(reader.tlv_bytes()?)?;
         *is_canonical &= canonical;

@@ -206,7 +206,8 @@ pub fn certificate(
 }
 
 fn check_certificate(tbs: &[u8], linting_certificate: &[u8], rules: &Rules<'_>) -> Result<(), LintFailure> {
-    let candidate = Candidate::parse(tbs, linting_certificate, rules).map_err(|error| LintFailure::unreadable(&error))?;
+    let candidate =
+        Candidate::parse(tbs, linting_certificate, rules).map_err(|error| LintFailure::unreadable(&error))?;
     let findings = CERTIFICATE_LINTS
         .iter()
         .copied()

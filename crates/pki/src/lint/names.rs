@@ -116,10 +116,27 @@ mod tests {
     fn host_names_have_the_preferred_syntax() {
         let long_label = "a".repeat(64);
         let long_name = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(62)].join(".");
-        for good in ["a", "example.com", "*.example.com", "xn--nxasmq6b.example", "1.2.3.example", "a-b.c", &long_name[1..]] {
+        for good in
+            ["a", "example.com", "*.example.com", "xn--nxasmq6b.example", "1.2.3.example", "a-b.c", &long_name[1..]]
+        {
             assert!(is_host_name(good), "{good}");
         }
-        for bad in ["", "a.", ".a", "a..b", "-a.b", "a-.b", "a_b.c", "a b", "*", "*.*.a", "a.*.b", "*a.b", &long_label, &long_name] {
+        for bad in [
+            "",
+            "a.",
+            ".a",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a_b.c",
+            "a b",
+            "*",
+            "*.*.a",
+            "a.*.b",
+            "*a.b",
+            &long_label,
+            &long_name,
+        ] {
             assert!(!is_host_name(bad), "{bad}");
         }
     }
@@ -162,9 +179,27 @@ mod tests {
     #[test]
     fn special_purpose_addresses_are_reserved() {
         for reserved in [
-            "0.0.0.1", "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.1.1", "172.31.0.1", "192.0.2.1", "192.168.1.1",
-            "198.19.0.1", "198.51.100.9", "203.0.113.7", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "fd00::1",
-            "2001:db8::1", "2001::1", "2002::1", "64:ff9b::1", "3fff::1",
+            "0.0.0.1",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.1.1",
+            "172.31.0.1",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.19.0.1",
+            "198.51.100.9",
+            "203.0.113.7",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "fe80::1",
+            "fd00::1",
+            "2001:db8::1",
+            "2001::1",
+            "2002::1",
+            "64:ff9b::1",
+            "3fff::1",
         ] {
             assert!(is_reserved(reserved.parse().unwrap()), "{reserved}");
         }

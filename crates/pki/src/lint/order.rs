@@ -32,7 +32,8 @@ fn names_are_those_of_the_order(c: &Candidate<'_>) -> Result<(), String> {
         return Ok(());
     }
     // Another sequence of the same names is for another lint to judge.
-    if let Some(missing) = in_order.iter().find(|expected| !in_certificate.iter().any(|encoded| is(encoded, expected))) {
+    if let Some(missing) = in_order.iter().find(|expected| !in_certificate.iter().any(|encoded| is(encoded, expected)))
+    {
         return Err(format!("{missing} is in the order but not in the certificate"));
     }
     match in_certificate.iter().find(|encoded| !in_order.iter().any(|expected| is(encoded, expected))) {
@@ -44,8 +45,12 @@ fn names_are_those_of_the_order(c: &Candidate<'_>) -> Result<(), String> {
 fn is(encoded: &EncodedName, expected: &GeneralName) -> bool {
     match expected {
         GeneralName::Dns(name) => matches!(encoded, EncodedName::DnsName(dns) if dns.as_str() == name),
-        GeneralName::Ip(IpAddr::V4(v4)) => matches!(encoded, EncodedName::IpAddress(ip) if ip.as_bytes() == v4.octets()),
-        GeneralName::Ip(IpAddr::V6(v6)) => matches!(encoded, EncodedName::IpAddress(ip) if ip.as_bytes() == v6.octets()),
+        GeneralName::Ip(IpAddr::V4(v4)) => {
+            matches!(encoded, EncodedName::IpAddress(ip) if ip.as_bytes() == v4.octets())
+        }
+        GeneralName::Ip(IpAddr::V6(v6)) => {
+            matches!(encoded, EncodedName::IpAddress(ip) if ip.as_bytes() == v6.octets())
+        }
     }
 }
 

@@ -220,7 +220,9 @@ pub(super) fn is_utc_time_through_2049(time: Time) -> Result<(), String> {
 }
 
 fn validity_ends_after_it_begins(c: &Candidate<'_>) -> Result<(), String> {
-    require(c.not_before < c.not_after, || format!("not_before {} is not before not_after {}", c.not_before, c.not_after))
+    require(c.not_before < c.not_after, || {
+        format!("not_before {} is not before not_after {}", c.not_before, c.not_after)
+    })
 }
 
 fn not_before_is_within_the_issuers(c: &Candidate<'_>) -> Result<(), String> {
@@ -454,7 +456,10 @@ fn addresses_have_4_or_16_octets(c: &Candidate<'_>) -> Result<(), String> {
 }
 
 fn addresses_are_not_ipv4_in_ipv6(c: &Candidate<'_>) -> Result<(), String> {
-    match c.ip_addresses().find(|octets| octets.len() == 16 && octets.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255])) {
+    match c
+        .ip_addresses()
+        .find(|octets| octets.len() == 16 && octets.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255]))
+    {
         Some(mapped) => Err(format!("the address {mapped:02x?} is an IPv4 address in IPv6; it has to have 4 octets")),
         None => Ok(()),
     }
@@ -496,12 +501,18 @@ fn crl_distribution_points_are_not_critical(c: &Candidate<'_>) -> Result<(), Str
 fn crl_distribution_point_is_one_full_name(c: &Candidate<'_>) -> Result<(), String> {
     let points = c.extensions.crl_distribution_points.as_ref().map_or(&[][..], |points| &points.0);
     let one_name = match points {
-        [DistributionPoint { distribution_point: Some(DistributionPointName::FullName(names)), reasons: None, crl_issuer: None }] => {
-            names.len() == 1
-        }
+        [
+            DistributionPoint {
+                distribution_point: Some(DistributionPointName::FullName(names)),
+                reasons: None,
+                crl_issuer: None,
+            },
+        ] => names.len() == 1,
         _ => false,
     };
-    require(one_name, || "it has to be one distribution point of one full name, without reasons or cRLIssuer".to_owned())
+    require(one_name, || {
+        "it has to be one distribution point of one full name, without reasons or cRLIssuer".to_owned()
+    })
 }
 
 fn authority_information_access_is_not_critical(c: &Candidate<'_>) -> Result<(), String> {
@@ -548,7 +559,9 @@ fn tls_feature_is_not_critical(c: &Candidate<'_>) -> Result<(), String> {
 
 fn tls_feature_is_status_request(c: &Candidate<'_>) -> Result<(), String> {
     let features = c.extensions.tls_feature.as_deref().unwrap_or_default();
-    require(features == [STATUS_REQUEST], || format!("the TLS features are {features:?}; only status_request, 5, is allowed"))
+    require(features == [STATUS_REQUEST], || {
+        format!("the TLS features are {features:?}; only status_request, 5, is allowed")
+    })
 }
 
 fn must_staple_names_a_responder(c: &Candidate<'_>) -> Result<(), String> {

@@ -80,7 +80,8 @@ fn sct_list_is_readable(c: &Candidate<'_>) -> Result<(), String> {
 
 fn scts_are_of_distinct_logs(c: &Candidate<'_>) -> Result<(), String> {
     let scts = c.scts();
-    let twice = scts.iter().enumerate().find(|(position, sct)| scts[..*position].iter().any(|s| s.log_id == sct.log_id));
+    let twice =
+        scts.iter().enumerate().find(|(position, sct)| scts[..*position].iter().any(|s| s.log_id == sct.log_id));
     match twice {
         Some((_, sct)) => Err(format!("log {} has two SCTs here; each log counts once", sct.log_id)),
         None => Ok(()),
@@ -104,7 +105,8 @@ fn scts_are_older_than_the_end_of_the_certificate(c: &Candidate<'_>) -> Result<(
 }
 
 fn scts_are_signed_by_allowed_algorithms(c: &Candidate<'_>) -> Result<(), String> {
-    let allowed = |hash: u8, algorithm: u8| hash == HASH_SHA256 && [SIGNATURE_RSA, SIGNATURE_ECDSA].contains(&algorithm);
+    let allowed =
+        |hash: u8, algorithm: u8| hash == HASH_SHA256 && [SIGNATURE_RSA, SIGNATURE_ECDSA].contains(&algorithm);
     match c.scts().iter().find(|sct| !allowed(sct.signature.hash, sct.signature.algorithm)) {
         Some(sct) => Err(format!(
             "the SCT of log {} is signed by hash {} and algorithm {}; SHA-256 (4) with RSA (1) or ECDSA (3) is allowed",

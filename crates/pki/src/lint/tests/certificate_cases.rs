@@ -123,9 +123,7 @@ pub(super) const OF_RFC5280: &[Case] = &[
     case("times_are_utc_time_through_2049", &["certificate_is_canonical_der"], || {
         precertificate().edited(|c| c.not_after = editor::generalized_time("20270219085959Z"))
     }),
-    case("validity_ends_after_it_begins", &[], || {
-        private().edited(|c| c.not_after = c.not_before.clone())
-    }),
+    case("validity_ends_after_it_begins", &[], || private().edited(|c| c.not_after = c.not_before.clone())),
     case("validity_ends_after_it_begins", &[], || {
         private().edited(|c| std::mem::swap(&mut c.not_before, &mut c.not_after))
     }),
@@ -227,9 +225,7 @@ pub(super) const OF_RFC5280: &[Case] = &[
     case("wildcard_is_the_left_most_label", &["dns_names_are_host_names"], || {
         private().named(&["*a.internal"]).findings()
     }),
-    case("names_are_sorted", &[], || {
-        with_names(precertificate(), &[dns("www.example.com"), dns("example.com")])
-    }),
+    case("names_are_sorted", &[], || with_names(precertificate(), &[dns("www.example.com"), dns("example.com")])),
     case("names_have_no_duplicates", &[], || {
         with_names(precertificate(), &[dns("example.com"), dns("example.com"), dns("www.example.com")])
     }),
@@ -265,18 +261,26 @@ pub(super) const OF_RFC5280: &[Case] = &[
     case("authority_information_access_is_not_critical", &[], || {
         with_critical(precertificate(), oids::AUTHORITY_INFO_ACCESS, true)
     }),
-    case("access_methods_are_known", &[], || with_accesses(private(), &[(ACCESS_TIME_STAMPING, 6, "http://a.example/")])),
+    case("access_methods_are_known", &[], || {
+        with_accesses(private(), &[(ACCESS_TIME_STAMPING, 6, "http://a.example/")])
+    }),
     case("access_methods_have_one_location_each", &[], || {
         let twice = (oids::ACCESS_CA_ISSUERS, 6, "http://a.example/");
         with_accesses(private(), &[twice, twice])
     }),
-    case("locations_are_urls_with_a_host", &[], || Bench { ca_issuers_url: Some("http:///1.der"), ..private() }.findings()),
+    case("locations_are_urls_with_a_host", &[], || {
+        Bench { ca_issuers_url: Some("http:///1.der"), ..private() }.findings()
+    }),
     case("locations_are_urls_with_a_host", &[], || {
         with_accesses(private(), &[(oids::ACCESS_CA_ISSUERS, 1, "root@a.internal")])
     }),
-    case("locations_are_urls_with_a_host", &[], || Bench { crl_url: Some("http://a.internal/a b"), ..private() }.findings()),
+    case("locations_are_urls_with_a_host", &[], || {
+        Bench { crl_url: Some("http://a.internal/a b"), ..private() }.findings()
+    }),
     case("tls_feature_is_not_critical", &[], || with_critical(must_staple(), oids::TLS_FEATURE, true)),
-    case("tls_feature_is_status_request", &[], || with_value(must_staple(), oids::TLS_FEATURE, &sequence(&[&[2, 1, 17]]))),
+    case("tls_feature_is_status_request", &[], || {
+        with_value(must_staple(), oids::TLS_FEATURE, &sequence(&[&[2, 1, 17]]))
+    }),
     case("must_staple_names_a_responder", &[], || Bench { ocsp_url: None, ..must_staple() }.findings()),
 ];
 
@@ -360,7 +364,9 @@ pub(super) const OF_BASELINE: &[Case] = &[
         bench.validity.not_before = at("2027-03-14T23:00:00Z");
         living_for(DAY * 90, bench).findings()
     }),
-    case("key_usage_is_that_of_a_tls_server", &[], || with_value(precertificate(), oids::KEY_USAGE, &tlv(3, &[6, 0xc0]))),
+    case("key_usage_is_that_of_a_tls_server", &[], || {
+        with_value(precertificate(), oids::KEY_USAGE, &tlv(3, &[6, 0xc0]))
+    }),
     case("key_usage_is_that_of_a_tls_server", &[], || {
         with_value(Bench { public_key: world::rsa(2048), ..precertificate() }, oids::KEY_USAGE, &tlv(3, &[5, 0x20]))
     }),
@@ -370,7 +376,9 @@ pub(super) const OF_BASELINE: &[Case] = &[
     case("key_is_of_an_allowed_kind", &[], || Bench { public_key: world::p521(), ..precertificate() }.findings()),
     case("key_is_of_an_allowed_kind", &[], || Bench { public_key: world::ed25519(), ..precertificate() }.findings()),
     case("rsa_modulus_is_long_enough", &[], || Bench { public_key: world::rsa(2040), ..precertificate() }.findings()),
-    case("rsa_modulus_is_of_whole_octets", &[], || Bench { public_key: world::rsa(2050), ..precertificate() }.findings()),
+    case("rsa_modulus_is_of_whole_octets", &[], || {
+        Bench { public_key: world::rsa(2050), ..precertificate() }.findings()
+    }),
     case("sha1_is_nowhere", &["signature_algorithm_is_known"], || signed_by(private(), oids::ECDSA_SHA1, &[])),
     case("sha1_is_nowhere", &["signature_algorithm_is_known"], || {
         signed_by(Bench { issuer: world::intermediate(&world::rsa(2048)), ..private() }, oids::RSA_SHA1, &NULL)

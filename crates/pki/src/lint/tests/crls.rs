@@ -55,7 +55,11 @@ fn good() -> Bench {
         this_update: now,
         next_update: now.plus(DAY * 7),
         url: Some(URL),
-        entries: vec![revoked(1, Reason::Unspecified), revoked(2, Reason::KeyCompromise), revoked(3, Reason::Superseded)],
+        entries: vec![
+            revoked(1, Reason::Unspecified),
+            revoked(2, Reason::KeyCompromise),
+            revoked(3, Reason::Superseded),
+        ],
     }
 }
 
