@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base64url::{Base64urlError, base64url_decode, base64url_encode};
-use crate::jwk::Thumbprint;
 use crate::problem::Problem;
+use crate::thumbprint::{Thumbprint, sha256};
 
 /// How control of an identifier is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,7 +50,10 @@ impl FromStr for ChallengeKind {
     type Err = UnknownChallengeKind;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownChallengeKind(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownChallengeKind(text.to_owned()))
     }
 }
 
@@ -62,7 +65,9 @@ impl Serialize for ChallengeKind {
 
 impl<'de> Deserialize<'de> for ChallengeKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -92,7 +97,9 @@ pub enum TokenError {
     #[error("a token is base64url without padding: {0} (RFC 8555 §8.1)")]
     Alphabet(Base64urlError),
     /// Too few bits, or absurdly many.
-    #[error("a token has at least 128 bits, that is 22 characters, and here at most 256; this one has {0} (RFC 8555 §8.1)")]
+    #[error(
+        "a token has at least 128 bits, that is 22 characters, and here at most 256; this one has {0} (RFC 8555 §8.1)"
+    )]
     Length(usize),
 }
 
@@ -115,10 +122,14 @@ impl Token {
         if !(Self::CHARS_MIN..=Self::CHARS_MAX).contains(&text.len()) {
             return Err(TokenError::Length(text.len()));
         }
-        // The token is an opaque text: only its alphabet matters, so trailing bits and odd lengths of other servers pass.
+        // An opaque text: only its alphabet matters, so other servers' odd lengths and trailing bits pass.
         match base64url_decode(text) {
-            Ok(_) | Err(Base64urlError::TrailingBits | Base64urlError::Length) => Ok(Self(text.to_owned())),
-            Err(error @ (Base64urlError::Padding(_) | Base64urlError::Symbol(_))) => Err(TokenError::Alphabet(error)),
+            Ok(_) | Err(Base64urlError::TrailingBits | Base64urlError::Length) => {
+                Ok(Self(text.to_owned()))
+            }
+            Err(error @ (Base64urlError::Padding(_) | Base64urlError::Symbol(_))) => {
+                Err(TokenError::Alphabet(error))
+            }
         }
     }
 
@@ -167,7 +178,7 @@ impl KeyAuthorization {
     /// Its SHA-256: the content of tls-alpn-01's acmeIdentifier extension (RFC 8737 §3).
     #[must_use]
     pub fn sha256(&self) -> [u8; 32] {
-        crate::jwk::sha256(self.0.as_bytes())
+        sha256(self.0.as_bytes())
     }
 
     /// Its SHA-256 as base64url: the value of dns-01's TXT record (RFC 8555 §8.4).

@@ -1,7 +1,7 @@
 //! Identifiers: what a certificate is about (RFC 8555 §7.1.3, §9.7.7; RFC 8738).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -40,14 +40,22 @@ impl Identifier {
     /// As it stands in an order: with the star (RFC 8555 §7.1.3).
     #[must_use]
     pub fn wire(&self) -> WireIdentifier {
-        WireIdentifier { kind: self.kind().to_owned(), value: self.to_string() }
+        WireIdentifier {
+            kind: self.kind().to_owned(),
+            value: self.to_string(),
+        }
     }
 
     /// As it stands in an authorization: without the star, which is its `wildcard` member (RFC 8555 §7.1.4).
     #[must_use]
     pub fn authorization_wire(&self) -> WireIdentifier {
-        let value = self.name().map_or_else(|| self.to_string(), DnsName::to_string);
-        WireIdentifier { kind: self.kind().to_owned(), value }
+        let value = self
+            .name()
+            .map_or_else(|| self.to_string(), DnsName::to_string);
+        WireIdentifier {
+            kind: self.kind().to_owned(),
+            value,
+        }
     }
 
     const fn kind(&self) -> &'static str {
@@ -58,6 +66,8 @@ impl Identifier {
     }
 }
 
+/// An identifier that is longer than this is no identifier, and is not sent back in full.
+const ECHO_CHARS_MAX: usize = 300;
 const DNS: &str = "dns";
 const IP: &str = "ip";
 
@@ -76,7 +86,11 @@ impl FromStr for Identifier {
     type Err = IdentifierError;
 
     fn from_str(text: &str) -> Result<Self, IdentifierError> {
-        if text.parse::<IpAddr>().is_ok() { parse_address(text) } else { parse_name(text, DnsName::parse) }
+        if text.parse::<IpAddr>().is_ok() {
+            parse_address(text)
+        } else {
+            parse_name(text, DnsName::parse)
+        }
     }
 }
 
@@ -115,15 +129,13 @@ fn parse_address(value: &str) -> Result<Identifier, IdentifierError> {
     {
         return Err(IdentifierError::MappedAddress(v4));
     }
-    let canonical = match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => canonical_v6(v6),
-    };
-    if canonical == value { Ok(Identifier::Ip(address)) } else { Err(IdentifierError::NotCanonical(canonical)) }
-}
-
-fn canonical_v6(address: Ipv6Addr) -> String {
-    address.to_string()
+    // The standard library writes IPv6 as RFC 5952 has it.
+    let canonical = address.to_string();
+    if canonical == value {
+        Ok(Identifier::Ip(address))
+    } else {
+        Err(IdentifierError::NotCanonical(canonical))
+    }
 }
 
 /// An identifier as a client sent it, or as it is sent to one: nothing is checked but that it is an object of two
@@ -156,7 +168,9 @@ impl TryFrom<&WireIdentifier> for Identifier {
         match wire.kind.as_str() {
             DNS => parse_name(&wire.value, DnsName::parse),
             IP => parse_address(&wire.value),
-            other => Err(IdentifierError::UnsupportedType(other.chars().take(64).collect())),
+            other => Err(IdentifierError::UnsupportedType(
+                other.chars().take(64).collect(),
+            )),
         }
     }
 }
@@ -198,62 +212,103 @@ pub enum IdentifierError {
     #[error("the name has {0} octets; a DNS name has at most 253 (RFC 1035 §2.3.4)")]
     TooLong(usize),
     /// Two dots in a row, or one at the start.
-    #[error("the name has an empty label; write exactly one dot between labels, and none at the start")]
+    #[error(
+        "the name has an empty label; write exactly one dot between labels, and none at the start"
+    )]
     EmptyLabel,
     /// A label over 63 octets.
     #[error("a label of the name has {0} octets; a label has at most 63 (RFC 1035 §2.3.4)")]
     LabelTooLong(usize),
     /// An octet that no host name has.
-    #[error("the character {0:?} cannot be in a host name; only letters, digits, hyphens and dots can (RFC 1123 §2.1)")]
+    #[error(
+        "the character {0:?} cannot be in a host name; only letters, digits, hyphens and dots can (RFC 1123 §2.1)"
+    )]
     Character(char),
     /// An underscore: good in DNS, not in a host name.
-    #[error("the label `{0}` has an underscore; host names in certificates cannot have one (RFC 1123 §2.1)")]
+    #[error(
+        "the label `{0}` has an underscore; host names in certificates cannot have one (RFC 1123 §2.1)"
+    )]
     Underscore(String),
     /// A hyphen at the start or end of a label.
-    #[error("the label `{0}` starts or ends with a hyphen; it must start and end with a letter or digit (RFC 1123 §2.1)")]
+    #[error(
+        "the label `{0}` starts or ends with a hyphen; it must start and end with a letter or digit (RFC 1123 §2.1)"
+    )]
     Hyphen(String),
     /// The absolute form.
     #[error("the name ends with a dot; send it without (RFC 5280 §4.2.1.6)")]
     TrailingDot,
     /// Unicode.
-    #[error("the name has characters outside ASCII; send its A-label form, which starts with `xn--` (RFC 8555 §7.1.3)")]
+    #[error(
+        "the name has characters outside ASCII; send its A-label form, which starts with `xn--` (RFC 8555 §7.1.3)"
+    )]
     NotAscii,
     /// `xn--` with something that no U-label encodes to.
-    #[error("the label `{0}` is not a valid A-label: it is not the encoding of any internationalised label (RFC 5891 §5.4)")]
+    #[error(
+        "the label `{0}` is not a valid A-label: it is not the encoding of any internationalised label (RFC 5891 §5.4)"
+    )]
     FakeALabel(String),
+    /// `xn--` with a character that UTS #46 lets pass, but IDNA2008 does not, such as a pictogram.
+    #[error(
+        "the label `{label}` holds U+{code:04X}, which IDNA2008 does not allow there (RFC 5892)",
+        code = u32::from(*character)
+    )]
+    NotInIdna2008 {
+        /// The label, as it was sent.
+        label: String,
+        /// The first character that is not allowed.
+        character: char,
+    },
     /// Hyphens in third and fourth place without `xn`.
-    #[error("the label `{0}` has hyphens in its third and fourth place, which is reserved for A-labels (RFC 5890 §2.3.1)")]
+    #[error(
+        "the label `{0}` has hyphens in its third and fourth place, which is reserved for A-labels (RFC 5890 §2.3.1)"
+    )]
     ReservedLabel(String),
     /// `name:443`.
     #[error("the identifier has a port; send the name alone: certificates are not bound to ports")]
     Port,
     /// An IP address with the type `dns`.
-    #[error("the value of this `dns` identifier is an IP address; send it with the type `ip` (RFC 8738 §3)")]
+    #[error(
+        "the value of this `dns` identifier is an IP address; send it with the type `ip` (RFC 8738 §3)"
+    )]
     AddressAsName,
     /// One label only.
-    #[error("`{0}` is a single label; send a full name with at least two labels, such as `{0}.example.com`")]
+    #[error(
+        "`{0}` is a single label; send a full name with at least two labels, such as `{0}.example.com`"
+    )]
     SingleLabel(String),
     /// A name like `co.uk`.
     #[error("`{0}` is a public suffix, under which anybody can register; send a name below it")]
     PublicSuffix(String),
     /// A last label that is a number, as in an address.
-    #[error("the last label `{0}` is a number, so that the name reads as an IP address; no top-level domain is one")]
+    #[error(
+        "the last label `{0}` is a number, so that the name reads as an IP address; no top-level domain is one"
+    )]
     NumericTopLevel(String),
     /// A star that is not the whole leftmost label, or a second one.
-    #[error("a wildcard is `*.` followed by a name without any other star; `*` alone or elsewhere is not supported")]
+    #[error(
+        "a wildcard is `*.` followed by a name without any other star; `*` alone or elsewhere is not supported"
+    )]
     MisplacedWildcard,
     /// `*.co.uk`, `*.com`, `*.local`.
-    #[error("a wildcard directly under `{0}` would cover names of unrelated owners; send `*.` and a name below `{0}`")]
+    #[error(
+        "a wildcard directly under `{0}` would cover names of unrelated owners; send `*.` and a name below `{0}`"
+    )]
     WildcardOverPublicSuffix(String),
     /// A type other than `dns` and `ip`.
-    #[error("identifiers of type `{0}` are not supported; supported are `dns` (RFC 8555) and `ip` (RFC 8738)")]
+    #[error(
+        "identifiers of type `{0}` are not supported; supported are `dns` (RFC 8555) and `ip` (RFC 8738)"
+    )]
     UnsupportedType(String),
     /// Not an address at all.
-    #[error("the value of this `ip` identifier is not an IP address: send IPv4 as four decimal numbers without leading \
-             zeros, IPv6 in the form of RFC 5952 without brackets (RFC 8738 §3)")]
+    #[error(
+        "the value of this `ip` identifier is not an IP address: send IPv4 as four decimal numbers without leading \
+             zeros, IPv6 in the form of RFC 5952 without brackets (RFC 8738 §3)"
+    )]
     NotAnAddress,
     /// `fe80::1%eth0`.
-    #[error("the address has a zone id, which means something on one host only; send an address without (RFC 8738 §3)")]
+    #[error(
+        "the address has a zone id, which means something on one host only; send an address without (RFC 8738 §3)"
+    )]
     Zone,
     /// `192.0.2.0/24`.
     #[error("the value is a range of addresses; send single addresses (RFC 8738 §3)")]
@@ -285,6 +340,7 @@ impl IdentifierError {
             | Self::TrailingDot
             | Self::NotAscii
             | Self::FakeALabel(_)
+            | Self::NotInIdna2008 { .. }
             | Self::ReservedLabel(_)
             | Self::Port
             | Self::AddressAsName
@@ -304,9 +360,18 @@ impl IdentifierError {
         Problem::new(self.problem_type(), self.to_string())
     }
 
-    /// The subproblem for this identifier among several.
+    /// The subproblem for this identifier among several: as it was sent, unless it is longer than any good one.
     #[must_use]
     pub fn subproblem(&self, identifier: &WireIdentifier) -> Subproblem {
-        Subproblem { kind: self.problem_type(), detail: self.to_string(), identifier: Some(identifier.clone()) }
+        let cut = |text: &str| text.chars().take(ECHO_CHARS_MAX).collect();
+        let identifier = WireIdentifier {
+            kind: cut(&identifier.kind),
+            value: cut(&identifier.value),
+        };
+        Subproblem {
+            kind: self.problem_type(),
+            detail: self.to_string(),
+            identifier: Some(identifier),
+        }
     }
 }

@@ -12,29 +12,39 @@ pub mod contact;
 pub mod directory;
 pub mod dns_name;
 pub mod identifier;
+mod idna2008;
 pub mod jwk;
 pub mod jws;
 pub mod order;
 pub mod problem;
+pub mod renewal;
 pub mod revocation;
 pub mod signing;
 mod strict;
+pub mod thumbprint;
 pub mod verification;
 
 pub use account::{AccountObject, AccountStatus, AccountUpdate, KeyChange, NewAccount, OrderList};
-pub use authorization::{AuthorizationObject, AuthorizationStatus, AuthorizationUpdate, NewAuthorization};
+pub use authorization::{
+    AuthorizationObject, AuthorizationStatus, AuthorizationUpdate, NewAuthorization,
+};
 pub use base64url::{Base64urlError, base64url_decode, base64url_encode};
 pub use challenge::{
-    ChallengeKind, ChallengeObject, ChallengeStatus, KeyAuthorization, Token, TokenError, UnknownChallengeKind,
+    ChallengeKind, ChallengeObject, ChallengeStatus, KeyAuthorization, Token, TokenError,
+    UnknownChallengeKind,
 };
 pub use contact::{Contact, ContactError};
 pub use directory::{Directory, DirectoryMeta};
 pub use dns_name::DnsName;
 pub use identifier::{Identifier, IdentifierError, WireIdentifier};
-pub use jwk::{Jwk, JwkError, Thumbprint};
+pub use jwk::{Jwk, JwkError};
 pub use jws::{ALGORITHMS, Algorithm, Jws, JwsError, KeyReference, Payload, Protected, Verified};
 pub use order::{Finalize, NewOrder, OrderObject, OrderStatus};
 pub use problem::{Problem, ProblemType, Subproblem};
+pub use renewal::{
+    CertificateIdentifier, CertificateIdentifierError, RenewalInfo, SuggestedWindow,
+};
 pub use revocation::RevokeRequest;
 pub use signing::{Header, SigningKey, SigningKeyError, sign};
+pub use thumbprint::Thumbprint;
 pub use verification::VerifyingKey;
