@@ -64,7 +64,21 @@ const fn is_atext(octet: u8) -> bool {
     octet.is_ascii_alphanumeric()
         || matches!(
             octet,
-            b'!' | b'#' | b'$' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'^' | b'_' | b'`' | b'{' | b'|' | b'}'
+            b'!' | b'#'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'/'
+                | b'='
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'{'
+                | b'|'
+                | b'}'
                 | b'~'
         )
 }
@@ -91,10 +105,14 @@ pub enum ContactError {
     #[error("contact URLs with the scheme `{0}` are not supported; send `mailto:` (RFC 8555 §7.3)")]
     Scheme(String),
     /// Characters outside ASCII.
-    #[error("the contact has characters outside ASCII; send the domain in its A-label form (RFC 6068 §2)")]
+    #[error(
+        "the contact has characters outside ASCII; send the domain in its A-label form (RFC 6068 §2)"
+    )]
     NotAscii,
     /// Over 254 octets.
-    #[error("the address has {0} octets; a mail address has at most {ADDRESS_OCTETS_MAX} (RFC 5321 §4.5.3.1)")]
+    #[error(
+        "the address has {0} octets; a mail address has at most {ADDRESS_OCTETS_MAX} (RFC 5321 §4.5.3.1)"
+    )]
     TooLong(usize),
     /// `?subject=…`.
     #[error("the contact has header fields after `?`; send the address alone (RFC 8555 §7.3)")]
@@ -109,8 +127,10 @@ pub enum ContactError {
     #[error("the contact has no address; send `mailto:name@example.com`")]
     NoAddress,
     /// The part before the at sign.
-    #[error("the part before the `@` must be 1 to {LOCAL_OCTETS_MAX} letters, digits, single dots inside and the signs of \
-             RFC 5322 §3.2.3, unquoted")]
+    #[error(
+        "the part before the `@` must be 1 to {LOCAL_OCTETS_MAX} letters, digits, single dots inside and the signs of \
+             RFC 5322 §3.2.3, unquoted"
+    )]
     Local,
     /// The part after the at sign.
     #[error("the part after the `@` is not a host name: {0}")]

@@ -40,7 +40,9 @@ impl RevokeRequest {
             Ok(code @ (0..=6 | 8..=10)) => Ok(code),
             Ok(7 | 11..=255) | Err(_) => Err(Problem::new(
                 ProblemType::BadRevocationReason,
-                format!("the revocation reason {reason} does not exist; reasons are 0 to 10 without 7 (RFC 5280 §5.3.1)"),
+                format!(
+                    "the revocation reason {reason} does not exist; reasons are 0 to 10 without 7 (RFC 5280 §5.3.1)"
+                ),
             )),
         }
     }
