@@ -57,6 +57,14 @@ impl Ca {
         self.issuers.iter().find(|issuer| issuer.id == *id)
     }
 
+    /// The issuer that signed this certificate.
+    pub fn issuer_of(&self, certificate: &pki::Certificate) -> Option<&Issuer> {
+        self.issuers.iter().find(|issuer| {
+            certificate.authority_key_identifier() == issuer.certificate.key_identifier()
+                && certificate.issuer() == issuer.certificate.subject()
+        })
+    }
+
     /// The work, or `None` if the limit came first. The work is then dropped where it stands.
     pub(crate) async fn within<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
         let work = std::pin::pin!(work);

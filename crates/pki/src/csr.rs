@@ -1,5 +1,7 @@
 //! Certification requests (PKCS#10, RFC 2986): key and names are taken from them, nothing else.
 
+mod request;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -12,6 +14,8 @@ use crate::certificate::general_name;
 use crate::reader::{Reader, only};
 use crate::writer::tag;
 use crate::{GeneralName, KeyError, Name, PublicKey, SignatureAlgorithm, WeakKey, oid};
+
+pub use request::{TbsRequest, request};
 
 /// The longest request that is read, in octets.
 pub const CSR_OCTETS_MAX: usize = 16 << 10;

@@ -60,7 +60,7 @@ impl Run<'_> {
             let allocated = self.allocate_serial(permitted).await?; // 3
             let profiled = self.select_profile(allocated)?; // 4
             match self.precommit(profiled).await? {
-                Precommitted::Begun(committed) => break committed, // 5
+                Precommitted::Begun(committed) => break *committed, // 5
                 Precommitted::SerialTaken(again) => permitted = again,
             }
         };

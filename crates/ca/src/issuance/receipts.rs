@@ -42,7 +42,7 @@ pub(super) struct Profiled<'a> {
 #[derive(Debug)]
 pub(super) enum Precommitted<'a> {
     /// The ledger has it.
-    Begun(Committed<'a>),
+    Begun(Box<Committed<'a>>),
     /// The serial was taken before: again from step 3.
     SerialTaken(Permitted),
 }

@@ -199,7 +199,7 @@ impl<'a> Run<'a> {
         };
         self.done(5, Some(serial), "linting certificate stored, status wait");
         let planned = Planned { serial, number, profile, issuer, csr, names, not_after, _room: room };
-        Ok(Precommitted::Begun(Committed { planned, tbs }))
+        Ok(Precommitted::Begun(Box::new(Committed { planned, tbs })))
     }
 
     fn request(&self) -> Result<Csr, IssuanceEnd> {

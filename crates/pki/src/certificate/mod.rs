@@ -14,7 +14,7 @@ pub use correspondence::{Mismatch, corresponds};
 pub use parsed::{Certificate, CertificateError};
 pub(crate) use parsed::{distribution_point_url, general_name, timestamp};
 pub use tbs::TbsCertificate;
-pub(crate) use tbs::{signed, write_authority_key_identifier, write_distribution_point_name, write_extension};
+pub(crate) use tbs::{signed, write_general_name, write_authority_key_identifier, write_distribution_point_name, write_extension};
 
 /// The longest certificate, TBSCertificate or precertificate that is read, in octets.
 pub const CERTIFICATE_OCTETS_MAX: usize = 64 << 10;

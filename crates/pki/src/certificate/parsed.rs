@@ -75,7 +75,7 @@ pub struct Certificate {
     crl_url: Option<String>,
     is_authority: bool,
     is_precertificate: bool,
-    parsed: x509_cert::Certificate,
+    has_sct_list: bool,
 }
 
 impl Certificate {
@@ -116,7 +116,7 @@ impl Certificate {
             crl_url: extension::<CrlDistributionPoints>(tbs)?.and_then(first_url),
             is_authority: extension::<BasicConstraints>(tbs)?.is_some_and(|constraints| constraints.ca),
             is_precertificate: has_extension(tbs, oid::CT_POISON),
-            parsed,
+            has_sct_list: has_extension(tbs, oid::SCT_LIST),
         })
     }
 
@@ -187,7 +187,7 @@ impl Certificate {
 
     /// The embedded SCTs, none if there is no list (RFC 6962 §3.3).
     pub fn scts(&self) -> Result<Vec<Sct>, SctError> {
-        if !has_extension(self.parsed.tbs_certificate(), oid::SCT_LIST) {
+        if !self.has_sct_list {
             return Ok(Vec::new());
         }
         decode_sct_list(sct_list_value(self.tbs.der()).ok_or(SctError::Malformed("SCT list extension"))?)
@@ -216,11 +216,6 @@ impl Certificate {
     /// Whether this key signed it. Names, validity and constraints are not looked at.
     pub fn verify_signed_by(&self, issuer_key: &PublicKey) -> Result<(), KeyError> {
         issuer_key.verify(self.signature_algorithm, self.tbs.der(), &self.signature)
-    }
-
-    /// The reader's own structure, for lints.
-    pub(crate) fn parsed(&self) -> &x509_cert::Certificate {
-        &self.parsed
     }
 }
 

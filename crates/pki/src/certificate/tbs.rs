@@ -296,7 +296,7 @@ fn write_uri(writer: &mut Writer, url: &str) {
     writer.value(tag::context(6), url.as_bytes());
 }
 
-fn write_general_name(writer: &mut Writer, name: &GeneralName) {
+pub(crate) fn write_general_name(writer: &mut Writer, name: &GeneralName) {
     match name {
         GeneralName::Dns(name) => writer.value(tag::context(2), name.as_bytes()),
         GeneralName::Ip(IpAddr::V4(address)) => writer.value(tag::context(7), &address.octets()),
