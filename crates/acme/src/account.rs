@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::contact::{Contact, ContactError};
-use crate::jwk::Jwk;
 use crate::problem::Problem;
 
 /// The most contacts that an account keeps.
@@ -100,16 +99,6 @@ impl AccountUpdate {
             )),
         }
     }
-}
-
-/// The payload of the inner JWS of keyChange (RFC 8555 §7.3.5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyChange {
-    /// The account's URL: equal to the outer `kid`.
-    pub account: String,
-    /// The account's present key.
-    pub old_key: Jwk,
 }
 
 /// An account as clients see it (RFC 8555 §7.1.2).

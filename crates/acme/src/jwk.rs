@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::base64url::{Base64urlError, base64url_decode, base64url_encode};
+use crate::ed25519;
 use crate::jws::Algorithm;
 use crate::problem::{Problem, ProblemType};
 use crate::strict::{self, Presence, Text};
@@ -366,6 +367,9 @@ fn okp(wire: &WireJwk<'_>) -> Result<Members, JwkError> {
             width: 32,
             curve: "Ed25519",
         });
+    }
+    if !ed25519::is_acceptable(&x) {
+        return Err(JwkError::NotOnCurve("Ed25519"));
     }
     Ok(Members::Okp { x })
 }

@@ -11,10 +11,12 @@ pub mod challenge;
 pub mod contact;
 pub mod directory;
 pub mod dns_name;
+mod ed25519;
 pub mod identifier;
 mod idna2008;
 pub mod jwk;
 pub mod jws;
+pub mod key_change;
 pub mod order;
 pub mod problem;
 pub mod renewal;
@@ -24,7 +26,7 @@ mod strict;
 pub mod thumbprint;
 pub mod verification;
 
-pub use account::{AccountObject, AccountStatus, AccountUpdate, KeyChange, NewAccount, OrderList};
+pub use account::{AccountObject, AccountStatus, AccountUpdate, NewAccount, OrderList};
 pub use authorization::{
     AuthorizationObject, AuthorizationStatus, AuthorizationUpdate, NewAuthorization,
 };
@@ -39,6 +41,7 @@ pub use dns_name::DnsName;
 pub use identifier::{Identifier, IdentifierError, WireIdentifier};
 pub use jwk::{Jwk, JwkError};
 pub use jws::{ALGORITHMS, Algorithm, Jws, JwsError, KeyReference, Payload, Protected, Verified};
+pub use key_change::{KeyChange, KeyChangeError};
 pub use order::{Finalize, NewOrder, OrderObject, OrderStatus};
 pub use problem::{Problem, ProblemType, Subproblem};
 pub use renewal::{

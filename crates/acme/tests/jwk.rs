@@ -191,6 +191,41 @@ fn points_off_the_curve_are_bad_public_keys() {
 }
 
 #[test]
+fn ed25519_keys_that_sign_for_anybody_or_have_a_second_spelling_are_refused() {
+    let with = |octets: [u8; 32]| {
+        format!(
+            r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#,
+            base64url_encode(&octets)
+        )
+    };
+    let ends = |first: u8, middle: u8, last: u8| {
+        let mut octets = [middle; 32];
+        (octets[0], octets[31]) = (first, last);
+        octets
+    };
+    for bad in [
+        ends(0, 0, 0),
+        ends(0, 0, 0x80),
+        ends(1, 0, 0),
+        ends(1, 0, 0x80),
+        ends(0xec, 0xff, 0x7f),
+        ends(0xed, 0xff, 0x7f),
+        ends(0xee, 0xff, 0x7f),
+        ends(0xff, 0xff, 0xff),
+    ] {
+        assert_eq!(
+            fault(&with(bad)),
+            JwkError::NotOnCurve("Ed25519"),
+            "{bad:?}"
+        );
+    }
+    assert!(
+        Jwk::parse(&with(ends(0xeb, 0xff, 0x7f))).is_ok(),
+        "the largest other y"
+    );
+}
+
+#[test]
 fn rsa_moduli_of_the_wrong_size_or_even_are_refused() {
     let exponent = [1, 0, 1];
     assert!(Jwk::parse(&rsa(&modulus(256), &exponent)).is_ok());

@@ -2,6 +2,7 @@
 
 mod form;
 mod header;
+mod key_change;
 
 use acme::{
     ALGORITHMS, Algorithm, Header, Jwk, Jws, JwsError, KeyReference, Payload, ProblemType,
