@@ -18,8 +18,10 @@ const NONCES_MAX: usize = 8;
 /// How often one request is signed anew with another nonce (RFC 8555 §6.5).
 const BAD_NONCES_MAX: u32 = 10;
 /// How often one request is sent anew because no answer came.
-const RESENDS_MAX: u32 = 4;
+const RESENDS_MAX: u32 = 6;
+/// Doubled from one time to the next: a server that is started anew gets some seconds.
 const RESEND_PAUSE: Duration = Duration::from_millis(100);
+const RESEND_PAUSE_MAX: Duration = Duration::from_millis(1600);
 /// What a poll asks for: an answer only when there is news, or after ten seconds (RFC 7240 §4.3).
 const WAIT: &str = "wait=10";
 
@@ -142,10 +144,24 @@ impl Client {
 
     /// Makes sure that a nonce is in hand, and so that the connection stands.
     pub(crate) async fn warm_up(&mut self) -> Result<(), Failure> {
-        if self.nonces.is_empty() {
-            let nonce = self.fresh_nonce().await?;
-            self.nonces.push(nonce);
+        let mut resends = 0;
+        while self.nonces.is_empty() {
+            match self.fresh_nonce().await {
+                Ok(nonce) => self.nonces.push(nonce),
+                Err(error) => self.pause_to_resend(error, &mut resends).await?,
+            }
         }
+        Ok(())
+    }
+
+    /// Waits before a request is sent anew, if there is hope in it.
+    async fn pause_to_resend(&mut self, error: TransportError, resends: &mut u32) -> Result<(), Failure> {
+        if !error.can_pass() || *resends >= RESENDS_MAX {
+            return Err(Failure::Transport(error));
+        }
+        *resends += 1;
+        self.counts.resent += 1;
+        world::sleep((RESEND_PAUSE * 2_u32.pow(*resends)).min(RESEND_PAUSE_MAX)).await;
         Ok(())
     }
 
@@ -170,12 +186,7 @@ impl Client {
                     // The newest comes with this very answer; older ones are likely to be as bad as the one refused.
                     self.nonces.drain(..self.nonces.len().saturating_sub(1));
                 }
-                Err(error) if error.can_pass() && resends < RESENDS_MAX => {
-                    resends += 1;
-                    self.counts.resent += 1;
-                    world::sleep(RESEND_PAUSE * 2_u32.pow(resends)).await;
-                }
-                Err(error) => return Err(Failure::Transport(error)),
+                Err(error) => self.pause_to_resend(error, &mut resends).await?,
             }
         }
     }

@@ -163,7 +163,7 @@ impl Connections {
     }
 
     async fn connect(&mut self, origin: Origin) -> Result<Open, TransportError> {
-        let refused = |source| TransportError::Connect { origin: origin.authority(), source };
+        let refused = |reason| TransportError::Connect { origin: origin.authority(), reason };
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|error| refused(std::io::Error::new(std::io::ErrorKind::InvalidInput, error)))?;
         let stream = TcpStream::connect((origin.host.as_str(), origin.port)).await.map_err(refused)?;

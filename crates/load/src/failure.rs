@@ -11,7 +11,7 @@ pub(crate) enum Failure {
     #[error("{0}")]
     Problem(Problem),
     /// No answer came.
-    #[error("{0}")]
+    #[error(transparent)]
     Transport(#[from] TransportError),
     /// The answer is not what RFC 8555 promises.
     #[error("{0}")]
@@ -54,16 +54,16 @@ pub(crate) enum TransportError {
         reason: String,
     },
     /// TCP or TLS.
-    #[error("cannot connect to {origin}: {source}")]
+    #[error("cannot connect to {origin}: {reason}")]
     Connect {
         /// Host and port.
         origin: String,
         /// What the system or rustls says.
-        source: std::io::Error,
+        reason: std::io::Error,
     },
     /// HTTP, or the connection ended.
     #[error("the connection broke: {0}")]
-    Http(#[from] hyper::Error),
+    Http(hyper::Error),
     /// newNonce without a nonce (RFC 8555 §7.2).
     #[error("newNonce answered {status} without a Replay-Nonce header")]
     NoNonce {
@@ -73,6 +73,13 @@ pub(crate) enum TransportError {
     /// The body is too long or ended early.
     #[error("the body could not be read: {0}")]
     Body(Box<dyn std::error::Error + Send + Sync>),
+}
+
+// Not by thiserror's `from`, which would make it a source too: the text has it, and a chain would say it twice.
+impl From<hyper::Error> for TransportError {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error)
+    }
 }
 
 impl TransportError {

@@ -75,13 +75,13 @@ pub(crate) struct Circumstances {
     pub(crate) processes: Vec<ProcessReport>,
 }
 
-/// What a server process used during the run.
+/// What a server process used during the run; nothing is known if it ended before the run did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ProcessReport {
     pub(crate) pid: u32,
-    pub(crate) cpu_ms: f64,
-    pub(crate) peak_kib: u64,
-    pub(crate) resident_kib: u64,
+    pub(crate) cpu_ms: Option<f64>,
+    pub(crate) peak_kib: Option<u64>,
+    pub(crate) resident_kib: Option<u64>,
 }
 
 /// Latencies in milliseconds.
@@ -141,7 +141,8 @@ impl Report {
         let elapsed_s = ended.duration_since(circumstances.started).as_secs_f64();
         let counted = f64::from(u32::try_from(certificates).unwrap_or(u32::MAX));
         let each = |total_ms: f64| (certificates > 0).then(|| total_ms / counted);
-        let server_ms: f64 = circumstances.processes.iter().map(|process| process.cpu_ms).sum();
+        // Unknown as a whole if it is unknown of one process.
+        let server_ms: Option<f64> = circumstances.processes.iter().map(|process| process.cpu_ms).sum();
         Self {
             directory: circumstances.directory,
             certificates,
@@ -156,7 +157,7 @@ impl Report {
             connections: tally.counts.connections,
             validations: circumstances.validations,
             client_cpu_ms_per_certificate: each(millis(circumstances.client_cpu)),
-            server_cpu_ms_per_certificate: each(server_ms).filter(|_| !circumstances.processes.is_empty()),
+            server_cpu_ms_per_certificate: server_ms.filter(|_| !circumstances.processes.is_empty()).and_then(each),
             processes: circumstances.processes,
         }
     }
@@ -190,12 +191,15 @@ impl fmt::Display for Report {
             writeln!(f, "server CPU     {cpu:.3} ms per certificate")?;
         }
         for ProcessReport { pid, cpu_ms, peak_kib, resident_kib } in &self.processes {
-            writeln!(
-                f,
-                "  process {pid}: CPU {cpu_ms:.0} ms, memory peak {:.1} MiB, now {:.1} MiB",
-                mebi(*peak_kib),
-                mebi(*resident_kib)
-            )?;
+            match (cpu_ms, peak_kib, resident_kib) {
+                (Some(cpu), Some(peak), Some(now)) => writeln!(
+                    f,
+                    "  process {pid}: CPU {cpu:.0} ms, memory peak {:.1} MiB, now {:.1} MiB",
+                    mebi(*peak),
+                    mebi(*now)
+                )?,
+                (..) => writeln!(f, "  process {pid}: ended before the run did")?,
+            }
         }
         for (kind, Errors { count, example }) in &self.errors {
             writeln!(f, "error          {kind} × {count}, first {example}")?;
@@ -242,8 +246,8 @@ mod tests {
             client_cpu: Duration::from_millis(30),
             validations: 3,
             processes: vec![
-                ProcessReport { pid: 1, cpu_ms: 30.0, peak_kib: 2048, resident_kib: 1024 },
-                ProcessReport { pid: 2, cpu_ms: 15.0, peak_kib: 0, resident_kib: 0 },
+                ProcessReport { pid: 1, cpu_ms: Some(30.0), peak_kib: Some(2048), resident_kib: Some(1024) },
+                ProcessReport { pid: 2, cpu_ms: Some(15.0), peak_kib: Some(0), resident_kib: Some(0) },
             ],
         }
     }
@@ -286,6 +290,18 @@ mod tests {
         assert!(report.errors["rateLimited"].example.contains("first"));
         assert!(!report.is_success());
         assert!(report.to_string().contains("rateLimited × 2, first at newOrder"), "{report}");
+    }
+
+    #[test]
+    fn process_that_ended_leaves_the_server_cpu_unknown_and_the_rest_of_the_report_whole() {
+        let started = world::now();
+        let mut tally = Tally::default();
+        tally.issued(issued(started, 5));
+        let mut circumstances = circumstances(started);
+        circumstances.processes[1] = ProcessReport { pid: 2, cpu_ms: None, peak_kib: None, resident_kib: None };
+        let report = Report::new(tally, circumstances);
+        assert_eq!((report.certificates, report.server_cpu_ms_per_certificate), (1, None));
+        assert!(report.to_string().contains("process 2: ended before the run did"), "{report}");
     }
 
     #[test]

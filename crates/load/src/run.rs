@@ -175,7 +175,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
         ended: world::now(),
         client_cpu: world::process_cpu().saturating_sub(cpu),
         validations: shown.served(),
-        processes: compare(&before, &usage(&shared.arguments.pid)?),
+        processes: before.iter().map(|(pid, before)| since(*pid, *before, Usage::read(*pid).ok())).collect(),
     };
     Ok(Report::new(tally, circumstances))
 }
@@ -188,7 +188,8 @@ async fn set_up(arguments: &Arguments, config: &Arc<ClientConfig>, shown: &Arc<S
             && !directory.meta.profiles.contains_key(profile)
         {
             let known: Vec<&str> = directory.meta.profiles.keys().map(String::as_str).collect();
-            return Err(anyhow!("the server has no profile `{profile}`; it has: {}", known.join(", ")));
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(anyhow!("the server has no profile `{profile}`; it has: {known}"));
         }
         let directory = Arc::new(directory);
         let workers = (0..arguments.concurrency).map(|number| {
@@ -291,16 +292,14 @@ fn usage(pids: &[u32]) -> anyhow::Result<Vec<(u32, Usage)>> {
     pids.iter().map(|&pid| Ok((pid, Usage::read(pid)?))).collect()
 }
 
-fn compare(before: &[(u32, Usage)], after: &[(u32, Usage)]) -> Vec<ProcessReport> {
-    let pairs = before.iter().zip(after);
-    pairs
-        .map(|((pid, before), (_, after))| ProcessReport {
-            pid: *pid,
-            cpu_ms: millis(after.cpu.saturating_sub(before.cpu)),
-            peak_kib: after.peak_kib,
-            resident_kib: after.resident_kib,
-        })
-        .collect()
+/// What a process used since `before`; `after` is `None` if it has ended.
+fn since(pid: u32, before: Usage, after: Option<Usage>) -> ProcessReport {
+    ProcessReport {
+        pid,
+        cpu_ms: after.map(|after| millis(after.cpu.saturating_sub(before.cpu))),
+        peak_kib: after.map(|after| after.peak_kib),
+        resident_kib: after.map(|after| after.resident_kib),
+    }
 }
 
 /// A bar on stderr if that is a terminal, else nothing.
@@ -381,7 +380,9 @@ mod tests {
     #[test]
     fn cpu_of_a_process_is_the_difference_and_its_memory_the_last() {
         let at = |seconds, kib| Usage { cpu: Duration::from_secs(seconds), peak_kib: 2 * kib, resident_kib: kib };
-        let report = compare(&[(7, at(10, 100))], &[(7, at(12, 300))]);
-        assert_eq!(report, [ProcessReport { pid: 7, cpu_ms: 2000.0, peak_kib: 600, resident_kib: 300 }]);
+        let report = since(7, at(10, 100), Some(at(12, 300)));
+        let expected = ProcessReport { pid: 7, cpu_ms: Some(2000.0), peak_kib: Some(600), resident_kib: Some(300) };
+        assert_eq!(report, expected);
+        assert_eq!(since(7, at(10, 100), None).cpu_ms, None);
     }
 }
