@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use const_oid::AssociatedOid;
+use const_oid::ObjectIdentifier;
 use der::{Decode, Encode};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use x509_cert::crl::{CertificateList, RevokedCert};
@@ -285,10 +285,12 @@ impl Crl {
         let signature_algorithm = SignatureAlgorithm::from_algorithm_identifier_der(outline.inner_algorithm)
             .filter(|_| outline.inner_algorithm == outline.outer_algorithm)
             .ok_or(CrlError::SignatureAlgorithm)?;
-        let number = crl_extension::<CrlNumber>(&list)?.ok_or(CrlError::Missing("cRLNumber"))?;
+        let number = crl_extension::<CrlNumber>(&list, oid::CRL_NUMBER)?.ok_or(CrlError::Missing("cRLNumber"))?;
         let entries = tbs.revoked_certificates.iter().flatten().map(entry_of).collect::<Result<_, _>>()?;
+        // The reader's own constant for this extension is another's, so none of its constants is relied upon.
         let distribution_point =
-            crl_extension::<IssuingDistributionPoint>(&list)?.and_then(|found| found.distribution_point);
+            crl_extension::<IssuingDistributionPoint>(&list, oid::ISSUING_DISTRIBUTION_POINT)?
+                .and_then(|found| found.distribution_point);
         Ok(Self {
             der: der.to_vec(),
             tbs: TbsCrl { der: outline.tbs.to_vec() },
@@ -299,7 +301,7 @@ impl Crl {
             this_update: timestamp(tbs.this_update),
             next_update: timestamp(tbs.next_update.ok_or(CrlError::Missing("nextUpdate"))?),
             entries,
-            authority_key_identifier: crl_extension::<AuthorityKeyIdentifier>(&list)?
+            authority_key_identifier: crl_extension::<AuthorityKeyIdentifier>(&list, oid::AUTHORITY_KEY_IDENTIFIER)?
                 .and_then(|found| found.key_identifier)
                 .map(|identifier| identifier.into_bytes().into_vec()),
             distribution_point: distribution_point.and_then(distribution_point_url),
@@ -392,11 +394,11 @@ fn malformed(error: der::Error) -> CrlError {
     CrlError::Malformed(error.to_string())
 }
 
-fn crl_extension<'a, T>(list: &'a CertificateList) -> Result<Option<T>, CrlError>
+fn crl_extension<'a, T>(list: &'a CertificateList, id: ObjectIdentifier) -> Result<Option<T>, CrlError>
 where
-    T: Decode<'a, Error = der::Error> + AssociatedOid,
+    T: Decode<'a, Error = der::Error>,
 {
-    let mut found = list.tbs_cert_list.crl_extensions.iter().flatten().filter(|extension| extension.extn_id == T::OID);
+    let mut found = list.tbs_cert_list.crl_extensions.iter().flatten().filter(|extension| extension.extn_id == id);
     let Some(extension) = found.next() else {
         return Ok(None);
     };

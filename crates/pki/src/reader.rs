@@ -80,7 +80,9 @@ mod tests {
 
     #[test]
     fn lengths_that_are_not_shortest_are_refused() {
-        for bytes in [&[4u8, 0x81, 1, 7][..], &[4, 0x82, 0, 1, 7], &[4, 0x80, 7, 0, 0], &[4, 2, 7], &[4], &[0x1f, 1, 0]] {
+        let not_der: [&[u8]; 6] =
+            [&[4, 0x81, 1, 7], &[4, 0x82, 0, 1, 7], &[4, 0x80, 7, 0, 0], &[4, 2, 7], &[4], &[0x1f, 1, 0]];
+        for bytes in not_der {
             assert!(Reader::new(bytes).any().is_none(), "{bytes:02x?}");
         }
         assert_eq!(only(&[4, 1, 7], 4).map(|value| value.contents), Some(&[7u8][..]));

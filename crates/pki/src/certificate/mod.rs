@@ -14,7 +14,9 @@ pub use correspondence::{Mismatch, corresponds};
 pub use parsed::{Certificate, CertificateError};
 pub(crate) use parsed::{distribution_point_url, general_name, timestamp};
 pub use tbs::TbsCertificate;
-pub(crate) use tbs::{signed, write_general_name, write_authority_key_identifier, write_distribution_point_name, write_extension};
+pub(crate) use tbs::{
+    signed, write_authority_key_identifier, write_distribution_point_name, write_extension, write_general_name,
+};
 
 /// The longest certificate, TBSCertificate or precertificate that is read, in octets.
 pub const CERTIFICATE_OCTETS_MAX: usize = 64 << 10;
@@ -122,7 +124,7 @@ pub struct Authority<'a> {
     pub validity: Validity,
     /// The CA's key; its key identifier becomes the subjectKeyIdentifier.
     pub public_key: &'a PublicKey,
-    /// The issuer's subjectKeyIdentifier; a root has none.
+    /// The issuer's subjectKeyIdentifier; a root should repeat its own (BR 7.1.2.1.2), and may have none.
     pub authority_key_identifier: Option<[u8; 20]>,
     /// How many CAs may follow below; `Some(0)` for one that issues leaves (RFC 5280 §4.2.1.9).
     pub path_length: Option<u8>,

@@ -7,7 +7,7 @@ use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 use super::*;
 use crate::testing::{EdSigner, POLICIES, PURPOSES, RsaSigner, World, at, dns, read, testdata};
 use crate::writer::{Writer, tag};
-use crate::{Crl, CrlEntry, Reason, TbsCrl};
+use crate::{Crl, CrlEntry, KeyError, Reason, TbsCrl};
 
 /// Every golden file with the bytes that belong into it.
 fn golden() -> Vec<(&'static str, Vec<u8>)> {
@@ -337,7 +337,8 @@ proptest! {
         prop_assert_eq!(read.subject().common_names(), drawn.common_name.iter().cloned().collect::<Vec<_>>());
         prop_assert_eq!(read.crl_url(), leaf.crl_url);
         prop_assert_eq!(read.is_precertificate(), poison);
-        prop_assert_eq!(read.key_identifier(), ski.then(|| key.key_identifier()).as_ref().map(|id| &id[..]));
+        let key_identifier = key.key_identifier();
+        prop_assert_eq!(read.key_identifier(), ski.then_some(&key_identifier[..]));
         prop_assert_eq!(read.verify_signed_by(&EdSigner::of(9).public_key()), Ok(()));
         second_reader_agrees(&der, &leaf)?;
     }
@@ -370,13 +371,15 @@ fn second_reader_agrees(der: &[u8], leaf: &Leaf<'_>) -> Result<(), TestCaseError
 
 fn of_second_reader(name: &x509_parser::extensions::GeneralName<'_>) -> GeneralName {
     use x509_parser::extensions::GeneralName as Read;
-    match name {
-        Read::DNSName(name) => GeneralName::Dns((*name).to_owned()),
-        Read::IPAddress(octets) if octets.len() == 4 => {
-            GeneralName::Ip(<[u8; 4]>::try_from(*octets).unwrap().into())
-        }
-        Read::IPAddress(octets) => GeneralName::Ip(<[u8; 16]>::try_from(*octets).unwrap().into()),
-        other => panic!("{other:?}"),
+    if let Read::DNSName(name) = name {
+        return GeneralName::Dns((*name).to_owned());
+    }
+    let Read::IPAddress(octets) = name else {
+        panic!("neither a DNS name nor an address: {name:?}");
+    };
+    match <[u8; 4]>::try_from(*octets) {
+        Ok(four) => GeneralName::Ip(four.into()),
+        Err(_) => GeneralName::Ip(<[u8; 16]>::try_from(*octets).unwrap().into()),
     }
 }
 

@@ -182,6 +182,21 @@ fn common_names_are_one_and_not_too_long() {
 }
 
 #[test]
+fn requests_of_ours_read_back() {
+    let address = GeneralName::Ip(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+    let names: BTreeSet<_> = dns(&["*.example.org", "example.org"]).into_iter().chain([address]).collect();
+    let signer = EdSigner::of(8);
+    let tbs = request(&names, &signer.public_key());
+    let csr = Csr::parse(&tbs.with_signature(SignatureAlgorithm::Ed25519, &signer.sign(tbs.der()))).unwrap();
+    assert_eq!(csr.names(), &names);
+    assert_eq!(csr.public_key(), &signer.public_key());
+    assert_eq!((csr.common_name(), csr.wants_must_staple()), (None, false));
+
+    let of_another = tbs.with_signature(SignatureAlgorithm::Ed25519, &EdSigner::of(9).sign(tbs.der()));
+    assert_eq!(Csr::parse(&of_another).unwrap_err(), CsrError::BadSignature);
+}
+
+#[test]
 fn other_versions_are_refused() {
     let request = Request { version: 1, ..Request::of(&[]) };
     assert!(matches!(request.error(), CsrError::Malformed(_)));

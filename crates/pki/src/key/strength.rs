@@ -74,7 +74,7 @@ fn check_rsa_size(bits: u32, modulus: &[u8], exponent: &[u8]) -> Result<(), Weak
     if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
         return Err(WeakKey::RsaSize(bits));
     }
-    if bits % 8 != 0 {
+    if !bits.is_multiple_of(8) {
         return Err(WeakKey::RsaSizeNotWholeOctets(bits));
     }
     if modulus.last().is_none_or(|last| last % 2 == 0) {
@@ -120,7 +120,10 @@ fn odd_prime_remainders(modulus: &BigUint) -> Vec<(u32, u32)> {
         let remainder = u32::try_from(modulus % product).unwrap_or(0);
         remainders.extend(group.drain(..).map(|prime| (prime, remainder % prime)));
     };
-    let is_prime = |number: &u32| (3..*number).step_by(2).take_while(|d| d * d <= *number).all(|d| number % d != 0);
+    let is_prime = |number: &u32| {
+        let mut divisors = (3..*number).step_by(2).take_while(|divisor| divisor * divisor <= *number);
+        !divisors.any(|divisor| number.is_multiple_of(divisor))
+    };
     for prime in (3..FACTOR_MIN).step_by(2).filter(is_prime) {
         match product.checked_mul(prime) {
             Some(larger) => product = larger,

@@ -135,7 +135,9 @@ pub enum SctError {
     #[error("the SCT has version {0}; only v1 (0) is known")]
     Version(u8),
     /// Not signed as RFC 6962 §2.1.4 has it.
-    #[error("the signature uses hash {hash} and algorithm {algorithm}; RFC 6962 has SHA-256 (4) with RSA (1) or ECDSA (3)")]
+    #[error(
+        "the signature uses hash {hash} and algorithm {algorithm}; RFC 6962 has SHA-256 (4) with RSA (1) or ECDSA (3)"
+    )]
     Algorithm {
         /// HashAlgorithm.
         hash: u8,
