@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
-use super::{CrlCandidate, CrlLint, fields, lint, oids, require, rfc5280};
+use super::{CLOCK_SKEW_MAX, CrlCandidate, CrlLint, fields, lint, oids, require, rfc5280};
 use crate::Serial;
 
 /// The table.
@@ -138,9 +138,9 @@ fn serials_are_unique(c: &CrlCandidate<'_>) -> Result<(), String> {
 }
 
 fn revocations_are_not_in_the_future(c: &CrlCandidate<'_>) -> Result<(), String> {
-    let now = c.rules.now.seconds();
+    let latest = c.rules.now.plus(CLOCK_SKEW_MAX).seconds();
     let later = |entry: &&super::crl_candidate::Entry<'_>| {
-        i64::try_from(entry.revoked_at.to_unix_duration().as_secs()).is_ok_and(|revoked_at| revoked_at > now)
+        i64::try_from(entry.revoked_at.to_unix_duration().as_secs()).is_ok_and(|revoked_at| revoked_at > latest)
     };
     match c.entries().iter().find(later) {
         Some(entry) => Err(format!("{:02x?} is revoked at {}, now is {}", entry.serial, entry.revoked_at, c.rules.now)),

@@ -132,6 +132,10 @@ pub const CRL_LINTS: &[&[CrlLint]] = &[crl::LINTS];
 /// The name of the finding for bytes that the strict reader refuses; nothing further can be said about these.
 pub const STRICT_DER: &str = "encoding_is_strict_der";
 
+/// What another machine's clock says may be so far ahead of ours: no two clocks agree, and a certificate that is
+/// refused for it ends an order through no fault of its client.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(60);
+
 /// Why something may not be signed: all that was found, together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct LintFailure {

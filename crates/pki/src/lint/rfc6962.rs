@@ -2,7 +2,7 @@
 
 use der::{Decode, asn1::Null};
 
-use super::{Candidate, Kind, Lint, lint, oids, require};
+use super::{CLOCK_SKEW_MAX, Candidate, Kind, Lint, lint, oids, require};
 
 // RFC 5246 §7.4.1.4.1, as RFC 6962 §2.1.4 allows them.
 const HASH_SHA256: u8 = 4;
@@ -89,7 +89,8 @@ fn scts_are_of_distinct_logs(c: &Candidate<'_>) -> Result<(), String> {
 }
 
 fn scts_are_not_of_the_future(c: &Candidate<'_>) -> Result<(), String> {
-    match c.scts().iter().find(|sct| sct.timestamp > c.rules.now) {
+    let latest = c.rules.now.plus(CLOCK_SKEW_MAX);
+    match c.scts().iter().find(|sct| sct.timestamp > latest) {
         Some(sct) => Err(format!("the SCT of log {} is of {}, now is {}", sct.log_id, sct.timestamp, c.rules.now)),
         None => Ok(()),
     }

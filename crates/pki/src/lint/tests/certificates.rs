@@ -196,6 +196,13 @@ fn what_the_strict_reader_refuses_is_one_finding() {
 }
 
 #[test]
+fn an_sct_of_a_log_whose_clock_is_a_minute_ahead_passes() {
+    let mut bench = Bench::public(Kind::Final);
+    bench.scts[0].timestamp = bench.now.plus(Duration::from_secs(60));
+    assert_eq!(bench.findings(), NOTHING);
+}
+
+#[test]
 fn all_findings_are_reported_together() {
     let bench = Bench { common_name: Some("other.example".to_owned()), scts_min: 5, ..Bench::public(Kind::Final) };
     let linting_certificate = bench.tbs().with_signature(bench.algorithm, &world::SIGNATURE);
