@@ -36,7 +36,7 @@ impl Timestamp {
 
     /// The start of the second this lies in: what an X.509 time can say.
     pub const fn whole_second(self) -> Self {
-        Self(self.0 - self.0.rem_euclid(MILLIS_PER_SECOND))
+        Self(self.0.saturating_sub(self.0.rem_euclid(MILLIS_PER_SECOND)))
     }
 
     /// Later by `duration`, to the millisecond; stops at the end of the range.

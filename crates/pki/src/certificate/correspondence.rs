@@ -28,9 +28,15 @@ pub enum Mismatch {
         /// How many poison extensions it has.
         poisons: usize,
     },
+    /// A poison or SCT list that is not encoded as it should be.
+    #[error("the {0} extension is not encoded as RFC 6962 §3.1 and §3.3 have it")]
+    CtExtension(&'static str),
     /// An SCT list would have been empty (RFC 6962 §3.3 wants one SCT at least).
     #[error("there is no SCT to put in the place of the poison; one at least is needed")]
     NoScts,
+    /// An SCT list would have been longer than its length field can say (RFC 6962 §3.3).
+    #[error("the list of SCTs has {0} octets; at most 65535 fit")]
+    SctsTooLong(usize),
     /// A field before the extensions differs.
     #[error("{0} differs between precertificate and certificate; only poison and SCT list may")]
     Field(&'static str),
@@ -38,6 +44,10 @@ pub enum Mismatch {
     #[error("the extensions differ from number {0} on, poison and SCT list not counted; nothing else may change")]
     Extension(usize),
 }
+
+/// The only encoding of a poison: critical, its value NULL (RFC 6962 §3.1).
+const POISON: &[u8] =
+    &[0x30, 19, 0x06, 10, 0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 3, 0x01, 1, 0xff, 0x04, 2, 0x05, 0];
 
 /// One extension: the contents of its OID, and the whole of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,18 +110,31 @@ impl<'a> Layout<'a> {
         self.extensions.iter().filter(|extension| extension.id == id.as_bytes()).count()
     }
 
+    /// The TLS-encoded SCT list, if the extension is not critical and two OCTET STRINGs hold it (RFC 6962 §3.3).
+    fn sct_list(&self) -> Option<&'a [u8]> {
+        let extension = self.extensions.iter().find(|extension| extension.id == oid::SCT_LIST.as_bytes())?;
+        let mut fields = Reader::new(only(extension.encoded, tag::SEQUENCE)?.contents);
+        fields.expect(tag::OBJECT_IDENTIFIER)?;
+        let value = fields.expect(tag::OCTET_STRING)?;
+        fields.finish()?;
+        Some(only(value.contents, tag::OCTET_STRING)?.contents)
+    }
+
     pub(super) fn check_precertificate(&self) -> Result<(), Mismatch> {
         match (self.count(&oid::CT_POISON), self.count(&oid::SCT_LIST)) {
-            (1, 0) => Ok(()),
-            (poisons, sct_lists) => Err(Mismatch::NotPrecertificate { poisons, sct_lists }),
+            (1, 0) => {}
+            (poisons, sct_lists) => return Err(Mismatch::NotPrecertificate { poisons, sct_lists }),
         }
+        let is_right = self.extensions.iter().any(|extension| extension.encoded == POISON);
+        if is_right { Ok(()) } else { Err(Mismatch::CtExtension("poison")) }
     }
 
     fn check_final(&self) -> Result<(), Mismatch> {
         match (self.count(&oid::SCT_LIST), self.count(&oid::CT_POISON)) {
-            (1, 0) => Ok(()),
-            (sct_lists, poisons) => Err(Mismatch::NotFinal { sct_lists, poisons }),
+            (1, 0) => {}
+            (sct_lists, poisons) => return Err(Mismatch::NotFinal { sct_lists, poisons }),
         }
+        if self.sct_list().is_some() { Ok(()) } else { Err(Mismatch::CtExtension("SCT list")) }
     }
 }
 
@@ -150,11 +173,5 @@ fn first_difference(one: &[u8], other: &[u8]) -> &'static str {
 
 /// The TLS-encoded SCT list of a TBSCertificate.
 pub(super) fn sct_list_value(tbs: &[u8]) -> Option<&[u8]> {
-    let layout = Layout::of(tbs)?;
-    let extension = layout.extensions.iter().find(|extension| extension.id == oid::SCT_LIST.as_bytes())?;
-    let mut fields = Reader::new(only(extension.encoded, tag::SEQUENCE)?.contents);
-    fields.expect(tag::OBJECT_IDENTIFIER)?;
-    fields.optional(tag::BOOLEAN);
-    let value = fields.expect(tag::OCTET_STRING)?;
-    Some(only(value.contents, tag::OCTET_STRING)?.contents)
+    Layout::of(tbs)?.sct_list()
 }

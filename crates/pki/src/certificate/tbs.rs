@@ -8,6 +8,7 @@ use super::correspondence::{Extension, Layout, sct_list_value};
 use super::parsed::read_tbs;
 use super::{Authority, CertificateError, Ct, KeyUsage, Leaf, Mismatch, Purpose, Validity};
 use crate::name::write_attribute;
+use crate::sct::sct_list_length;
 use crate::writer::{Writer, tag};
 use crate::{GeneralName, KeyKind, Sct, Serial, SignatureAlgorithm, encode_sct_list, oid};
 
@@ -105,6 +106,10 @@ impl TbsCertificate {
         layout.check_precertificate()?;
         if scts.is_empty() {
             return Err(Mismatch::NoScts);
+        }
+        let length = sct_list_length(scts);
+        if length > usize::from(u16::MAX) {
+            return Err(Mismatch::SctsTooLong(length));
         }
         let mut writer = Writer::with_capacity(scts.len() * 128);
         write_sct_list(&mut writer, scts);

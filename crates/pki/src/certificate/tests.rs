@@ -159,6 +159,8 @@ fn scts_go_into_precertificates_only() {
     let precertificate = TbsCertificate::leaf(&world.leaf(Ct::Poison));
     let scts = world.scts(&precertificate);
     assert_eq!(precertificate.with_scts(&[]), Err(Mismatch::NoScts));
+    let too_many = vec![scts[0].clone(); 300];
+    assert!(matches!(precertificate.with_scts(&too_many), Err(Mismatch::SctsTooLong(_))));
     let certificate = precertificate.with_scts(&scts).unwrap();
     assert_eq!(certificate.with_scts(&scts), Err(Mismatch::NotPrecertificate { poisons: 0, sct_lists: 1 }));
     let bare = TbsCertificate::leaf(&world.leaf(Ct::None));
@@ -196,6 +198,28 @@ fn certificates_that_differ_do_not_correspond() {
         Err(Mismatch::NotFinal { sct_lists: 0, poisons: 1 })
     );
     assert_eq!(corresponds(&[0x30, 0], precertificate.der()), Err(Mismatch::Malformed("precertificate")));
+}
+
+#[test]
+fn any_octet_changed_outside_of_the_sct_list_ends_the_correspondence() {
+    let world = World::new();
+    let precertificate = TbsCertificate::leaf(&world.leaf(Ct::Poison));
+    let certificate = precertificate.with_scts(&world.scts(&precertificate)).unwrap();
+    // The list is the last extension of a leaf.
+    let list_at = certificate.der().len() - certificate.sct_list().unwrap().len();
+    for at in 0..list_at {
+        let mut changed = certificate.der().to_vec();
+        changed[at] ^= 0x10;
+        assert!(corresponds(precertificate.der(), &changed).is_err(), "{at}");
+    }
+    for at in precertificate.der().len() - 7..precertificate.der().len() {
+        let mut changed = precertificate.der().to_vec();
+        changed[at] ^= 0x10;
+        assert_eq!(corresponds(&changed, certificate.der()), Err(Mismatch::CtExtension("poison")), "{at}");
+    }
+    let mut other_sct = certificate.der().to_vec();
+    other_sct[list_at + 10] ^= 0x10;
+    assert_eq!(corresponds(precertificate.der(), &other_sct), Ok(()));
 }
 
 #[test]
@@ -249,6 +273,25 @@ fn certificates_cut_short_or_continued_are_refused() {
     assert!(Certificate::from_der(&[&der[..], &[0]].concat()).is_err());
     let long = vec![0; CERTIFICATE_OCTETS_MAX + 1];
     assert_eq!(Certificate::from_der(&long), Err(CertificateError::TooLong(long.len())));
+}
+
+#[test]
+fn changed_octets_never_verify_as_signed() {
+    let issuer = World::new().intermediate.public_key();
+    let (certificate, crl) = (read("golden/leaf_with_all_final.der"), read("golden/crl.der"));
+    let changed = |der: &[u8], at: usize| {
+        let mut changed = der.to_vec();
+        changed[at] ^= 0x21;
+        changed
+    };
+    for at in 0..certificate.len() {
+        let read = Certificate::from_der(&changed(&certificate, at));
+        assert!(read.is_err() || read.unwrap().verify_signed_by(&issuer).is_err(), "{at}");
+    }
+    for at in 0..crl.len() {
+        let read = Crl::from_der(&changed(&crl, at));
+        assert!(read.is_err() || read.unwrap().verify_signed_by(&issuer).is_err(), "{at}");
+    }
 }
 
 fn any_name() -> impl Strategy<Value = GeneralName> {

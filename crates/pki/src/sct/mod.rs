@@ -254,9 +254,15 @@ impl PrecertEntry {
     }
 }
 
-/// The SignedCertificateTimestampList of these SCTs, in their order (RFC 6962 §3.3).
+/// Octets of the list, its own length field not counted.
+pub(crate) fn sct_list_length(scts: &[Sct]) -> usize {
+    scts.iter().map(|sct| 2 + sct.tls_length()).sum()
+}
+
+/// The SignedCertificateTimestampList of these SCTs, in their order (RFC 6962 §3.3). Together they may have 65,535
+/// octets at most, as [`crate::TbsCertificate::with_scts`] makes sure.
 pub fn encode_sct_list(scts: &[Sct]) -> Vec<u8> {
-    let length: usize = scts.iter().map(|sct| 2 + sct.tls_length()).sum();
+    let length = sct_list_length(scts);
     let mut out = Vec::with_capacity(2 + length);
     out.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
     for sct in scts {
