@@ -37,8 +37,11 @@ impl Ca {
         let mut stop = std::pin::pin!(stop);
         loop {
             let queued = self.workbench.queued(stage);
-            match self.work_once(stage).await {
-                Ok(Some(_)) => {
+            match self.claim(stage).await {
+                Ok(Some((claimed, at))) => {
+                    // While it works it must not be the one that is woken.
+                    drop(queued);
+                    self.work(stage, claimed, at).await;
                     if (&mut stop).now_or_never().is_some() {
                         return;
                     }
