@@ -1,0 +1,94 @@
+//! The audit log on files (design §6): one for each instance that signs or revokes, with its own hash chain.
+//!
+//! `FOLDER/NNNNNNNN.jsonl` hold one JSON object per line. The last member of each, `chain`, is the SHA-256 of the chain's
+//! hash before the line and the line without that member; the chain goes on from file to file. One thread writes, and many
+//! callers share each sync.
+
+mod files;
+mod line;
+mod log;
+mod read;
+mod room;
+mod tail;
+mod verify;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ca::InstanceId;
+
+pub use log::{FatalHook, FileAuditLog};
+pub use read::AuditReader;
+pub use verify::{Fault, Progress, Verified, verify};
+
+pub(crate) use line::{CHAIN_START, encode};
+
+/// The limits of an audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditLimits {
+    /// A file above this size, in octets, is followed by the next one.
+    pub file_octets_max: u64,
+    /// So much of the disk, in octets, is left to others: the ledger needs room too.
+    pub free_octets_min: u64,
+}
+
+impl Default for AuditLimits {
+    fn default() -> Self {
+        Self { file_octets_max: 256 << 20, free_octets_min: 32 << 20 }
+    }
+}
+
+/// Why an audit log can't be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditLogError {
+    /// The operating system refused.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// It is the log of another instance.
+    #[error("{path} is the audit log of instance {found}, not of {expected}: each data folder has its own")]
+    OfAnother {
+        /// Its first file.
+        path: PathBuf,
+        /// Whose it is.
+        found: InstanceId,
+        /// Who wanted to write to it.
+        expected: InstanceId,
+    },
+    /// A file is missing between others.
+    #[error("{path} is missing: the files of an audit log are numbered without gaps; bring it back from a backup")]
+    FileMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A line is not what was written.
+    #[error("{path} is damaged: {what}; `cairn audit verify` shows all of it")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        what: String,
+    },
+    /// The log ends before a line that the ledger says was applied.
+    #[error("the audit log in {folder} has {lines} lines, and the ledger knows of {mark}: the log was cut short")]
+    CutShort {
+        /// The folder.
+        folder: PathBuf,
+        /// How many lines it has.
+        lines: u64,
+        /// How many it must have had.
+        mark: u64,
+    },
+}
+
+impl AuditLogError {
+    fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io { doing, path: path.to_owned(), source }
+    }
+}

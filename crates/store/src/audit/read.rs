@@ -1,0 +1,114 @@
+//! Reading an audit log, live or stopped: pages of lines from a mark on, the chain verified from there.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use ca::ports::{AuditLine, AuditMark};
+
+use super::AuditLogError;
+use super::files::{Lines, find, last_sequence, numbers, path_of};
+use super::line::{CHAIN_START, chain_after, chain_of, decode};
+
+/// Reads the lines of an audit log. Opens nothing for writing, so it can stand beside a live server.
+#[derive(Debug)]
+pub struct AuditReader {
+    folder: PathBuf,
+    // Where the last page ended, so that the next one need not be searched for.
+    last: Mutex<Option<(AuditMark, u32, u64)>>,
+}
+
+impl AuditReader {
+    /// The log in this folder, the one that holds its `*.jsonl` files.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), last: Mutex::new(None) }
+    }
+
+    /// The mark before the first line of any log.
+    pub const fn start() -> AuditMark {
+        AuditMark { sequence: 0, chain: CHAIN_START }
+    }
+
+    /// At most `limit` lines from the mark on, in order, and the mark behind them. A last line that is being written is
+    /// not among them. The chain's hash of a mark at line 0 is not looked at: there is only one.
+    ///
+    /// # Errors
+    /// `Damaged`: a line is not what was written. `CutShort`: the log ends before the mark.
+    pub fn lines(&self, from: AuditMark, limit: usize) -> Result<(Vec<AuditLine>, AuditMark), AuditLogError> {
+        let numbers = numbers(&self.folder)?;
+        let (mut number, offset) = self.place(&numbers, from)?;
+        let mut mark = if from.sequence == 0 { Self::start() } else { from };
+        let mut page = Vec::new();
+        if numbers.is_empty() {
+            return if from.sequence == 0 { Ok((page, mark)) } else { Err(self.cut_short(0, from)) };
+        }
+        let mut lines = Lines::open(path_of(&self.folder, number), offset)?;
+        while page.len() < limit {
+            if let Some(line) = lines.next()? {
+                let (line, after) = checked(line, mark)
+                    .map_err(|what| AuditLogError::Damaged { path: lines.path().to_owned(), what })?;
+                page.push(line);
+                mark = after;
+            } else if numbers.contains(&(number + 1)) {
+                number += 1;
+                lines = Lines::open(path_of(&self.folder, number), 0)?;
+            } else {
+                break;
+            }
+        }
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((mark, number, lines.offset));
+        Ok((page, mark))
+    }
+
+    fn place(&self, numbers: &[u32], from: AuditMark) -> Result<(u32, u64), AuditLogError> {
+        if let Some((mark, number, offset)) = *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+            && mark == from
+        {
+            return Ok((number, offset));
+        }
+        if from.sequence == 0 || numbers.is_empty() {
+            return Ok((0, 0));
+        }
+        // The line before the mark is there, and says the mark's hash: or this is not the log that the mark was set in.
+        let (number, offset) = find(&self.folder, numbers, from.sequence - 1)?;
+        let mut lines = Lines::open(path_of(&self.folder, number), offset)?;
+        let before = lines.next()?.and_then(|line| Some((decode(line)?.sequence, chain_of(line)?)));
+        match before {
+            Some((sequence, chain)) if sequence + 1 == from.sequence && chain == from.chain => {
+                Ok((number, lines.offset))
+            }
+            Some((sequence, _)) if sequence + 1 == from.sequence => Err(AuditLogError::Damaged {
+                path: lines.path().to_owned(),
+                what: format!("line {sequence} of the log is not the one that the ledger knows"),
+            }),
+            Some((sequence, _)) => Err(self.cut_short(sequence + 1, from)),
+            None => Err(self.cut_short(self.count(numbers)?, from)),
+        }
+    }
+
+    fn count(&self, numbers: &[u32]) -> Result<u64, AuditLogError> {
+        for number in numbers.iter().rev() {
+            if let Some(sequence) = last_sequence(&path_of(&self.folder, *number))? {
+                return Ok(sequence + 1);
+            }
+        }
+        Ok(0)
+    }
+
+    fn cut_short(&self, lines: u64, from: AuditMark) -> AuditLogError {
+        AuditLogError::CutShort { folder: self.folder.clone(), lines, mark: from.sequence }
+    }
+}
+
+/// The line, and the mark behind it, if it is the next line of the chain.
+fn checked(line: &[u8], before: AuditMark) -> Result<(AuditLine, AuditMark), String> {
+    let sequence = before.sequence;
+    let chain = chain_after(before.chain, line);
+    let read = decode(line).ok_or_else(|| format!("line {sequence} of the log is no line of an audit log"))?;
+    if read.sequence != sequence {
+        return Err(format!("line {} of the log stands where line {sequence} should", read.sequence));
+    }
+    if chain_of(line) != Some(chain) {
+        return Err(format!("line {sequence} of the log was changed"));
+    }
+    Ok((read, AuditMark { sequence: sequence + 1, chain }))
+}

@@ -1,0 +1,77 @@
+//! `begin`: the one write of steps 3 to 5.
+
+use std::collections::BTreeSet;
+
+use ca::ports::{Begin, BeginRefused, IssuanceNumber, SerialRecord, SerialStatus};
+
+use super::records::{Issued, Records, heard_of, next_number};
+
+impl Records {
+    pub(super) fn begin(&mut self, begin: &Begin<'_>) -> Result<IssuanceNumber, BeginRefused> {
+        let last = self.refusal(begin)?;
+        let number = next_number(last);
+        self.orders.entry(begin.order.id).or_insert_with(|| heard_of(begin.order)).last = Some(number);
+        let record = SerialRecord {
+            serial: begin.serial,
+            status: SerialStatus::Wait,
+            order: begin.order.id,
+            number,
+            account: begin.order.account,
+            issuer: begin.issuer,
+            profile: begin.order.profile.clone(),
+            profile_hash: begin.profile_hash,
+            ct: begin.ct,
+            begun: begin.at,
+            good: None,
+            stored: None,
+            not_after: begin.not_after,
+            spki_hash: begin.spki_hash,
+            linting_certificate: begin.linting_certificate.to_vec(),
+            certificate: None,
+            attached: false,
+            current: true,
+            revocation: None,
+        };
+        let names: BTreeSet<_> = begin.names.clone();
+        self.serials.insert(begin.serial, Issued { record, names, revocation_written: None });
+        self.allocated.push(begin.serial);
+        Ok(number)
+    }
+
+    /// The number of the order's last issuance, if nothing speaks against another.
+    fn refusal(&self, begin: &Begin<'_>) -> Result<Option<IssuanceNumber>, BeginRefused> {
+        let known = self.orders.get(&begin.order.id);
+        if known.is_some_and(|known| known.end.is_some()) {
+            return Err(BeginRefused::OrderEnded);
+        }
+        if let Some(reason) = &self.stopped {
+            return Err(BeginRefused::Stopped(reason.clone()));
+        }
+        if !self.accounts.get(&begin.order.account).is_some_and(ca::account::Account::is_valid) {
+            return Err(BeginRefused::AccountNotValid);
+        }
+        for authorization in &begin.order.authorizations {
+            let good = self.authorizations.get(&authorization.id).is_some_and(|ended| {
+                ended.account == begin.order.account
+                    && ended.identifier == authorization.identifier
+                    && ended.end.is_good(begin.at)
+            });
+            if !good {
+                return Err(BeginRefused::AuthorizationNotGood(authorization.id));
+            }
+        }
+        if self.blocked.contains_key(&begin.spki_hash) {
+            return Err(BeginRefused::KeyBlocked);
+        }
+        let last = known.and_then(|known| known.last);
+        if let Some(IssuanceNumber(number)) = last
+            && number >= begin.issuances_max
+        {
+            return Err(BeginRefused::CapReached(number));
+        }
+        if self.serials.contains_key(&begin.serial) {
+            return Err(BeginRefused::SerialTaken);
+        }
+        Ok(last)
+    }
+}

@@ -1,0 +1,302 @@
+//! The ledger in memory.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use acme::{AccountStatus, Thumbprint};
+use async_trait::async_trait;
+use ca::account::Account;
+use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
+use ca::order::{Failure, Order};
+use ca::ports::{
+    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, Ledger, LedgerCounts,
+    LedgerEnd, LedgerOrder, MarkedGood, NewAccountRecord, Revocation, Revoked, SerialFilter, SerialRecord,
+    SerialStatus, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+};
+use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
+
+use super::lock;
+use super::records::{Records, Times, key_of};
+
+/// A ledger in memory. Each call is one step; nothing of it outlives the process.
+#[derive(Debug)]
+pub struct MemoryLedger {
+    clock: Arc<dyn Clock>,
+    records: Mutex<Records>,
+}
+
+impl MemoryLedger {
+    /// An empty ledger.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, records: Mutex::default() }
+    }
+
+    /// Stops issuance, for the reason given, or lets it go on with `None`. What `begin` compares.
+    pub fn stop(&self, reason: Option<String>) {
+        lock(&self.records).stopped = reason;
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)> {
+        let mut records = lock(&self.records);
+        let key = key_of(account.key.thumbprint());
+        if let Some(known) = records.by_key.get(&key).and_then(|id| records.accounts.get(id)) {
+            return Ok((known.clone(), false));
+        }
+        let NewAccountRecord { id, key: jwk, contact, terms_of_service_agreed, created, jws } = account;
+        let status = AccountStatus::Valid;
+        let made = Account { id, key: jwk, status, contact, terms_of_service_agreed, created, proofs: vec![jws] };
+        records.by_key.insert(key, id);
+        records.accounts.insert(id, made.clone());
+        Ok((made, true))
+    }
+
+    async fn account(&self, id: AccountId) -> Stored<Option<Account>> {
+        Ok(lock(&self.records).accounts.get(&id).cloned())
+    }
+
+    async fn account_by_key(&self, thumbprint: Thumbprint) -> Stored<Option<Account>> {
+        let records = lock(&self.records);
+        Ok(records.by_key.get(&key_of(thumbprint)).and_then(|id| records.accounts.get(id)).cloned())
+    }
+
+    async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>> {
+        let mut records = lock(&self.records);
+        Ok(records.accounts.get_mut(&id).filter(|account| account.is_valid()).map(|account| {
+            account.contact = contact;
+            account.clone()
+        }))
+    }
+
+    async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>> {
+        let mut records = lock(&self.records);
+        Ok(records.accounts.get_mut(&id).map(|account| {
+            if account.is_valid() {
+                account.status = AccountStatus::Deactivated;
+            }
+            account.clone()
+        }))
+    }
+
+    async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization> {
+        Ok(lock(&self.records).authorizations.entry(ended.id).or_insert(ended).clone())
+    }
+
+    async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>> {
+        let mut records = lock(&self.records);
+        Ok(records.authorizations.get_mut(&id).map(|ended| {
+            if matches!(ended.end, AuthorizationEnd::Valid { .. }) {
+                ended.end = AuthorizationEnd::Deactivated;
+                ended.ended = at;
+            }
+            ended.clone()
+        }))
+    }
+
+    async fn authorizations(&self, ids: &[AuthorizationId]) -> Stored<Vec<EndedAuthorization>> {
+        let records = lock(&self.records);
+        let asked: BTreeSet<_> = ids.iter().collect();
+        Ok(asked.into_iter().filter_map(|id| records.authorizations.get(id)).cloned().collect())
+    }
+
+    async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool> {
+        Ok(lock(&self.records).authorized_for(account, names, now))
+    }
+
+    async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>> {
+        Ok(lock(&self.records).orders.get(&id).cloned())
+    }
+
+    async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>> {
+        let records = lock(&self.records);
+        let mut ended: Vec<(Timestamp, &LedgerOrder)> =
+            records.orders.values().filter_map(|order| order.end.as_ref().map(|(_, at)| (*at, order))).collect();
+        ended.retain(|(at, _)| before.is_none_or(|before| *at < before));
+        ended.sort_by_key(|(at, order)| (std::cmp::Reverse(*at), order.order.id));
+        Ok(ended.into_iter().take(limit as usize).map(|(_, order)| order.clone()).collect())
+    }
+
+    async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()> {
+        lock(&self.records).rechecks.entry(order).or_default().extend(checks);
+        Ok(())
+    }
+
+    async fn begin(&self, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>> {
+        Ok(lock(&self.records).begin(&begin))
+    }
+
+    async fn mark_good(&self, serial: Serial, at: Timestamp) -> Stored<Option<MarkedGood>> {
+        let mut records = lock(&self.records);
+        let Some(issued) = records.serials.get_mut(&serial) else {
+            return Ok(None);
+        };
+        if issued.record.status == SerialStatus::Wait {
+            issued.record.status = SerialStatus::Good;
+            issued.record.good = Some(at);
+        }
+        let shown = records.serials.get(&serial).map(|issued| records.show(issued));
+        Ok(shown.map(|shown| MarkedGood { status: shown.status, current: shown.current }))
+    }
+
+    async fn store_final(&self, serial: Serial, certificate: &[u8], at: Timestamp) -> Stored<Option<StoredFinal>> {
+        Ok(lock(&self.records).store_final(serial, certificate, Times { at, written: self.clock.now() }))
+    }
+
+    async fn finish(&self, order: &Order, failure: Failure, at: Timestamp) -> Stored<LedgerEnd> {
+        Ok(lock(&self.records).finish(order, failure, at))
+    }
+
+    async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>> {
+        let records = lock(&self.records);
+        Ok(records.serials.get(&serial).map(|issued| records.show(issued)))
+    }
+
+    async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>> {
+        let records = lock(&self.records);
+        let behind = match filter.after {
+            None => 0,
+            Some(after) => match records.allocated.iter().position(|serial| *serial == after) {
+                Some(at) => at + 1,
+                None => return Ok(Vec::new()),
+            },
+        };
+        let found = records.allocated[behind..].iter().filter_map(|serial| records.serials.get(serial));
+        let found = found.filter(|issued| records.matches(issued, &filter));
+        Ok(found.take(limit as usize).map(|issued| records.show(issued)).collect())
+    }
+
+    async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {
+        let records = lock(&self.records);
+        let Some(issued) = records.serials.get(&serial) else {
+            return Ok(None);
+        };
+        let missing =
+            || StoreError::new(StoreErrorKind::Corrupt, format!("serial {serial} lacks its order or account"));
+        let order = records.orders.get(&issued.record.order).ok_or_else(missing)?.order.clone();
+        let account = records.accounts.get(&issued.record.account).ok_or_else(missing)?.clone();
+        let ids = order.authorization_ids();
+        Ok(Some(SigningRecord {
+            serial: records.show(issued),
+            account,
+            authorizations: ids.iter().filter_map(|id| records.authorizations.get(id)).cloned().collect(),
+            rechecks: records.rechecks.get(&order.id).cloned().unwrap_or_default(),
+            key_blocked: records.blocked.contains_key(&issued.record.spki_hash),
+            order,
+        }))
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {
+        Ok(lock(&self.records).revoke(revocation, self.clock.now()))
+    }
+
+    async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool> {
+        let mut records = lock(&self.records);
+        let Some(issued) = records.serials.get_mut(&serial) else {
+            return Ok(false);
+        };
+        let Some(revocation) = issued.record.revocation.as_mut().filter(|one| one.reason != Reason::KeyCompromise)
+        else {
+            return Ok(false);
+        };
+        revocation.reason = Reason::KeyCompromise;
+        by.clone_into(&mut revocation.by);
+        issued.revocation_written = Some(self.clock.now());
+        Ok(true)
+    }
+
+    async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>> {
+        Ok(lock(&self.records).block(block, self.clock.now()))
+    }
+
+    async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool> {
+        Ok(lock(&self.records).blocked.contains_key(&spki_hash))
+    }
+
+    async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
+        let records = lock(&self.records);
+        Ok(CrlState {
+            allocated: records.crl_numbers.get(&(issuer, shard)).copied().unwrap_or(0),
+            last: records.crls.get(&(issuer, shard)).cloned(),
+            last_revocation: records.last_revocation(issuer, shard, shards),
+        })
+    }
+
+    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
+        let mut records = lock(&self.records);
+        let last = records.crl_numbers.entry((issuer, shard)).or_default();
+        let above = number > *last;
+        *last = number.max(*last);
+        Ok(above)
+    }
+
+    async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {
+        let mut records = lock(&self.records);
+        let place = (crl.issuer, crl.shard);
+        let above = records.crls.get(&place).is_none_or(|last| crl.number > last.number);
+        if above {
+            records.crls.insert(place, crl);
+        }
+        Ok(above)
+    }
+
+    async fn revoked(
+        &self,
+        issuer: Sha256,
+        (shard, shards): (u16, u16),
+        not_after_min: Timestamp,
+        after: Option<Serial>,
+        limit: u32,
+    ) -> Stored<Vec<CrlEntry>> {
+        let records = lock(&self.records);
+        let behind = records.serials.iter().filter(|(serial, _)| after.is_none_or(|after| **serial > after));
+        let of_shard = behind
+            .map(|(_, issued)| &issued.record)
+            .filter(|record| record.issuer == issuer && record.serial.shard(shards) == shard)
+            .filter(|record| record.not_after >= not_after_min);
+        let entries = of_shard.filter_map(|record| {
+            let revocation = record.revocation.as_ref()?;
+            Some(CrlEntry { serial: record.serial, revoked_at: revocation.revoked, reason: revocation.reason })
+        });
+        Ok(entries.take(limit as usize).collect())
+    }
+
+    async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()> {
+        lock(&self.records).authorities.entry(id).or_insert_with(|| der.to_vec());
+        Ok(())
+    }
+
+    async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {
+        Ok(lock(&self.records).marks.get(&instance).copied())
+    }
+
+    async fn set_audit_mark(&self, instance: InstanceId, mark: AuditMark) -> Stored<()> {
+        let mut records = lock(&self.records);
+        let kept = records.marks.entry(instance).or_insert(mark);
+        // It moves on, and never back: of two that were read one after the other, the first may come second.
+        if mark.sequence > kept.sequence {
+            *kept = mark;
+        }
+        Ok(())
+    }
+
+    async fn delivered(&self, order: OrderId, at: Timestamp) -> Stored<()> {
+        if let Some(order) = lock(&self.records).orders.get_mut(&order) {
+            order.delivered.get_or_insert(at);
+        }
+        Ok(())
+    }
+
+    async fn acknowledged(&self, order: OrderId, at: Timestamp) -> Stored<()> {
+        if let Some(order) = lock(&self.records).orders.get_mut(&order) {
+            order.acknowledged.get_or_insert(at);
+        }
+        Ok(())
+    }
+
+    async fn counts(&self) -> Stored<LedgerCounts> {
+        Ok(lock(&self.records).counts())
+    }
+}

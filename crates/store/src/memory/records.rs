@@ -1,0 +1,208 @@
+//! What the ledger in memory holds, and the questions that several transitions ask of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use acme::{Identifier, Thumbprint};
+use ca::account::Account;
+use ca::authorization::{CaaRecord, EndedAuthorization};
+use ca::order::{Failure, Order};
+use ca::ports::{
+    AuditMark, CrlRecord, IssuanceNumber, KeyBlock, LedgerCounts, LedgerEnd, LedgerOrder, Revocation, Revoked,
+    SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+};
+use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
+
+/// All records of a ledger.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    pub(super) accounts: BTreeMap<AccountId, Account>,
+    pub(super) by_key: BTreeMap<[u8; 32], AccountId>,
+    pub(super) authorizations: BTreeMap<AuthorizationId, EndedAuthorization>,
+    pub(super) orders: BTreeMap<OrderId, LedgerOrder>,
+    pub(super) rechecks: BTreeMap<OrderId, Vec<CaaRecord>>,
+    pub(super) serials: BTreeMap<Serial, Issued>,
+    /// In the order of their allocation.
+    pub(super) allocated: Vec<Serial>,
+    pub(super) blocked: BTreeMap<Sha256, KeyBlock>,
+    pub(super) stopped: Option<String>,
+    pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
+    pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
+    pub(super) authorities: BTreeMap<Sha256, Vec<u8>>,
+    pub(super) marks: BTreeMap<InstanceId, AuditMark>,
+}
+
+/// A serial. What follows from its order (`attached`, `current`) is not kept but asked for.
+#[derive(Debug)]
+pub(super) struct Issued {
+    pub(super) record: SerialRecord,
+    pub(super) names: BTreeSet<GeneralName>,
+    /// When its revocation, or the change of that, was written.
+    pub(super) revocation_written: Option<Timestamp>,
+}
+
+/// When something happened, and when it was written.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) at: Timestamp,
+    pub(super) written: Timestamp,
+}
+
+pub(super) fn key_of(thumbprint: Thumbprint) -> [u8; 32] {
+    *thumbprint.as_bytes()
+}
+
+impl Records {
+    /// Whether this issuance is the order's last, and the order has not ended.
+    pub(super) fn is_current(&self, record: &SerialRecord) -> bool {
+        self.orders.get(&record.order).is_some_and(|order| order.last == Some(record.number) && order.end.is_none())
+    }
+
+    /// The serial as the port shows it.
+    pub(super) fn show(&self, issued: &Issued) -> SerialRecord {
+        let mut record = issued.record.clone();
+        record.current = self.is_current(&record);
+        record.attached = self
+            .orders
+            .get(&record.order)
+            .is_some_and(|order| matches!(&order.end, Some((LedgerEnd::Valid(serial), _)) if *serial == record.serial));
+        record
+    }
+
+    pub(super) fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
+        let shown = self.show(issued);
+        filter.status.is_none_or(|status| shown.status == status)
+            && (!filter.abandoned || shown.is_abandoned())
+            && filter.name.as_ref().is_none_or(|name| issued.names.contains(name))
+            && filter.account.is_none_or(|account| shown.account == account)
+            && filter.order.is_none_or(|order| shown.order == order)
+            && filter.spki_hash.is_none_or(|spki_hash| shown.spki_hash == spki_hash)
+    }
+
+    pub(super) fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> bool {
+        let good: Vec<&Identifier> = self
+            .authorizations
+            .values()
+            .filter(|one| one.account == account && one.end.is_good(now))
+            .map(|one| &one.identifier)
+            .collect();
+        names.iter().all(|name| good.iter().any(|identifier| covers(identifier, name)))
+    }
+
+    pub(super) fn revoke(&mut self, revocation: Revocation, written: Timestamp) -> Revoked {
+        let Some(issued) = self.serials.get_mut(&revocation.serial) else {
+            return Revoked::UnknownSerial;
+        };
+        if let Some(earlier) = &issued.record.revocation {
+            return Revoked::Already(earlier.clone());
+        }
+        issued.record.status = SerialStatus::Revoked;
+        issued.record.revocation = Some(revocation);
+        issued.revocation_written = Some(written);
+        Revoked::Done
+    }
+
+    pub(super) fn store_final(&mut self, serial: Serial, certificate: &[u8], times: Times) -> Option<StoredFinal> {
+        let Times { at, written } = times;
+        let shown = self.show(self.serials.get(&serial)?);
+        if shown.certificate.is_some() {
+            return Some(if shown.attached { StoredFinal::OrderValid } else { StoredFinal::Detached });
+        }
+        let ready = match shown.status {
+            SerialStatus::Good => true,
+            SerialStatus::Wait => !shown.ct,
+            SerialStatus::Revoked => false,
+        };
+        let attach = shown.current && ready;
+        let issued = self.serials.get_mut(&serial)?;
+        issued.record.certificate = Some(certificate.to_vec());
+        issued.record.stored = Some(at);
+        if attach {
+            issued.record.status = SerialStatus::Good;
+            issued.record.good.get_or_insert(at);
+            self.orders.get_mut(&shown.order)?.end = Some((LedgerEnd::Valid(serial), at));
+            return Some(StoredFinal::OrderValid);
+        }
+        let by = "cairn".to_owned();
+        self.revoke(Revocation { serial, reason: Reason::Superseded, revoked: at, by }, written);
+        Some(StoredFinal::Detached)
+    }
+
+    pub(super) fn finish(&mut self, order: &Order, failure: Failure, at: Timestamp) -> LedgerEnd {
+        let known = self.orders.entry(order.id).or_insert_with(|| heard_of(order));
+        known.end.get_or_insert((LedgerEnd::Invalid(failure), at)).0.clone()
+    }
+
+    pub(super) fn block(&mut self, block: KeyBlock, written: Timestamp) -> Vec<Serial> {
+        let open: Vec<Serial> = self
+            .allocated
+            .iter()
+            .filter_map(|serial| self.serials.get(serial))
+            .filter(|issued| issued.record.spki_hash == block.spki_hash && self.is_current(&issued.record))
+            .filter(|issued| issued.record.status != SerialStatus::Revoked)
+            .map(|issued| issued.record.serial)
+            .collect();
+        for serial in &open {
+            let (reason, revoked, by) = (Reason::KeyCompromise, block.at, block.by.clone());
+            self.revoke(Revocation { serial: *serial, reason, revoked, by }, written);
+        }
+        self.blocked.entry(block.spki_hash).or_insert(block);
+        open
+    }
+
+    pub(super) fn last_revocation(&self, issuer: Sha256, shard: u16, shards: u16) -> Option<Timestamp> {
+        self.serials
+            .values()
+            .filter(|issued| issued.record.issuer == issuer && issued.record.serial.shard(shards) == shard)
+            .filter_map(|issued| issued.revocation_written)
+            .max()
+    }
+
+    pub(super) fn counts(&self) -> LedgerCounts {
+        let mut counts = LedgerCounts { accounts: self.accounts.len() as u64, ..LedgerCounts::default() };
+        for issued in self.serials.values() {
+            match issued.record.status {
+                SerialStatus::Wait => counts.wait += 1,
+                SerialStatus::Good => counts.good += 1,
+                SerialStatus::Revoked => counts.revoked += 1,
+            }
+            counts.abandoned += u64::from(self.show(issued).is_abandoned());
+        }
+        for order in self.orders.values() {
+            match &order.end {
+                Some((LedgerEnd::Valid(_), _)) => {
+                    counts.valid += 1;
+                    counts.delivered += u64::from(order.delivered.is_some());
+                    counts.acknowledged += u64::from(order.acknowledged.is_some());
+                }
+                Some((LedgerEnd::Invalid(_), _)) => counts.invalid += 1,
+                None => {}
+            }
+        }
+        counts
+    }
+}
+
+/// An order of which the ledger hears for the first time.
+pub(super) fn heard_of(order: &Order) -> LedgerOrder {
+    LedgerOrder { order: order.clone(), last: None, end: None, delivered: None, acknowledged: None }
+}
+
+/// The number after the last one, from 1.
+pub(super) fn next_number(last: Option<IssuanceNumber>) -> IssuanceNumber {
+    IssuanceNumber(last.map_or(1, |IssuanceNumber(last)| last.saturating_add(1)))
+}
+
+/// Whether an authorization for this identifier is one for this name: `*.name` by the wildcard's own alone
+/// (RFC 8555 §7.1.3), and a wildcard's covers nothing else.
+fn covers(identifier: &Identifier, name: &GeneralName) -> bool {
+    match (identifier, name) {
+        (Identifier::Dns(authorized), GeneralName::Dns(name)) => authorized.as_str() == name,
+        (Identifier::Wildcard(authorized), GeneralName::Dns(name)) => {
+            name.strip_prefix("*.") == Some(authorized.as_str())
+        }
+        (Identifier::Ip(authorized), GeneralName::Ip(address)) => authorized == address,
+        (Identifier::Dns(_) | Identifier::Wildcard(_), GeneralName::Ip(_))
+        | (Identifier::Ip(_), GeneralName::Dns(_)) => false,
+    }
+}

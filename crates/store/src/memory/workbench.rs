@@ -1,0 +1,190 @@
+//! The workbench in memory.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use ca::authorization::{EndedAuthorization, Method};
+use ca::order::{Finalize, MoveRefused, Order, Outcome, Stage};
+use ca::ports::{
+    ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention,
+    StageCount, StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
+};
+use ca::{AuthorizationId, InstanceId, LeaseToken, OrderId};
+use data_encoding::BASE64URL_NOPAD;
+use futures_util::future::BoxFuture;
+use pki::Timestamp;
+
+use super::lock;
+use super::workbench_state::State;
+use crate::wake::Wakers;
+
+const NONCE_OCTETS: usize = 24;
+
+/// A workbench in memory. Each call is one step; nothing of it outlives the process.
+#[derive(Debug)]
+pub struct MemoryWorkbench {
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    active_max: u64,
+    state: Mutex<State>,
+    changed: Wakers<OrderId>,
+    queued: Wakers<Stage>,
+}
+
+impl MemoryWorkbench {
+    /// An empty workbench for at most `active_max` active orders.
+    pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, active_max: u64) -> Self {
+        let (changed, queued) = (Wakers::new(), Wakers::new());
+        Self { clock, random, active_max, state: Mutex::default(), changed, queued }
+    }
+
+    /// Takes every active order out of its place, as a fault or a hand could: what the sweep mends.
+    pub fn wipe_places(&self) {
+        self.step(|state, now| state.wipe_places(now));
+    }
+
+    /// One atomic step; who waits for what it did is woken when it is done.
+    fn step<T>(&self, step: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let mut state = lock(&self.state);
+        let answer = step(&mut state, self.clock.now());
+        let (changed, queued) = (std::mem::take(&mut state.changed), std::mem::take(&mut state.queued));
+        drop(state);
+        for order in changed {
+            self.changed.wake(&order);
+        }
+        for stage in queued {
+            self.queued.wake_one(&stage);
+        }
+        answer
+    }
+}
+
+/// What a client's step came to, with the order as it then is.
+fn told(order: Option<Order>, moved: Result<(), MoveRefused>) -> Option<Result<Order, MoveRefused>> {
+    order.map(|order| moved.map(|()| order))
+}
+
+#[async_trait]
+impl Workbench for MemoryWorkbench {
+    async fn create(&self, order: Order, terms: LeaseTerms) -> Stored<Lease> {
+        let token = LeaseToken::random(self.random.as_ref());
+        self.step(|state, now| {
+            if state.orders.len() as u64 >= self.active_max {
+                let detail = format!("there are {} active orders, the most there may be", self.active_max);
+                return Err(StoreError::new(StoreErrorKind::Full, detail));
+            }
+            if state.orders.contains_key(&order.id) {
+                return Err(StoreError::new(StoreErrorKind::Unavailable, format!("there is an order {}", order.id)));
+            }
+            Ok(state.create(order, token, terms, now))
+        })
+    }
+
+    async fn answer(
+        &self,
+        authorization: AuthorizationId,
+        method: Method,
+        ended: &[EndedAuthorization],
+    ) -> Stored<Option<Result<Order, MoveRefused>>> {
+        let id = authorization.order;
+        Ok(self.step(|state, now| {
+            let (moved, changed) = state.change(id, |order| {
+                order.copy_back(ended);
+                order.answer(authorization, method, now)
+            })?;
+            told(state.move_on(id, changed, false, now), moved)
+        }))
+    }
+
+    async fn finalize(
+        &self,
+        id: OrderId,
+        finalize: Finalize,
+        deadline: Timestamp,
+        ended: &[EndedAuthorization],
+    ) -> Stored<Option<Result<Order, MoveRefused>>> {
+        Ok(self.step(|state, now| {
+            let (moved, changed) = state.change(id, |order| {
+                order.copy_back(ended);
+                order.finalize(finalize, deadline, now)
+            })?;
+            told(state.move_on(id, changed, moved.is_ok(), now), moved)
+        }))
+    }
+
+    async fn claim(&self, stage: Stage, terms: LeaseTerms) -> Stored<Option<Claimed>> {
+        let token = LeaseToken::random(self.random.as_ref());
+        Ok(self.step(|state, now| state.claim(stage, token, terms, now)))
+    }
+
+    async fn advance(&self, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>> {
+        Ok(self.step(|state, now| state.advance(lease, advance, now)))
+    }
+
+    async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
+        Ok(self.step(|state, now| state.park(lease, until, now)))
+    }
+
+    async fn settle(
+        &self,
+        order: OrderId,
+        ended: &[EndedAuthorization],
+        outcome: Option<(Outcome, Timestamp)>,
+    ) -> Stored<Option<Order>> {
+        Ok(self.step(|state, now| state.settle(order, ended, outcome, now)))
+    }
+
+    async fn sweep(&self, after: Option<OrderId>, limit: u32, retention: Retention) -> Stored<SweepPage> {
+        Ok(self.step(|state, now| state.sweep(after, limit, retention, now)))
+    }
+
+    async fn free_leases(&self, holder: InstanceId) -> Stored<u64> {
+        Ok(self.step(|state, now| state.free_leases(holder, now)))
+    }
+
+    async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>> {
+        Ok(self.step(|state, _| state.orders.get(&order).map(super::workbench_state::Entry::show)))
+    }
+
+    fn changed(&self, order: OrderId) -> BoxFuture<'static, ()> {
+        self.changed.wait(order)
+    }
+
+    fn queued(&self, stage: Stage) -> BoxFuture<'static, ()> {
+        self.queued.wait(stage)
+    }
+
+    async fn delivered(&self, order: OrderId, at: Timestamp) -> Stored<()> {
+        self.step(|state, _| state.delivered(order, at));
+        Ok(())
+    }
+
+    async fn acknowledge(&self, order: OrderId, _at: Timestamp) -> Stored<bool> {
+        Ok(self.step(|state, _| state.acknowledge(order)))
+    }
+
+    async fn list(&self, filter: OrderFilter, limit: u32) -> Stored<Vec<ActiveOrder>> {
+        Ok(self.step(|state, _| {
+            let behind = state.orders.iter().filter(|(id, _)| filter.after.is_none_or(|after| **id > after));
+            let found = behind.map(|(_, entry)| entry.show());
+            let of_stage = found.filter(|active| filter.stage.is_none_or(|stage| active.order.stage() == stage));
+            of_stage.take(limit as usize).collect()
+        }))
+    }
+
+    async fn counts(&self) -> Stored<Vec<(Stage, StageCount)>> {
+        Ok(self.step(|state, _| state.counts()))
+    }
+
+    async fn issue_nonce(&self) -> Stored<String> {
+        let mut octets = [0; NONCE_OCTETS];
+        self.random.fill(&mut octets);
+        let nonce = BASE64URL_NOPAD.encode(&octets);
+        self.step(|state, _| state.issue_nonce(&nonce));
+        Ok(nonce)
+    }
+
+    async fn use_nonce(&self, nonce: &str) -> Stored<NonceUse> {
+        Ok(self.step(|state, _| state.use_nonce(nonce)))
+    }
+}
