@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 
+use super::candidate::timestamp;
 use super::{CLOCK_SKEW_MAX, CrlCandidate, CrlLint, fields, lint, oids, require, rfc5280};
 use crate::Serial;
 
@@ -77,13 +78,13 @@ fn issuer_is_the_issuers_subject(c: &CrlCandidate<'_>) -> Result<(), String> {
 }
 
 fn times_are_utc_time_through_2049(c: &CrlCandidate<'_>) -> Result<(), String> {
-    let updates = [Some(c.this_update), c.next_update];
+    let updates = [Some(c.updates.0), c.updates.1];
     let revocations = c.entries().iter().map(|entry| entry.revoked_at);
     updates.into_iter().flatten().chain(revocations).try_for_each(rfc5280::is_utc_time_through_2049)
 }
 
 fn this_update_is_not_in_the_future(c: &CrlCandidate<'_>) -> Result<(), String> {
-    let this_update = c.this_update();
+    let this_update = c.this_update;
     require(this_update <= c.rules.now, || format!("thisUpdate is {this_update}, now is {}", c.rules.now))
 }
 
@@ -92,8 +93,8 @@ fn next_update_is_stated(c: &CrlCandidate<'_>) -> Result<(), String> {
 }
 
 fn next_update_is_after_this_update(c: &CrlCandidate<'_>) -> Result<(), String> {
-    let this_update = c.this_update();
-    match c.next_update() {
+    let this_update = c.this_update;
+    match c.next_update {
         Some(next) if next <= this_update => Err(format!("nextUpdate {next} is not after thisUpdate {this_update}")),
         Some(_) | None => Ok(()),
     }
@@ -102,7 +103,7 @@ fn next_update_is_after_this_update(c: &CrlCandidate<'_>) -> Result<(), String> 
 fn next_update_is_soon_enough(c: &CrlCandidate<'_>) -> Result<(), String> {
     let is_root = c.rules.issuer.subject() == c.rules.issuer.issuer();
     let max = if is_root { NEXT_UPDATE_S_MAX_OF_ROOT } else { NEXT_UPDATE_S_MAX };
-    match c.next_update().map(|next| next.since(c.this_update()).as_secs()) {
+    match c.next_update.map(|next| next.since(c.this_update).as_secs()) {
         Some(seconds) if seconds > max => {
             Err(format!("nextUpdate is {seconds} s after thisUpdate; {max} s is the most"))
         }
@@ -138,11 +139,8 @@ fn serials_are_unique(c: &CrlCandidate<'_>) -> Result<(), String> {
 }
 
 fn revocations_are_not_in_the_future(c: &CrlCandidate<'_>) -> Result<(), String> {
-    let latest = c.rules.now.plus(CLOCK_SKEW_MAX).seconds();
-    let later = |entry: &&super::crl_candidate::Entry<'_>| {
-        i64::try_from(entry.revoked_at.to_unix_duration().as_secs()).is_ok_and(|revoked_at| revoked_at > latest)
-    };
-    match c.entries().iter().find(later) {
+    let latest = c.rules.now.plus(CLOCK_SKEW_MAX);
+    match c.entries().iter().find(|entry| timestamp(entry.revoked_at).is_ok_and(|revoked_at| revoked_at > latest)) {
         Some(entry) => Err(format!("{:02x?} is revoked at {}, now is {}", entry.serial, entry.revoked_at, c.rules.now)),
         None => Ok(()),
     }
@@ -256,8 +254,8 @@ fn number_is_greater_than_the_predecessors(c: &CrlCandidate<'_>) -> Result<(), S
 
 fn this_update_is_not_before_the_predecessors(c: &CrlCandidate<'_>) -> Result<(), String> {
     match c.rules.previous.map(crate::Crl::this_update) {
-        Some(previous) if c.this_update() < previous => {
-            Err(format!("thisUpdate is {}, that of the predecessor {previous}", c.this_update()))
+        Some(previous) if c.this_update < previous => {
+            Err(format!("thisUpdate is {}, that of the predecessor {previous}", c.this_update))
         }
         Some(_) | None => Ok(()),
     }

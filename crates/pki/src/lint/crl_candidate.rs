@@ -22,8 +22,10 @@ pub struct CrlCandidate<'a> {
     pub(super) version: Option<u8>,
     pub(super) signature: AlgorithmIdentifierOwned,
     pub(super) issuer: &'a [u8],
-    pub(super) this_update: Time,
-    pub(super) next_update: Option<Time>,
+    /// thisUpdate and, if it is stated, nextUpdate, as encoded.
+    pub(super) updates: (Time, Option<Time>),
+    pub(super) this_update: Timestamp,
+    pub(super) next_update: Option<Timestamp>,
     /// Nothing if revokedCertificates are absent.
     pub(super) entries: Option<Vec<Entry<'a>>>,
     pub(super) extensions: Extensions,
@@ -93,8 +95,9 @@ impl<'a> CrlCandidate<'a> {
             version,
             signature,
             issuer,
-            this_update,
-            next_update,
+            updates: (this_update, next_update),
+            this_update: timestamp(this_update)?,
+            next_update: next_update.map(timestamp).transpose()?,
             entries,
             extensions,
             number: None,
@@ -132,14 +135,6 @@ impl<'a> CrlCandidate<'a> {
 
     pub(super) fn entries(&self) -> &[Entry<'a>] {
         self.entries.as_deref().unwrap_or_default()
-    }
-
-    pub(super) fn this_update(&self) -> Timestamp {
-        timestamp(self.this_update).unwrap_or(Timestamp::from_millis(i64::MAX))
-    }
-
-    pub(super) fn next_update(&self) -> Option<Timestamp> {
-        self.next_update.and_then(|time| timestamp(time).ok())
     }
 }
 

@@ -1,4 +1,5 @@
-//! Lints from RFC 5280, the profile of certificates, with the documents that it leans on for algorithms and DER.
+//! Lints from RFC 5280, the profile of certificates, with the documents that it leans on for algorithms and DER, and
+//! where it leaves a choice, with what the CA's own profiles (`design`) have chosen.
 
 use const_oid::ObjectIdentifier;
 use der::{Tag, Tagged};
@@ -22,15 +23,15 @@ pub(super) const LINTS: &[Lint] = &[
     lint!(issuer_is_the_issuers_subject, "RFC 5280 §4.1.2.4", |_| true),
     lint!(times_are_utc_time_through_2049, "RFC 5280 §4.1.2.5", |_| true),
     lint!(validity_ends_after_it_begins, "RFC 5280 §4.1.2.5", |_| true),
-    lint!(not_before_is_within_the_issuers, "RFC 5280 §6.1.3", |_| true),
-    lint!(not_after_is_within_the_issuers, "RFC 5280 §6.1.3", |_| true),
+    lint!(not_before_is_within_the_issuers, "RFC 5280 §6.1.3; design: a leaf within its issuer", |_| true),
+    lint!(not_after_is_within_the_issuers, "RFC 5280 §6.1.3; design: a leaf within its issuer", |_| true),
     lint!(unique_identifiers_are_absent, "RFC 5280 §4.1.2.8", |_| true),
     lint!(common_name_has_at_most_64_characters, "RFC 5280 appendix A.1", has_common_name),
     lint!(common_name_is_utf8_or_printable_string, "RFC 5280 §4.1.2.4, §4.1.2.6", |_| true),
     lint!(names_are_critical_under_an_empty_subject, "RFC 5280 §4.2.1.6", |c| subject_is_empty(c)),
     lint!(names_are_not_critical_beside_a_subject, "RFC 5280 §4.2.1.6", |c| !subject_is_empty(c)),
     lint!(extensions_are_unique, "RFC 5280 §4.2", |_| true),
-    lint!(extensions_are_known, "RFC 5280 §4.2", |_| true),
+    lint!(extensions_are_known, "RFC 5280 §4.2; design: certificate profile", |_| true),
     lint!(extension_values_are_strict_der, "RFC 5280 §4.2; X.690", |_| true),
     lint!(certificate_is_canonical_der, "RFC 5280 §4.1; X.690 §10, §11", |_| true),
     lint!(extension_values_are_canonical_der, "RFC 5280 §4.2; X.690 §10, §11", |_| true),
@@ -39,35 +40,35 @@ pub(super) const LINTS: &[Lint] = &[
     lint!(authority_key_identifier_is_by_key_alone, "RFC 5280 §4.2.1.1; BR 7.1.2.11.1", |_| true),
     lint!(subject_key_identifier_is_not_critical, "RFC 5280 §4.2.1.2", |_| true),
     lint!(subject_key_identifier_is_of_the_key, "RFC 5280 §4.2.1.2 method 1", has_subject_key_identifier),
-    lint!(key_usage_is_stated, "RFC 5280 §4.2.1.3", |_| true),
+    lint!(key_usage_is_stated, "design: certificate profile", |_| true),
     lint!(key_usage_is_critical, "RFC 5280 §4.2.1.3", has_key_usage),
     lint!(key_usage_bits_are_trimmed, "RFC 5280 §4.2.1.3; X.690 §11.2.2", has_key_usage),
     lint!(key_usage_is_no_authoritys, "RFC 5280 §4.2.1.3", has_key_usage),
     lint!(key_usage_fits_the_key, "RFC 8813 §3; RFC 8410 §5", has_key_usage),
     lint!(certificate_policies_are_not_critical, "RFC 5280 §4.2.1.4; BR 7.1.2.7.6", |_| true),
     lint!(names_are_stated, "RFC 5280 §4.2.1.6", |_| true),
-    lint!(names_are_dns_names_or_addresses, "RFC 5280 §4.2.1.6; RFC 8555 §7.4", |_| true),
+    lint!(names_are_dns_names_or_addresses, "RFC 8555 §7.4; RFC 8738 §3", |_| true),
     lint!(dns_names_are_host_names, "RFC 5280 §4.2.1.6; RFC 1123 §2.1", |_| true),
-    lint!(dns_names_are_lower_case, "RFC 5280 §7.2", |_| true),
+    lint!(dns_names_are_lower_case, "design: the same names, the same bytes", |_| true),
     lint!(wildcard_is_the_left_most_label, "RFC 9525 §6.3; BR 3.2.2.6", |_| true),
     lint!(names_are_sorted, "design: the same names, the same bytes", |_| true),
-    lint!(names_have_no_duplicates, "RFC 5280 §4.2.1.6", |_| true),
+    lint!(names_have_no_duplicates, "design: the same names, the same bytes", |_| true),
     lint!(addresses_have_4_or_16_octets, "RFC 5280 §4.2.1.6", |_| true),
     lint!(addresses_are_not_ipv4_in_ipv6, "RFC 8738 §3", |_| true),
     lint!(certificate_is_no_authority, "RFC 5280 §4.2.1.9", |_| true),
     lint!(purposes_are_not_critical, "RFC 5280 §4.2.1.12; BR 7.1.2.7.6", |_| true),
-    lint!(purposes_are_stated, "RFC 5280 §4.2.1.12", |_| true),
+    lint!(purposes_are_stated, "design: certificate profile; BR 7.1.2.7.6", |_| true),
     lint!(purposes_are_not_any, "RFC 5280 §4.2.1.12", |_| true),
     lint!(purposes_have_no_duplicates, "RFC 5280 §4.2.1.12", |_| true),
     lint!(crl_distribution_points_are_not_critical, "RFC 5280 §4.2.1.13", |_| true),
     lint!(crl_distribution_point_is_one_full_name, "RFC 5280 §4.2.1.13", has_crl_distribution_points),
     lint!(authority_information_access_is_not_critical, "RFC 5280 §4.2.2.1", |_| true),
     lint!(access_methods_are_known, "RFC 5280 §4.2.2.1", |_| true),
-    lint!(access_methods_have_one_location_each, "RFC 5280 §4.2.2.1", |_| true),
+    lint!(access_methods_have_one_location_each, "design: certificate profile", |_| true),
     lint!(locations_are_urls_with_a_host, "RFC 5280 §4.2.1.13, §4.2.2.1", |_| true),
     lint!(tls_feature_is_not_critical, "RFC 7633 §4", |_| true),
-    lint!(tls_feature_is_status_request, "RFC 7633 §4.1", has_tls_feature),
-    lint!(must_staple_names_a_responder, "RFC 7633 §4.2.1", has_tls_feature),
+    lint!(tls_feature_is_status_request, "RFC 7633 §4.1; design: certificate profile", has_tls_feature),
+    lint!(must_staple_names_a_responder, "RFC 7633 §4.2.3", has_tls_feature),
 ];
 
 const LEAF_EXTENSIONS: [ObjectIdentifier; 12] = [
@@ -355,8 +356,8 @@ fn key_usage_bits_are_trimmed(c: &Candidate<'_>) -> Result<(), String> {
     let encoded = c.extension(oids::KEY_USAGE).map(|usage| usage.extn_value.as_bytes());
     let bits = encoded.and_then(|encoded| fields::content(encoded, Tag::BitString).ok()).unwrap_or_default();
     let trimmed = match bits {
-        [unused, .., last] => last >> unused & 1 == 1,
-        [_] | [] => false,
+        [unused @ 0..8, .., last] => last >> unused & 1 == 1,
+        _ => false,
     };
     require(trimmed, || format!("the key usage {bits:02x?} ends in zero bits, which DER takes away"))
 }

@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+use proptest::sample::Index;
+
 use super::certificate_cases::{OF_BASELINE, OF_ORDER, OF_RFC5280, OF_RFC6962};
 use super::editor::{self, sequence, tlv};
 use super::world::{self, Bench, at};
@@ -173,6 +177,35 @@ fn a_short_life_without_revocation_was_ten_days_before_march_2026() {
         bench.validity.not_before = bench.now;
         assert_eq!(living_for(DAY * days_max, bench.clone()).findings(), NOTHING, "{day}");
         assert_eq!(living_for(DAY * (days_max + 1), bench).findings(), ["revocation_can_be_found"], "{day}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_linting_certificate_of_other_bytes_never_passes(place in any::<Index>(), flip in 1..=u8::MAX) {
+        let bench = Bench::public(Kind::Final);
+        let tbs = bench.tbs();
+        let mut other = tbs.der().to_vec();
+        other[place.index(tbs.der().len())] ^= flip;
+        let algorithm = bench.algorithm.algorithm_identifier_der();
+        let linting_certificate = world::linting_certificate(&other, algorithm);
+        prop_assert!(lint::certificate(tbs, linting_certificate, &bench.rules()).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_the_linter_panic(places in vec((any::<Index>(), any::<u8>()), 1..6)) {
+        let bench = Bench { must_staple: true, ..Bench::public(Kind::Final) };
+        let tbs = bench.tbs();
+        let mut linting_certificate = tbs.with_signature(bench.algorithm, &world::SIGNATURE);
+        for (place, octet) in places {
+            let at = place.index(linting_certificate.len());
+            linting_certificate[at] = octet;
+        }
+        // A change within the signature alone is none of the linter's business.
+        let ends_before_signature = linting_certificate.len() - world::SIGNATURE.len();
+        let good = tbs.with_signature(bench.algorithm, &world::SIGNATURE);
+        let changed = linting_certificate[..ends_before_signature] != good[..ends_before_signature];
+        prop_assert_eq!(lint::certificate(tbs, linting_certificate, &bench.rules()).is_err(), changed);
     }
 }
 

@@ -5,6 +5,10 @@ use std::time::Duration;
 
 use const_oid::ObjectIdentifier;
 
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, proptest};
+use proptest::sample::Index;
+
 use super::editor::{self, Extension, algorithm, content, entry, full_name, parts, sequence, tlv, utc_time};
 use super::world::{self, at, fired, issuer_name};
 use super::{Case, case, without_case, wrong_cases};
@@ -315,6 +319,22 @@ fn another_parser_reads_the_same_from_good_crls() {
         .filter_map(|revoked| revoked.reason_code().map(|(_, reason)| reason.0))
         .collect();
     assert_eq!(reasons, [1, 4]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_linter_panic(places in vec((any::<Index>(), any::<u8>()), 1..6)) {
+        let bench = successor();
+        let mut tbs = bench.tbs().der().to_vec();
+        for (place, octet) in places {
+            let at = place.index(tbs.len());
+            tbs[at] = octet;
+        }
+        let passes = check_crl(&tbs, &bench.rules()).is_ok();
+        // Whatever passes is a CRL to the reader too.
+        let crl = world::linting_certificate(&tbs, SignatureAlgorithm::EcdsaSha256.algorithm_identifier_der());
+        prop_assert!(!passes || Crl::from_der(&crl).is_ok());
+    }
 }
 
 #[test]
