@@ -158,11 +158,11 @@ fn connection_fault(
     evidence: &Evidence,
 ) -> Shortfall {
     evidence.note(format!("GET {target}: {address}: {error}"));
-    let quota = io_kind(error) == Some(io::ErrorKind::QuotaExceeded);
-    let (what, lasts) = if quota || error.is_parse_too_large() {
+    let io_kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let (what, lasts) = if io_kind == Some(io::ErrorKind::QuotaExceeded) || error.is_parse_too_large() {
         let octets = settings.header_octets_max;
         (format!("sent headers of more than {octets} octets or {HEADERS_MAX} lines, or other parts without end"), true)
-    } else if error.is_parse() {
+    } else if error.is_parse() || matches!(io_kind, Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)) {
         ("did not answer in HTTP/1.1".to_owned(), true)
     } else {
         ("ended the connection before its answer was complete".to_owned(), false)
@@ -173,8 +173,4 @@ fn connection_fault(
     } else {
         Shortfall::passing(ProblemType::Connection, detail)
     }
-}
-
-fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
-    error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind)
 }

@@ -1,6 +1,7 @@
 //! Certification authority authorization: RFC 8659 and RFC 8657.
 //!
-//! [`grammar`] reads values, [`policy`] decides over one record set; both are pure. Here the relevant record set is found.
+//! [`grammar`] reads values, [`policy`] decides over one record set; both are pure. Here the relevant record set is
+//! found.
 
 pub mod grammar;
 pub mod policy;
@@ -29,7 +30,7 @@ impl Finding {
 }
 
 /// Climbs from the name to its top-level domain; the first record set that is not empty decides (RFC 8659 §3). All
-/// look-ups start at once, and are read in the order of the climb, so that a slow parent can't hold up a child's answer.
+/// look-ups start at once, and are read in the order of the climb: a slow parent can't hold up its child's answer.
 pub(crate) async fn climb(
     dns: &dyn Dns,
     name: &DnsName,
@@ -101,8 +102,8 @@ fn decide(
 
 fn failed(identifier: &Identifier, ancestor: &DnsName, failure: &DnsFailure) -> CaaDecision {
     let detail = format!(
-        "looking up the CAA records of {ancestor} failed: {failure}. Without an answer, a \"no such record\" included, no \
-         certificate can be issued"
+        "looking up the CAA records of {ancestor} failed: {failure}. A certificate needs an answer there, even if it is \
+         that there is no such record"
     );
     CaaDecision::Failed { problem: problem(ProblemType::Dns, detail, identifier) }
 }

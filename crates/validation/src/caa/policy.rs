@@ -172,3 +172,141 @@ fn joined(refusals: &[String]) -> String {
         more => format!("{shown}; and {more} more records that do not authorise it"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCOUNT: &str = "https://ca.example/account/1";
+
+    fn property(flags: u8, tag: &str, value: &str) -> Property {
+        Property { critical: flags & FLAG_CRITICAL != 0, tag: tag.into(), value: value.into() }
+    }
+
+    fn set(properties: &[(u8, &str, &str)]) -> Vec<Property> {
+        properties.iter().map(|(flags, tag, value)| property(*flags, tag, value)).collect()
+    }
+
+    fn decide_for(properties: &[(u8, &str, &str)], wildcard: bool) -> Verdict {
+        let identities = ["ca.example".to_owned(), "ca.test".to_owned()];
+        let account_url = Some(ACCOUNT);
+        let asker = Asker { identities: &identities, account_url, method: Method::Dns01, wildcard };
+        decide(&set(properties), &asker)
+    }
+
+    fn permits(properties: &[(u8, &str, &str)]) -> bool {
+        matches!(decide_for(properties, false), Verdict::Permitted { .. })
+    }
+
+    fn permits_wildcard(properties: &[(u8, &str, &str)]) -> bool {
+        matches!(decide_for(properties, true), Verdict::Permitted { .. })
+    }
+
+    fn permits_value(value: &str) -> bool {
+        permits(&[(0, "issue", value)])
+    }
+
+    #[test]
+    fn set_without_issue_permits_everybody() {
+        assert!(permits(&[(0, "iodef", "mailto:a@a.example")]));
+        assert!(permits(&[(128, "iodef", "x"), (128, "issuemail", ";"), (128, "contactemail", "a@a.example")]));
+        assert!(permits(&[(0, "future", "x")]));
+        assert!(permits(&[(0, "issuewild", ";")]));
+        assert!(permits_wildcard(&[(0, "iodef", "x")]));
+    }
+
+    #[test]
+    fn unknown_critical_property_forbids_whatever_else_there_is() {
+        let set = [(0, "issue", "ca.example"), (128, "future", "x")];
+        assert!(!permits(&set));
+        assert!(!permits_wildcard(&set));
+        let Verdict::Forbidden { reason } = decide_for(&set, false) else { panic!() };
+        assert!(reason.starts_with("`128 future \"x\"` is critical"), "{reason}");
+        // Only the highest bit is the critical flag.
+        assert!(permits(&[(0, "issue", "ca.example"), (0x7f, "future", "x")]));
+        assert!(permits(&[(128, "issue", "ca.example")]));
+    }
+
+    #[test]
+    fn one_match_among_several_suffices() {
+        assert!(permits(&[(0, "issue", "other.example"), (0, "issue", "ca.test")]));
+        assert!(permits(&[(0, "issue", ";"), (0, "ISSUE", "CA.Example")]));
+        assert!(!permits(&[(0, "issue", "other.example"), (0, "issue", "sub.ca.example")]));
+        assert!(!permits_value(";"));
+        assert!(!permits_value(""));
+    }
+
+    #[test]
+    fn malformed_value_authorises_nobody_but_hides_no_other() {
+        assert!(!permits_value("ca.example; a=b;"));
+        assert!(!permits_value("ca.example a=b"));
+        assert!(!permits_value("ca.example.\u{fc}"));
+        assert!(permits(&[(0, "issue", "%%%"), (0, "issue", "ca.example")]));
+    }
+
+    #[test]
+    fn issuewild_governs_wildcards_alone() {
+        let both = [(0, "issue", "ca.example"), (0, "issuewild", "other.example")];
+        assert!(permits(&both));
+        assert!(!permits_wildcard(&both));
+        let reversed = [(0, "issue", "other.example"), (0, "issuewild", "ca.example")];
+        assert!(!permits(&reversed));
+        assert!(permits_wildcard(&reversed));
+        assert!(permits_wildcard(&[(0, "issue", "ca.example")]));
+        assert!(!permits_wildcard(&[(0, "issue", ";")]));
+        assert!(!permits_wildcard(&[(0, "issuewild", ";")]));
+    }
+
+    #[test]
+    fn account_uri_must_be_the_accounts_own() {
+        assert!(permits_value("ca.example; accounturi=https://ca.example/account/1"));
+        assert!(permits_value("ca.example; AccountURI = https://ca.example/account/1"));
+        for uri in
+            ["", "https://ca.example/account/11", "https://CA.example/account/1", "https://ca.example/account/1/"]
+        {
+            assert!(!permits_value(&format!("ca.example; accounturi={uri}")), "{uri}");
+        }
+        assert!(!permits_value(&format!("ca.example; accounturi={ACCOUNT}; accounturi={ACCOUNT}")));
+    }
+
+    #[test]
+    fn validation_methods_must_hold_the_one_used() {
+        assert!(permits_value("ca.example; validationmethods=dns-01"));
+        assert!(permits_value("ca.example; validationmethods=http-01,dns-01,ca-own"));
+        for methods in ["", "http-01", "DNS-01", "dns-01x", "ca-own,future-01", "dns"] {
+            assert!(!permits_value(&format!("ca.example; validationmethods={methods}")), "{methods}");
+        }
+        assert!(!permits_value("ca.example; validationmethods=dns-01; validationmethods=dns-01"));
+    }
+
+    #[test]
+    fn unknown_parameters_change_nothing() {
+        assert!(permits_value("ca.example; policy=ev; x-1="));
+        assert!(!permits_value("other.example; policy=ev"));
+    }
+
+    #[test]
+    fn ca_without_identities_is_authorised_by_no_issue_record() {
+        let asker = Asker { identities: &[], account_url: None, method: Method::Dns01, wildcard: false };
+        assert!(matches!(decide(&set(&[(0, "issue", "ca.example")]), &asker), Verdict::Forbidden { .. }));
+        assert!(matches!(decide(&set(&[(0, "iodef", "x")]), &asker), Verdict::Permitted { .. }));
+    }
+
+    #[test]
+    fn reason_stays_short_however_many_records_there_are() {
+        let many = vec![(0, "issue", "other.example"); 100];
+        let Verdict::Forbidden { reason } = decide_for(&many, false) else { panic!() };
+        assert!(reason.ends_with("and 96 more records that do not authorise it"), "{reason}");
+        assert!(reason.len() < 1_000);
+    }
+
+    #[test]
+    fn record_data_is_read_as_it_stands() {
+        let read = Property::from_record_data(b"\x80\x05IssueCA.example").unwrap();
+        assert_eq!(read, property(128, "Issue", "CA.example"));
+        assert_eq!(Property::from_record_data(b"\x01\x05issue").unwrap(), property(0, "issue", ""));
+        for broken in [&b""[..], b"\x00", b"\x00\x00value", b"\x00\x06issue"] {
+            assert_eq!(Property::from_record_data(broken), None, "{broken:?}");
+        }
+    }
+}

@@ -393,3 +393,97 @@ fn joined_strings(mut rest: &[u8]) -> Option<Vec<u8>> {
     }
     Some(joined)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn query() -> Query {
+        let name = WireName::parse("a.example").unwrap().with_case(&[0b0101_0101]);
+        Query { id: 0x1234, name, kind: RecordKind::Txt, edns: true }
+    }
+
+    /// An alias, by a compressed name, and a record of its target.
+    fn answer() -> Vec<u8> {
+        let mut wire = query().encode();
+        wire.truncate(wire.len() - 11);
+        wire[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 2, 0, 0, 0, 0]);
+        wire.extend_from_slice(&[0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, 4, 1, b'b', 0xc0, 14]);
+        wire.extend_from_slice(&[1, b'b', 0xc0, 14, 0, 16, 0, 1, 0, 0, 0, 8, 0, 5, 1, b'x', 2, b'y', b'z']);
+        wire
+    }
+
+    #[test]
+    fn names_are_compared_without_case_and_shown_in_lower_case() {
+        let name = WireName::parse("Host.A.example").unwrap();
+        assert_eq!(name, WireName::parse("hOST.a.EXAMPLE").unwrap());
+        assert_ne!(name, WireName::parse("hosta.example").unwrap());
+        assert_eq!(name.with_case(&[0xff; 32]).to_string(), "host.a.example");
+        assert_eq!(name.with_case(&[0b10]).0, b"\x04hOst\x01a\x07example\x00");
+        assert_eq!(WireName(vec![0]).to_string(), ".");
+    }
+
+    #[test]
+    fn compressed_answer_is_read_to_its_end() {
+        let reply = Reply::decode(&answer(), &query()).unwrap();
+        let followed = reply.follow(&query().name);
+        assert_eq!(followed.aliases, [WireName::parse("b.example").unwrap()]);
+        assert_eq!(followed.ttl_seconds, 8);
+        let End::Outcome(Outcome::Records(records)) = followed.end else { panic!() };
+        assert_eq!(records, [Record::Text(b"xyz".to_vec())]);
+    }
+
+    #[test]
+    fn case_must_be_kept_and_the_rest_must_match() {
+        let mut wire = answer();
+        wire[13] ^= 0x20;
+        assert_eq!(Reply::decode(&wire, &query()).unwrap_err(), Unusable::CaseLost);
+        let mut wire = answer();
+        wire[13] = b'b';
+        assert_eq!(Reply::decode(&wire, &query()).unwrap_err(), Unusable::Foreign);
+        let other_id = Query { id: 1, ..query() };
+        assert_eq!(Reply::decode(&answer(), &other_id).unwrap_err(), Unusable::Foreign);
+    }
+
+    #[test]
+    fn extended_code_is_read_from_the_opt_record() {
+        let mut wire = answer();
+        wire[11] = 1;
+        wire.extend_from_slice(&[0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 0]);
+        let reply = Reply::decode(&wire, &query()).unwrap();
+        assert_eq!(reply.failure(), DnsFailure::Code(16));
+        assert!(!reply.is_definite());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let name = query().name;
+            let mut wire = answer();
+            for (index, value) in flips {
+                *index.get_mut(&mut wire) = value;
+            }
+            for wire in [wire.clone(), [&wire[..30], &bytes].concat(), [&wire, bytes.as_slice()].concat()] {
+                if let Ok(reply) = Reply::decode(&wire, &query()) {
+                    prop_assert!(reply.follow(&name).aliases.len() <= ALIASES_MAX);
+                }
+            }
+        }
+
+        #[test]
+        fn case_of_letters_follows_the_bits_and_changes_no_name(
+            name in "[a-z0-9-]{1,20}(\\.[a-z0-9-]{1,20}){0,3}",
+            bits in any::<[u8; 32]>(),
+        ) {
+            let name = WireName::parse(&name).unwrap();
+            let mixed = name.with_case(&bits);
+            prop_assert_eq!(&mixed, &name);
+            prop_assert_eq!(mixed.with_case(&[]).0, name.0);
+        }
+    }
+}

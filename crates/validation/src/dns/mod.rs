@@ -104,11 +104,11 @@ pub struct Answer {
     pub evidence: Vec<String>,
 }
 
-/// A source of DNS answers. Follows aliases, repeats what failed, and keeps its own limits in time; the caller can drop a
-/// look-up at any moment.
+/// A source of DNS answers. Follows aliases, repeats what failed, and keeps its own limits in time; the caller can drop
+/// a look-up at any moment.
 #[async_trait]
 pub trait Dns: Send + Sync + fmt::Debug {
-    /// Looks up the records of this kind at a fully qualified name, given without the dot at its end. There is no search
-    /// list, no hosts file and no memory of earlier answers.
+    /// Looks up the records of this kind at a fully qualified name, given without the dot at its end. There is no
+    /// search list, no hosts file and no memory of earlier answers.
     async fn lookup(&self, name: &str, kind: RecordKind) -> Answer;
 }

@@ -33,9 +33,9 @@ mod tests {
 
     #[test]
     fn name_server_lines_are_read_and_the_rest_is_not() {
-        let text = "# nameserver 9.9.9.9\ndomain a.example\nsearch b.example c.example\n nameserver\t192.0.2.1 # first\n\
-                    nameserver fe80::1%eth0\nnameserver 2001:db8::53\noptions ndots:5\nnameserver\nnameservers 8.8.8.8\n\
-                    nameserver 192.0.2.3\nnameserver 192.0.2.4\n";
+        let text = "# nameserver 9.9.9.9\ndomain a.example\nsearch b.example c.example\n nameserver\t192.0.2.1 # 1\n\
+                    nameserver fe80::1%eth0\nnameserver 2001:db8::53\noptions ndots:5\nnameserver\n\
+                    nameservers 8.8.8.8\nnameserver 192.0.2.3\nnameserver 192.0.2.4\n";
         let expected: Vec<SocketAddr> = ["192.0.2.1:53", "[2001:db8::53]:53", "192.0.2.3:53"]
             .iter()
             .map(|server| server.parse().unwrap())
