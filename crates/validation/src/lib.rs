@@ -1,8 +1,9 @@
 //! The world outside, as a certificate authority has to see it: challenges tested over DNS, HTTP and TLS, and CAA.
 //!
 //! [`NetworkValidator`] is the port `ca::ports::Validator` over a real network. Whatever it meets there is hostile:
-//! each step has a limit in time and octets, each address is checked against a [`TargetPolicy`] right before it is dialled,
-//! and all that was asked, dialled and answered is written down as evidence. Time comes from the `Clock` port alone.
+//! each step has a limit in time and octets, each address is checked against a [`TargetPolicy`] right before it is
+//! dialled, and all that was asked, dialled and answered is written down as evidence. Time comes from the `Clock` port
+//! alone.
 
 pub mod caa;
 pub mod dns;

@@ -102,7 +102,7 @@ fn decide(
 
 fn failed(identifier: &Identifier, ancestor: &DnsName, failure: &DnsFailure) -> CaaDecision {
     let detail = format!(
-        "looking up the CAA records of {ancestor} failed: {failure}. A certificate needs an answer there, even if it is \
+        "looking up the CAA records of {ancestor} failed: {failure}. A certificate needs an answer, even if it says \
          that there is no such record"
     );
     CaaDecision::Failed { problem: problem(ProblemType::Dns, detail, identifier) }
