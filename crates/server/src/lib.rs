@@ -1,1 +1,13 @@
-//! Room.
+//! The `cairn` binary: configuration, command line, doors and workers around the domain.
+
+pub mod admin_socket;
+pub mod assembly;
+pub mod cli;
+pub mod config;
+pub mod hierarchy;
+pub mod http;
+pub mod metrics;
+pub mod own;
+pub mod serve;
+pub mod telemetry;
+pub mod world;

@@ -8,6 +8,7 @@ mod end;
 mod receipts;
 mod steps;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pki::{Serial, Timestamp};
@@ -35,8 +36,8 @@ pub(crate) struct Run<'a> {
     order: &'a Order,
     /// When the lease ends, by the clock of this process that never goes back.
     until: Duration,
-    /// When the step at hand began, by that clock.
-    step_began: std::cell::Cell<Duration>,
+    /// When the step at hand began, by that clock, in microseconds.
+    step_began_us: AtomicU64,
 }
 
 impl Ca {
@@ -47,7 +48,8 @@ impl Ca {
     pub async fn issue(&self, order: &Order, lease: &Lease, claimed: Duration) -> Result<Issued, IssuanceEnd> {
         debug_assert_eq!(order.id, lease.order, "the lease is for this order");
         let until = claimed + self.settings.times.issue_lease;
-        Run { ca: self, order, until, step_began: std::cell::Cell::new(self.clock.monotonic()) }.cycle().await
+        let step_began_us = AtomicU64::new(micros(self.clock.monotonic()));
+        Run { ca: self, order, until, step_began_us }.cycle().await
     }
 }
 
@@ -93,12 +95,15 @@ impl Run<'_> {
 
     /// One line for each step: which, for what, and how long it took.
     fn done(&self, step: u8, serial: Option<Serial>, what: &str) {
-        let now = self.ca.clock.monotonic();
-        let took = now.saturating_sub(self.step_began.replace(now));
-        let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let now_us = micros(self.ca.clock.monotonic());
+        let took_us = now_us.saturating_sub(self.step_began_us.swap(now_us, Ordering::Relaxed));
         match serial {
             Some(serial) => tracing::info!(order = %self.order.id, %serial, step, took_us, "{what}"),
             None => tracing::info!(order = %self.order.id, step, took_us, "{what}"),
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -171,9 +171,11 @@ impl<'a> Run<'a> {
         })?;
         let csr = self.request()?;
         let names: BTreeSet<GeneralName> = self.order.identifiers.iter().map(general_name).collect();
-        let not_before = self.now().whole_second().minus(Duration::from_secs(profile.backdate_seconds));
+        let within = issuer.certificate.validity();
+        let backdated = self.now().whole_second().minus(Duration::from_secs(profile.backdate_seconds));
+        let not_before = backdated.max(within.not_before);
         // Both ends count (RFC 5280 §4.1.2.5): 90 days end a second before they would otherwise.
-        let not_after = not_before.plus(profile.lifetime()).minus(Duration::from_secs(1));
+        let not_after = not_before.plus(profile.lifetime()).minus(Duration::from_secs(1)).min(within.not_after);
         let leaf = LeafParts::new(&self.ca.settings, issuer, profile, &csr, serial, &names);
         let ct = if profile.ct.is_some() { Ct::Poison } else { Ct::None };
         let tbs = leaf.tbs(Validity { not_before, not_after }, ct);

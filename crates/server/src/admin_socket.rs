@@ -1,0 +1,148 @@
+//! `DIR/admin.sock`: commands that change something, spoken to the running server by its own user alone. One line of JSON
+//! each way.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ca::Ca;
+use ca::ports::Revoked;
+use pki::{Reason, Serial};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+const FILE_NAME: &str = "admin.sock";
+const LINE_OCTETS_MAX: u64 = 64 * 1024;
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// A command that changes something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Command {
+    /// `cairn cert revoke`.
+    Revoke {
+        /// Which.
+        serial: Serial,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was done.
+    Done(String),
+    /// It was done before, or can't be: nothing has changed.
+    Refused(String),
+    /// It failed: try again.
+    Failed(String),
+}
+
+/// Runs a command: in the server, or in the command's own process when no server runs.
+pub async fn execute(ca: &Ca, command: Command) -> Outcome {
+    match command {
+        Command::Revoke { serial, reason } => match ca.revoke(serial, reason, "the operator".to_owned()).await {
+            Ok(Revoked::Done) => Outcome::Done(format!("{serial} is revoked ({reason})")),
+            Ok(Revoked::Already(earlier)) => Outcome::Refused(format!(
+                "{serial} is revoked since {} ({})",
+                earlier.revoked.to_rfc3339(),
+                earlier.reason
+            )),
+            Ok(Revoked::UnknownSerial) => Outcome::Refused(format!("this CA never allocated the serial {serial}")),
+            Err(error) => Outcome::Failed(error.to_string()),
+        },
+    }
+}
+
+/// The socket of a running server.
+#[derive(Debug)]
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+    uid: u32,
+}
+
+impl Socket {
+    /// Binds it. The caller holds the data folder's lock: a socket that stands there is a dead process's.
+    ///
+    /// # Errors
+    /// What the system says, with the path.
+    pub fn bind(data: &Path) -> std::io::Result<Self> {
+        let path = data.join(FILE_NAME);
+        let named = |error: std::io::Error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+        if path.exists() {
+            fs::remove_file(&path).map_err(named)?;
+        }
+        // The folder's mode, 0700, keeps others away until the socket's own is set.
+        let listener = UnixListener::bind(&path).map_err(named)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(named)?;
+        let uid = fs::metadata(&path).map_err(named)?.uid();
+        Ok(Self { listener, path, uid })
+    }
+
+    /// Serves until the server stops.
+    pub async fn serve(self, ca: Arc<Ca>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stopped| *stopped) => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let Ok((stream, _)) = accepted else { continue };
+            let ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == self.uid || peer.uid() == 0);
+            if !ours {
+                tracing::warn!("a command of another user was turned away");
+                continue;
+            }
+            let ca = Arc::clone(&ca);
+            tokio::spawn(async move {
+                if let Ok(Err(error)) = tokio::time::timeout(TIME_LIMIT, converse(stream, &ca)).await {
+                    tracing::debug!(%error, "a command's connection broke");
+                }
+            });
+        }
+        let _gone_already = fs::remove_file(&self.path);
+    }
+}
+
+async fn converse(mut stream: UnixStream, ca: &Ca) -> std::io::Result<()> {
+    let (read, mut write) = stream.split();
+    let mut line = String::new();
+    tokio::io::BufReader::new(read.take(LINE_OCTETS_MAX)).read_line(&mut line).await?;
+    let outcome = match serde_json::from_str(&line) {
+        Ok(command) => execute(ca, command).await,
+        Err(error) => Outcome::Refused(format!("this is no command of this version: {error}")),
+    };
+    let mut answer = serde_json::to_vec(&outcome)?;
+    answer.push(b'\n');
+    write.write_all(&answer).await
+}
+
+/// Speaks a command to the server that holds this data folder. `None`: none runs.
+///
+/// # Errors
+/// The connection broke.
+pub fn speak(data: &Path, command: &Command) -> std::io::Result<Option<Outcome>> {
+    let stream = match StdUnixStream::connect(data.join(FILE_NAME)) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    stream.set_read_timeout(Some(TIME_LIMIT))?;
+    let mut request = serde_json::to_vec(command)?;
+    request.push(b'\n');
+    (&stream).write_all(&request)?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    Ok(Some(serde_json::from_str(&line)?))
+}

@@ -1,0 +1,264 @@
+//! Putting a CA together from a data folder: locks, stores, keys and ports. Servers and commands do it alike.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, StoreError, Workbench};
+use ca::settings::CaaMode;
+use ca::signing::SignerRules;
+use ca::{Ca, Recovered, RecoveryError};
+use ct::{Acceptance, BuiltinLog, Endpoint, HttpLimits, HttpLog, Log, LogState, Submitter, SubmitterSettings, TlsTrust};
+use keys::{FileLogKey, FileSigner, KeyAlgorithm, ThrowawayKeys};
+use pki::{PublicKey, Timestamp};
+use store::audit::{AuditLogError, FileAuditLog};
+use store::instance::{Instance, InstanceError};
+use store::nonce::NonceFile;
+use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
+use validation::{NetworkValidator, TargetPolicy};
+
+use crate::config::{Config, RegimeName};
+use crate::hierarchy::{Files, Hierarchy, HierarchyError};
+use crate::world::{SystemClock, SystemRandom, boot_id};
+
+/// The exit code of a process that can't rely on its stores any more.
+const EXIT_FATAL: i32 = 70;
+
+/// Why a CA could not be put together. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// The data folder.
+    #[error("data folder: {0}")]
+    Instance(#[from] InstanceError),
+    /// The store.
+    #[error("store: {0}")]
+    Open(#[from] OpenError),
+    /// The audit log.
+    #[error("audit log: {0}")]
+    Audit(#[from] AuditLogError),
+    /// The nonce file.
+    #[error("{}: can't be used ({error}); it holds only nonces and may be removed", path.display())]
+    Nonces {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Root, intermediate and their keys.
+    #[error("hierarchy: {0}")]
+    Hierarchy(#[from] HierarchyError),
+    /// The key of a built-in log.
+    #[error("built-in log: {0}")]
+    LogKey(String),
+    /// A configured CT log.
+    #[error("ct.log {url}: {detail}")]
+    ForeignLog {
+        /// Which.
+        url: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// The ledger and the audit log don't fit together, or can't be read.
+    #[error("recovery: {0}")]
+    Recovery(#[from] RecoveryError),
+    /// A store failed.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// A CA, ready to work.
+#[derive(Debug)]
+pub struct Assembly {
+    /// The domain.
+    pub ca: Arc<Ca>,
+    /// The built-in logs.
+    pub logs: Vec<Arc<BuiltinLog>>,
+    /// The store, for metrics.
+    pub database: Database,
+    /// The root's certificate.
+    pub root: pki::Certificate,
+    /// Its CRL.
+    pub root_crl: pki::Crl,
+    /// Whether the hierarchy was made now: the first start.
+    pub first_start: bool,
+    /// What recovery found.
+    pub recovered: Recovered,
+    /// Held for its lock.
+    _instance: Instance,
+}
+
+impl Assembly {
+    /// Takes the data folder, opens what is in it, makes what is missing, and recovers.
+    ///
+    /// # Errors
+    /// See [`AssemblyError`]; nothing is served or signed then.
+    pub async fn open(config: &Config) -> Result<Self, AssemblyError> {
+        let instance = Instance::take(&config.data, &SystemRandom)?;
+        Self::of(config, instance).await
+    }
+
+    async fn of(config: &Config, instance: Instance) -> Result<Self, AssemblyError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync> = Arc::new(end_process);
+        let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), ..OpenOptions::default() };
+        let database = Database::open(config.data.join(FILE_NAME), options)?;
+        let audit: Arc<dyn AuditLog> =
+            Arc::new(FileAuditLog::open(&config.data.join("audit"), instance.id(), Arc::clone(&clock), on_fatal)?);
+        let nonces = config.data.join("nonces");
+        let nonces = NonceFile::open(&nonces, &*random, &boot_id())
+            .map_err(|error| AssemblyError::Nonces { path: nonces, error })?;
+        let ledger: Arc<dyn Ledger> = Arc::new(database.ledger(Arc::clone(&clock)));
+        let workbench: Arc<dyn Workbench> = Arc::new(database.workbench(
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            Some(Arc::new(nonces)),
+            config.active_orders,
+        )?);
+        let hierarchy = Hierarchy::open(config, &*clock, &*random)?;
+        let issuer = hierarchy.issuer.issuer().clone();
+        let store: Arc<dyn LogStore> = Arc::new(database.log_store(Arc::clone(&clock)));
+        let acceptance = Arc::new(Acceptance::new(vec![issuer.clone()], Arc::clone(&ledger)));
+        let logs = builtin_logs(config, &store, &acceptance, &clock)?;
+        let submitter = Submitter::new(all_logs(config, &logs, &clock)?, Arc::clone(&clock), SubmitterSettings::default());
+        let rules = SignerRules {
+            caa: config.settings.caa,
+            caa_reuse_seconds: config.settings.times.caa_reuse.as_secs(),
+        };
+        let shards = config.settings.crl_shards;
+        let signer = FileSigner::new([hierarchy.issuer], Arc::clone(&ledger), Arc::clone(&clock), rules, shards);
+        let ca = Ca {
+            settings: config.settings.clone(),
+            instance: instance.id(),
+            issuers: vec![issuer],
+            validator: Arc::new(validator(config, &clock, &random)),
+            clock,
+            random,
+            ledger,
+            workbench,
+            audit,
+            signer: Arc::new(signer),
+            linting_key: Arc::new(ThrowawayKeys::new()),
+            ct: Arc::new(submitter),
+        };
+        let recovered = ca.recover().await?;
+        let Hierarchy { root, root_crl, root_crl_made, made: first_start, .. } = hierarchy;
+        keep_authorities(&ca, &root, first_start).await?;
+        if root_crl_made {
+            note_root_crl(&ca, &root, &root_crl).await?;
+        }
+        Ok(Self { ca: Arc::new(ca), logs, database, root, root_crl, first_start, recovered, _instance: instance })
+    }
+}
+
+/// The stores can't be relied on: the process ends at once, and recovers at its next start.
+fn end_process(error: &StoreError) {
+    tracing::error!(%error, "the stores can't be relied on any more; ending, to recover at the next start");
+    std::process::exit(EXIT_FATAL);
+}
+
+async fn keep_authorities(ca: &Ca, root: &pki::Certificate, made: bool) -> Result<(), AssemblyError> {
+    let issuers = ca.issuers.iter().map(|issuer| &issuer.certificate);
+    for certificate in std::iter::once(root).chain(issuers) {
+        if made {
+            let line = ca.audit.append(AuditEvent::Authority { der: certificate.der().to_vec() }).await?;
+            ca.audit.applied(line);
+        }
+        ca.ledger.store_authority(certificate.public_key().spki_hash(), certificate.der()).await?;
+    }
+    Ok(())
+}
+
+async fn note_root_crl(ca: &Ca, root: &pki::Certificate, crl: &pki::Crl) -> Result<(), AssemblyError> {
+    let (issuer, sha256) = (root.public_key().spki_hash(), pki::Sha256::of(crl.der()));
+    let line = ca.audit.append(AuditEvent::Crl { issuer, shard: 0, number: crl.number(), sha256 }).await?;
+    ca.audit.applied(line);
+    Ok(())
+}
+
+fn validator(config: &Config, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) -> NetworkValidator {
+    let (http_port, https_port, tls_alpn_port) = config.ports;
+    let targets = match config.regime {
+        RegimeName::Dev => TargetPolicy::dev(),
+        RegimeName::Private => TargetPolicy::private(),
+        RegimeName::Public => TargetPolicy::public(),
+    };
+    let settings = validation::Settings {
+        http_port,
+        https_port,
+        tls_alpn_port,
+        resolvers: config.resolvers.clone(),
+        targets: targets.with_allowed(&config.permit_networks).with_denied(&config.deny_networks),
+        localhost_names: config.localhost_names,
+        caa_identities: config.caa_identities.clone(),
+        ..validation::Settings::default()
+    };
+    if config.settings.caa == CaaMode::Enforce && config.caa_identities.is_empty() {
+        tracing::warn!("CAA is enforced and caa.identities is empty: every name with a CAA record is refused");
+    }
+    NetworkValidator::new(settings, Arc::clone(clock), Arc::clone(random))
+}
+
+fn builtin_logs(
+    config: &Config,
+    store: &Arc<dyn LogStore>,
+    acceptance: &Arc<Acceptance>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Arc<BuiltinLog>>, AssemblyError> {
+    let files = Files::of(&config.data);
+    let failed = |error: &dyn std::fmt::Display| AssemblyError::LogKey(error.to_string());
+    (0..config.builtin_logs)
+        .map(|number| {
+            let file = files.key(&format!("log-{number}"));
+            let (pair, _) = file.load_or_generate(KeyAlgorithm::P256).map_err(|error| failed(&error))?;
+            let key: Arc<dyn LogKey> = Arc::new(FileLogKey::new(pair).map_err(|error| failed(&error))?);
+            Ok(Arc::new(BuiltinLog::new(key, Arc::clone(store), Arc::clone(acceptance), Arc::clone(clock))))
+        })
+        .collect()
+}
+
+/// Logs of others are asked before our own.
+fn all_logs(
+    config: &Config,
+    builtin: &[Arc<BuiltinLog>],
+    clock: &Arc<dyn Clock>,
+) -> Result<Vec<Log>, AssemblyError> {
+    let mut logs = Vec::new();
+    if !config.foreign_logs.is_empty() {
+        let roots = config.ct_tls_roots.clone().unwrap_or_else(|| PathBuf::from(TlsTrust::SYSTEM_ROOTS));
+        let trust = TlsTrust::from_pem_file(&roots, Arc::clone(clock));
+        for log in &config.foreign_logs {
+            let failed = |detail: String| AssemblyError::ForeignLog { url: log.url.clone(), detail };
+            let trust = match (&trust, log.url.starts_with("https:")) {
+                (Ok(trust), _) => Some(trust),
+                (Err(_), false) => None,
+                (Err(error), true) => return Err(failed(error.to_string())),
+            };
+            let key = PublicKey::from_spki_der(&log.key).map_err(|error| failed(error.to_string()))?;
+            let endpoint = HttpLog::new(&log.url, key, trust, Arc::clone(clock), HttpLimits::default())
+                .map_err(|error| failed(error.to_string()))?;
+            logs.push(Log {
+                name: log.url.clone(),
+                operator: log.operator.clone(),
+                state: LogState::Usable,
+                interval: interval(log.not_after),
+                endpoint: Arc::new(endpoint),
+            });
+        }
+    }
+    logs.extend(builtin.iter().enumerate().map(|(number, log)| Log {
+        name: format!("built-in log {number}"),
+        operator: "Cairn".to_owned(),
+        state: LogState::Usable,
+        interval: None,
+        endpoint: Arc::clone(log) as Arc<dyn Endpoint>,
+    }));
+    Ok(logs)
+}
+
+fn interval((start, end): (Option<Timestamp>, Option<Timestamp>)) -> Option<ct::TemporalInterval> {
+    if start.is_none() && end.is_none() {
+        return None;
+    }
+    let start = start.unwrap_or(Timestamp::from_seconds(0));
+    Some(ct::TemporalInterval { start, end: end.unwrap_or(Timestamp::from_seconds(i64::MAX / 1000)) })
+}

@@ -1,0 +1,139 @@
+//! The command line. Exit codes: 0 done; 1 it could not be done; 2 the command itself is wrong.
+
+
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use keys::KeyAlgorithm;
+
+use crate::config::{self, Choices, Config, File};
+use crate::serve;
+use crate::telemetry::{self, LogFormat};
+
+/// A certificate authority for ACME: precertificates, lints, CT, CAA and CRLs in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the CA; the first start makes everything that it needs
+    Serve(Serve),
+
+
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    /// The folder of its keys, store and audit log
+    #[arg(long, value_name = "DIR", default_value = "cairn-data")]
+    data: PathBuf,
+    /// A configuration file (docs/cairn.toml documents every key)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For tests of ACME clients: Pebble's ports (http-01 on 5002, tls-alpn-01 on 5001), loopback allowed, names under
+    /// .localhost need no DNS
+    #[arg(long)]
+    dev: bool,
+    /// The DNS server to ask, instead of those of /etc/resolv.conf
+    #[arg(long, value_name = "IP:PORT")]
+    dns_server: Option<SocketAddr>,
+    /// The key of a new root and intermediate: p256, p384, rsa2048, rsa3072 or rsa4096 [default: p256]
+    #[arg(long, value_name = "KIND", value_parser = issuer_key)]
+    key: Option<KeyAlgorithm>,
+    /// Where ACME is served [default: 0.0.0.0:14000]
+    #[arg(long, value_name = "IP:PORT")]
+    acme: Option<SocketAddr>,
+    /// Where CRLs and issuers' certificates are served [default: 0.0.0.0:14080]
+    #[arg(long, value_name = "IP:PORT")]
+    status: Option<SocketAddr>,
+    /// Where metrics and the built-in logs are served [default: 127.0.0.1:15000]
+    #[arg(long, value_name = "IP:PORT")]
+    admin: Option<SocketAddr>,
+    /// How log lines are written to standard error; CAIRN_LOG filters them
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+fn issuer_key(text: &str) -> Result<KeyAlgorithm, String> {
+    match text.parse() {
+        Ok(KeyAlgorithm::Ed25519) | Err(_) => Err("expected p256, p384, rsa2048, rsa3072 or rsa4096".to_owned()),
+        Ok(
+            key @ (KeyAlgorithm::P256
+            | KeyAlgorithm::P384
+            | KeyAlgorithm::Rsa2048
+            | KeyAlgorithm::Rsa3072
+            | KeyAlgorithm::Rsa4096),
+        ) => Ok(key),
+    }
+}
+
+/// Why a command ends with an exit code that is not 0.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command itself is wrong: exit code 2.
+    Usage(String),
+    /// It could not be done: exit code 1.
+    Failed(String),
+}
+
+impl Failure {
+    pub(crate) fn failed(error: impl std::fmt::Display) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the command that this process was started with.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no faults; what is one says so itself, with a hint.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _closed = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let done = match cli.command {
+        Command::Serve(serve) => run_serve(serve),
+
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(message)) => {
+            eprintln!("cairn: {message}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(message)) => {
+            eprintln!("cairn: {message}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run_serve(serve: Serve) -> Result<(), Failure> {
+    telemetry::start(serve.log_format);
+    let usage = |error: config::ConfigError| Failure::Usage(error.to_string());
+    let file = serve.config.as_deref().map_or_else(|| Ok(File::default()), config::read).map_err(usage)?;
+    let choices = Choices {
+        dev: serve.dev,
+        dns_server: serve.dns_server,
+        key: serve.key,
+        listen: config::Listen { acme: serve.acme, status: serve.status, admin: serve.admin },
+    };
+    let config = Config::new(serve.data, &file, &choices).map_err(usage)?;
+    runtime()?.block_on(serve::serve(config)).map_err(Failure::failed)
+}
+
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("the runtime can't be started: {error}")))
+}

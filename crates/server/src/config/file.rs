@@ -1,0 +1,242 @@
+//! The configuration file as it is written: TOML, every key optional, unknown keys refused. `docs/cairn.toml` documents
+//! each key, and a test reads it.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct File {
+    /// `private` (default), `dev` or `public`.
+    pub regime: Option<RegimeName>,
+    /// The start of all ACME URLs; without it they follow the request's Host.
+    pub base_url: Option<String>,
+    /// The start of the URLs of CRLs and issuers in certificates.
+    pub status_url: Option<String>,
+    /// Shown in the directory.
+    pub website: Option<String>,
+    /// Terms that accounts have to agree to.
+    pub terms_of_service: Option<String>,
+    /// Addresses to listen on.
+    pub listen: Listen,
+    /// The hierarchy that the first start makes.
+    pub issuer: Issuer,
+    /// Challenges.
+    pub validation: Validation,
+    /// CAA records.
+    pub caa: Caa,
+    /// Certificate Transparency.
+    pub ct: Ct,
+    /// Profiles: those given here replace the built-in ones of the same name, or are added.
+    pub profile: Vec<Profile>,
+    /// CRLs.
+    pub crl: Crl,
+    /// Times of the pipeline, in seconds.
+    pub times: Times,
+    /// Limits.
+    pub limits: Limits,
+}
+
+/// How strict this CA is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegimeName {
+    /// A CA for a company or a home.
+    Private,
+    /// A CA for the tests of ACME clients.
+    Dev,
+    /// A CA for the web.
+    Public,
+}
+
+/// Addresses to listen on.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Listen {
+    /// ACME, HTTPS.
+    pub acme: Option<SocketAddr>,
+    /// CRLs and issuers, HTTP.
+    pub status: Option<SocketAddr>,
+    /// Metrics, health and the built-in log, HTTPS.
+    pub admin: Option<SocketAddr>,
+}
+
+/// The hierarchy that the first start makes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Issuer {
+    /// The key of root and intermediate: p256, p384, rsa2048, rsa3072, rsa4096.
+    pub key: Option<String>,
+    /// The organization in their names.
+    pub organization: Option<String>,
+    /// The country in their names: two letters.
+    pub country: Option<String>,
+}
+
+/// Challenges.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Validation {
+    /// Port of http-01.
+    pub http_port: Option<u16>,
+    /// Port of redirects to https.
+    pub https_port: Option<u16>,
+    /// Port of tls-alpn-01.
+    pub tls_alpn_port: Option<u16>,
+    /// DNS servers; none: those of the system.
+    pub resolvers: Vec<SocketAddr>,
+    /// Networks that may be connected to, beside those of the regime.
+    pub permit_networks: Vec<String>,
+    /// Networks that may not.
+    pub deny_networks: Vec<String>,
+}
+
+/// CAA records.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Caa {
+    /// enforce, log or off.
+    pub mode: Option<ca::settings::CaaMode>,
+    /// The names by which CAA records permit this CA.
+    pub identities: Vec<String>,
+}
+
+/// Certificate Transparency.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Ct {
+    /// How many logs of its own this CA runs.
+    pub builtin_logs: Option<u8>,
+    /// Whether the entries of these logs are shown on the status listener too.
+    pub public: bool,
+    /// A file with the certificates that logs' TLS is trusted by; none: the system's.
+    pub tls_roots: Option<std::path::PathBuf>,
+    /// Logs of others.
+    pub log: Vec<CtLog>,
+}
+
+/// A log of somebody else.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CtLog {
+    /// Its submission prefix.
+    pub url: String,
+    /// Its key: the SubjectPublicKeyInfo in base64.
+    pub key: String,
+    /// Who runs it.
+    pub operator: String,
+    /// It takes certificates that end at or after this time (RFC 3339).
+    pub not_after_start: Option<String>,
+    /// It takes certificates that end before this time (RFC 3339).
+    pub not_after_end: Option<String>,
+}
+
+/// A certificate profile.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// One line for people.
+    pub description: Option<String>,
+    /// How long its certificates are valid, in hours.
+    pub lifetime_hours: Option<u32>,
+    /// `none`, or absent for the regime's policy.
+    pub ct: Option<CtChoice>,
+    /// SCTs wanted.
+    pub scts: Option<u8>,
+    /// Operators that they have to come from.
+    pub operators: Option<u8>,
+    /// Whether an EKU for TLS clients is added.
+    pub client_auth: Option<bool>,
+    /// Whether a name is repeated as common name.
+    pub common_name: Option<bool>,
+    /// Whether certificates point to a CRL.
+    pub crl: Option<bool>,
+    /// Whether the lints of the Baseline Requirements apply.
+    pub baseline: Option<bool>,
+    /// Whether clients can ask for it.
+    pub offered: Option<bool>,
+}
+
+/// Whether a profile's precertificates are logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CtChoice {
+    /// No precertificate is made.
+    None,
+    /// They are.
+    Logged,
+}
+
+/// CRLs.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Crl {
+    /// Shards of each issuer's CRL. To be chosen before the first certificate.
+    pub shards: Option<u16>,
+    /// Hours after which a CRL is made anew, though nothing has changed.
+    pub renewal_hours: Option<u32>,
+    /// Hours from `thisUpdate` to `nextUpdate`.
+    pub validity_hours: Option<u32>,
+}
+
+/// Times of the pipeline, in seconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Times {
+    /// The life of a pending or ready order.
+    pub order_lifetime: Option<u32>,
+    /// The life of a valid authorization.
+    pub authorization_lifetime: Option<u32>,
+    /// A lease in `TestChallenge`.
+    pub test_lease: Option<u32>,
+    /// A lease in `Issue`.
+    pub issue_lease: Option<u32>,
+    /// The deadline of `Issue`.
+    pub issue_deadline: Option<u32>,
+    /// One test of one challenge.
+    pub validation: Option<u32>,
+    /// One CAA check.
+    pub caa: Option<u32>,
+    /// One round of CT submissions.
+    pub ct: Option<u32>,
+    /// One signature.
+    pub signature: Option<u32>,
+    /// What has to be left of a lease for a signature to start.
+    pub signature_margin: Option<u32>,
+    /// Between two sweeps.
+    pub sweep: Option<u32>,
+    /// The first wait before a try is repeated.
+    pub back_off: Option<u32>,
+    /// A poll waits at most this long for a change.
+    pub poll_wait: Option<u32>,
+    /// How long a valid order waits for its acknowledgement.
+    pub retention_valid: Option<u32>,
+    /// How long an invalid order can be looked at.
+    pub retention_invalid: Option<u32>,
+}
+
+/// Limits.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Identifiers of an order.
+    pub names_per_order: Option<u16>,
+    /// Active orders.
+    pub active_orders: Option<u32>,
+    /// Ended orders that await their acknowledgement.
+    pub pending_done: Option<u32>,
+    /// Orders whose challenges are tested side by side.
+    pub test_workers: Option<u16>,
+    /// Orders that are issued side by side.
+    pub issue_workers: Option<u16>,
+    /// Connections of each listener.
+    pub connections: Option<u32>,
+    /// Octets of a request's body.
+    pub body_octets: Option<u32>,
+    /// Polls of one account that wait at the same time.
+    pub polls_per_account: Option<u16>,
+}

@@ -1,0 +1,145 @@
+//! One certificate against the records of its serial. Pure: what is wrong is answered, nothing is read.
+
+use std::collections::BTreeSet;
+
+use ca::authorization::{AuthorizationEnd, EndedAuthorization};
+use ca::ports::{SerialRecord, SigningRecord};
+use ca::signing::general_name;
+use pki::{Certificate, Csr, GeneralName, PrecertEntry, Sha256, Timestamp, corresponds};
+
+use super::authorities::Authorities;
+use super::report::Fault;
+use super::{CLOCK_STEP, Invariant};
+
+/// Whether a signed certificate has the bytes that were announced for it: those of its linting certificate, or, as a final
+/// certificate with CT, those that correspond to them.
+pub(super) fn tbs_fault(der: &[u8], record: &SerialRecord, is_final: bool) -> Option<Fault> {
+    let invariant =
+        if is_final { Invariant::CertificateCorresponds } else { Invariant::PrecertificateRecorded };
+    let fault = |detail: String| Some(Fault::new(invariant, detail));
+    let linting = match Certificate::from_der(&record.linting_certificate) {
+        Ok(linting) => linting,
+        Err(error) => return fault(format!("its linting certificate can't be read: {error}")),
+    };
+    let certificate = match Certificate::from_der(der) {
+        Ok(certificate) => certificate,
+        Err(error) => return fault(format!("it can't be read: {error}")),
+    };
+    if !is_final && !certificate.is_precertificate() {
+        return fault("it has no poison: it is no precertificate (RFC 6962 3.1)".to_owned());
+    }
+    if is_final && record.ct {
+        return match corresponds(linting.tbs_der(), certificate.tbs_der()) {
+            Ok(()) => None,
+            Err(mismatch) => fault(format!("it does not correspond to its precertificate: {mismatch}")),
+        };
+    }
+    if linting.tbs_der() == certificate.tbs_der() {
+        return None;
+    }
+    fault("its TBS bytes are not those of the linting certificate, which was stored before the signature".to_owned())
+}
+
+/// Whether a certificate verifies under its issuer.
+pub(super) fn chain_fault(certificate: &Certificate, issuer: &Sha256, authorities: &Authorities) -> Option<Fault> {
+    let fault = |detail: String| Some(Fault::new(Invariant::CertificateChain, detail));
+    let Some(issuer) = authorities.issuer(issuer) else {
+        return fault(format!("no verified certificate of its issuer {issuer} is in the data folder or the audit log"));
+    };
+    if certificate.issuer() != issuer.subject() {
+        return fault("its issuer's name is not the subject of the issuer's certificate".to_owned());
+    }
+    if certificate.authority_key_identifier() != issuer.key_identifier() {
+        return fault("its authorityKeyIdentifier is not that of its issuer".to_owned());
+    }
+    certificate.verify_signed_by(issuer.public_key()).err().and_then(|error| fault(format!("its signature is wrong: {error}")))
+}
+
+/// Whether a certificate, final or linting, says what the columns of its serial say.
+pub(super) fn record_fault(certificate: &Certificate, record: &SerialRecord) -> Option<Fault> {
+    let differs = if certificate.serial() != record.serial {
+        "serial number"
+    } else if certificate.public_key().spki_hash() != record.spki_hash {
+        "key"
+    } else if certificate.validity().not_after != record.not_after.whole_second() {
+        "end of validity"
+    } else {
+        return None;
+    };
+    Some(Fault::new(Invariant::CertificateMatchesRecord, format!("its {differs} is not the one that the ledger keeps")))
+}
+
+/// The SCTs of a certificate, verified with the keys of our own logs. How many were, and what is wrong.
+pub(super) fn sct_faults(certificate: &Certificate, issuer: &Sha256, authorities: &Authorities) -> (u64, Vec<Fault>) {
+    let scts = match certificate.scts() {
+        Ok(scts) => scts,
+        Err(error) => return (0, vec![Fault::new(Invariant::SctsVerify, format!("its SCT list can't be read: {error}"))]),
+    };
+    let entry = PrecertEntry { issuer_key_hash: *issuer, tbs: certificate.tbs().without_ct() };
+    let (mut verified, mut faults) = (0, Vec::new());
+    for sct in scts {
+        let Some((number, key)) = authorities.log_keys.get(&sct.log_id) else { continue };
+        verified += 1;
+        if let Err(error) = sct.verify(key, &entry) {
+            let detail = format!("the SCT of built-in log {number} of {} does not verify: {error}", sct.timestamp);
+            faults.push(Fault::new(Invariant::SctsVerify, detail));
+        }
+    }
+    (verified, faults)
+}
+
+/// Whether a certificate, final or linting, is what its client asked for, and its names were authorized.
+pub(super) fn rights_faults(certificate: &Certificate, read: &SigningRecord) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = asked_for_fault(certificate, read).into_iter().collect();
+    let missing: Vec<String> = certificate
+        .names()
+        .iter()
+        .filter(|name| !read.authorizations.iter().any(|one| covers(one, name, read)))
+        .map(GeneralName::to_string)
+        .collect();
+    if !missing.is_empty() {
+        let detail = format!(
+            "account {} had no valid authorization for {} when the issuance began ({})",
+            read.serial.account,
+            missing.join(", "),
+            read.serial.begun
+        );
+        faults.push(Fault::new(Invariant::NamesAuthorized, detail));
+    }
+    faults
+}
+
+fn asked_for_fault(certificate: &Certificate, read: &SigningRecord) -> Option<Fault> {
+    let fault = |detail: &str| Some(Fault::new(Invariant::CertificateAskedFor, detail));
+    let Some(finalize) = read.order.finalize_request() else {
+        return fault("the ledger has no finalize request of its order");
+    };
+    let Ok(csr) = Csr::parse(&finalize.csr) else {
+        return fault("the CSR of its order can't be read");
+    };
+    let ordered: BTreeSet<GeneralName> = read.order.identifiers.iter().map(general_name).collect();
+    if csr.public_key() != certificate.public_key() {
+        return fault("its key is not the one of the CSR");
+    }
+    if csr.names() != certificate.names() || ordered != *certificate.names() {
+        return fault("its names are not those of order and CSR");
+    }
+    None
+}
+
+fn covers(authorization: &EndedAuthorization, name: &GeneralName, read: &SigningRecord) -> bool {
+    authorization.account == read.serial.account
+        && general_name(&authorization.identifier) == *name
+        && was_valid(authorization, read.serial.begun)
+}
+
+fn was_valid(authorization: &EndedAuthorization, at: Timestamp) -> bool {
+    let shown = authorization.validation.as_ref().filter(|one| one.problem.is_none()).map(|one| one.ended);
+    let Some(shown) = shown.filter(|shown| *shown <= at.plus(CLOCK_STEP)) else { return false };
+    match authorization.end {
+        AuthorizationEnd::Valid { expires } => shown <= expires && at <= expires,
+        // It was valid until it was given up or taken back.
+        AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => at <= authorization.ended.plus(CLOCK_STEP),
+        AuthorizationEnd::Invalid => false,
+    }
+}

@@ -1,0 +1,351 @@
+//! The audit log, line by line, against the ledger.
+
+use std::collections::{BTreeMap, HashMap};
+
+use ca::OrderId;
+use ca::ports::{AuditEvent, AuditLine, AuditMark, SerialRecord, SerialStatus, StoreError};
+use pki::{Certificate, Serial, Sha256, Timestamp};
+use store::audit::AuditReader;
+
+use super::report::{Fault, Severity};
+use super::{Fsck, Invariant, LOOKS, certificates};
+
+const LINES: u64 = 256;
+/// More shards than this have no issuer.
+const SHARDS_MAX: usize = 1 << 17;
+
+/// Which signatures the audit log shows for a serial.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Signed {
+    pub(super) precertificate: bool,
+    pub(super) certificate: bool,
+}
+
+/// What the audit log says of one part of all serials.
+#[derive(Debug)]
+pub(super) struct Logged {
+    part: u16,
+    parts: u16,
+    signed: HashMap<Serial, Signed>,
+    /// The log was read to its end, as it was at this time.
+    pub(super) whole: Option<Timestamp>,
+}
+
+impl Logged {
+    pub(super) fn new(part: u16, parts: u16) -> Self {
+        Self { part, parts, signed: HashMap::new(), whole: None }
+    }
+
+    /// Whether this serial is of this part.
+    pub(super) fn has(&self, serial: Serial) -> bool {
+        serial.shard(self.parts) == self.part
+    }
+
+    /// Whether this is the first part: it looks also at what is of no serial.
+    fn is_first(&self) -> bool {
+        self.part == 0
+    }
+
+    /// What the log shows for this serial.
+    pub(super) fn signed(&self, serial: Serial) -> Signed {
+        self.signed.get(&serial).copied().unwrap_or_default()
+    }
+}
+
+/// The last lines about the CRLs of one issuer and shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LastCrl {
+    allocated: Option<u64>,
+    pub(super) signed: Option<(u64, Sha256)>,
+}
+
+/// What the audit log says of CRLs.
+#[derive(Debug, Default)]
+pub(super) struct CrlLines {
+    pub(super) last: BTreeMap<(Sha256, u16), LastCrl>,
+}
+
+/// A signature's line.
+struct Line<'a> {
+    sequence: u64,
+    order: OrderId,
+    serial: Serial,
+    der: &'a [u8],
+    is_final: bool,
+}
+
+impl Fsck<'_> {
+    /// Reads the whole log once.
+    pub(super) async fn audit_log(&mut self, logged: &mut Logged, crls: &mut CrlLines) -> Result<(), StoreError> {
+        let began = self.records.now();
+        let mark = self.records.ledger.audit_mark(self.records.instance()).await?.unwrap_or_else(AuditReader::start);
+        let reader = self.records.audit();
+        let mut at = AuditReader::start();
+        loop {
+            // A page ends at the mark, so that the chain's hash there can be compared.
+            let limit = if at.sequence < mark.sequence { LINES.min(mark.sequence - at.sequence) } else { LINES };
+            let (lines, next) = match reader.lines(at, usize::try_from(limit).unwrap_or(usize::MAX)) {
+                Ok(page) => page,
+                Err(error) => {
+                    self.chain_fault(logged, format!("{error}; lines from {} on were not looked at", at.sequence));
+                    return Ok(());
+                }
+            };
+            if lines.is_empty() {
+                break;
+            }
+            for line in &lines {
+                self.line(line, mark, logged, crls).await?;
+            }
+            at = next;
+            if at.sequence == mark.sequence && at.chain != mark.chain {
+                self.chain_fault(logged, "its lines are not those that the ledger knows: the log was written anew".to_owned());
+            }
+            self.tell("lines of the audit log", at.sequence, mark.sequence.max(at.sequence));
+        }
+        if at.sequence < mark.sequence {
+            let detail = format!("it has {} lines, and the ledger knows of {}: it was cut short", at.sequence, mark.sequence);
+            self.chain_fault(logged, detail);
+            return Ok(());
+        }
+        logged.whole = Some(began);
+        if logged.is_first() {
+            self.report.checked.audit_lines = at.sequence;
+        }
+        Ok(())
+    }
+
+    fn chain_fault(&mut self, logged: &Logged, detail: String) {
+        if logged.is_first() {
+            self.report.add("audit log", Fault::new(Invariant::AuditChain, detail));
+        }
+    }
+
+    async fn line(
+        &mut self,
+        line: &AuditLine,
+        mark: AuditMark,
+        logged: &mut Logged,
+        crls: &mut CrlLines,
+    ) -> Result<(), StoreError> {
+        let sequence = line.sequence;
+        match &line.event {
+            AuditEvent::Precertificate { order, serial, der } if logged.has(*serial) => {
+                self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: false }, mark, logged).await
+            }
+            AuditEvent::Certificate { order, serial, der } if logged.has(*serial) => {
+                self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: true }, mark, logged).await
+            }
+            AuditEvent::Revocation { serial, .. } if logged.has(*serial) => self.revocation(sequence, *serial, mark).await,
+            AuditEvent::KeyBlock { spki_hash, .. } if logged.is_first() => {
+                for look in 0..LOOKS {
+                    if self.records.ledger.is_blocked(*spki_hash).await? {
+                        return Ok(());
+                    }
+                    if look + 1 < LOOKS {
+                        self.pause().await;
+                    }
+                }
+                self.add(&at_line(sequence), vec![not_applied(sequence, mark, format!("the block of key {spki_hash}"))]);
+                Ok(())
+            }
+            AuditEvent::CrlNumber { issuer, shard, number } if logged.is_first() => {
+                self.crl_number(sequence, (*issuer, *shard, *number), mark, crls).await
+            }
+            AuditEvent::Crl { issuer, shard, number, sha256 } if logged.is_first() => {
+                self.crl_line(sequence, (*issuer, *shard, *number), *sha256, crls);
+                Ok(())
+            }
+            AuditEvent::Authority { der } if logged.is_first() => {
+                let wrong = match Certificate::from_der(der) {
+                    Ok(certificate) => self.authorities.add(certificate),
+                    Err(error) => Some(error.to_string()),
+                };
+                let faults = wrong.map(|detail| Fault::new(Invariant::CertificateChain, detail));
+                self.add(&at_line(sequence), faults.into_iter().collect());
+                Ok(())
+            }
+            AuditEvent::Begun { .. }
+            | AuditEvent::Precertificate { .. }
+            | AuditEvent::Certificate { .. }
+            | AuditEvent::Revocation { .. }
+            | AuditEvent::KeyBlock { .. }
+            | AuditEvent::CrlNumber { .. }
+            | AuditEvent::Crl { .. }
+            | AuditEvent::Authority { .. } => Ok(()),
+        }
+    }
+
+    async fn signature(&mut self, line: &Line<'_>, mark: AuditMark, logged: &mut Logged) -> Result<(), StoreError> {
+        let mut faults = Vec::new();
+        let Some(mut record) = self.records.ledger.serial(line.serial).await? else {
+            let detail = "it is signed for a serial that the ledger never allocated: the ledger is older than the log";
+            faults.push(Fault::new(Invariant::PrecertificateRecorded, detail));
+            self.add(&line.subject(), faults);
+            return Ok(());
+        };
+        let signed = logged.signed.entry(line.serial).or_default();
+        faults.extend(line.sequence_faults(*signed, record.ct));
+        *(if line.is_final { &mut signed.certificate } else { &mut signed.precertificate }) = true;
+        for look in 0..LOOKS {
+            let unapplied = line.unapplied(&record);
+            if unapplied.is_none() || look + 1 == LOOKS {
+                faults.extend(unapplied.map(|what| not_applied(line.sequence, mark, what)));
+                break;
+            }
+            self.pause().await;
+            record = self.records.ledger.serial(line.serial).await?.unwrap_or(record);
+        }
+        faults.extend(line.content_faults(&record));
+        match Certificate::from_der(line.der) {
+            // The final certificate is stored, and verified there.
+            Ok(certificate) if !line.is_final => {
+                faults.extend(certificates::chain_fault(&certificate, &record.issuer, &self.authorities));
+            }
+            Ok(_) => {}
+            Err(error) => faults.push(Fault::new(Invariant::CertificateMatchesRecord, error.to_string())),
+        }
+        self.add(&line.subject(), faults);
+        Ok(())
+    }
+
+    async fn revocation(&mut self, sequence: u64, serial: Serial, mark: AuditMark) -> Result<(), StoreError> {
+        for look in 0..LOOKS {
+            match self.records.ledger.serial(serial).await? {
+                Some(SerialRecord { status: SerialStatus::Revoked, .. }) => return Ok(()),
+                Some(_) if look + 1 < LOOKS => self.pause().await,
+                Some(_) => {
+                    let fault = not_applied(sequence, mark, format!("the revocation of serial {serial}"));
+                    self.add(&at_line(sequence), vec![fault]);
+                }
+                None => {
+                    let detail = format!("serial {serial} is revoked, and the ledger never allocated it");
+                    self.add(&at_line(sequence), vec![Fault::new(Invariant::LogApplied, detail)]);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A number may be announced twice, if the ledger could not take it the first time; it never goes back.
+    async fn crl_number(
+        &mut self,
+        sequence: u64,
+        (issuer, shard, number): (Sha256, u16, u64),
+        mark: AuditMark,
+        crls: &mut CrlLines,
+    ) -> Result<(), StoreError> {
+        let mut faults = Vec::new();
+        if let Some(last) = crls.of(issuer, shard) {
+            if let Some(before) = last.allocated.filter(|before| number < *before) {
+                let detail = format!("CRL number {number} of shard {shard} comes after {before}; numbers must grow");
+                faults.push(Fault::new(Invariant::CrlNumbersGrow, detail));
+            }
+            last.allocated = last.allocated.max(Some(number));
+        }
+        for look in 0..LOOKS {
+            if self.records.ledger.crl_state(issuer, shard, self.rules.crl_shards).await?.allocated >= number {
+                break;
+            }
+            if look + 1 == LOOKS {
+                faults.push(not_applied(sequence, mark, format!("CRL number {number} of shard {shard}")));
+            } else {
+                self.pause().await;
+            }
+        }
+        self.add(&at_line(sequence), faults);
+        Ok(())
+    }
+
+    fn crl_line(
+        &mut self,
+        sequence: u64,
+        (issuer, shard, number): (Sha256, u16, u64),
+        sha256: Sha256,
+        crls: &mut CrlLines,
+    ) {
+        let is_root = self.authorities.is_root(&issuer);
+        let Some(last) = crls.of(issuer, shard) else { return };
+        let mut faults = Vec::new();
+        if let Some((before, _)) = last.signed.filter(|(before, _)| number <= *before) {
+            let detail = format!("CRL {number} of shard {shard} was signed after CRL {before}; numbers must grow");
+            faults.push(Fault::new(Invariant::CrlNumbersGrow, detail));
+        }
+        if !is_root && last.allocated < Some(number) {
+            let detail = format!("CRL {number} of shard {shard} was signed before its number was allocated");
+            faults.push(Fault::new(Invariant::CrlNumbersGrow, detail));
+        }
+        last.signed = Some((number, sha256));
+        self.add(&at_line(sequence), faults);
+    }
+}
+
+impl CrlLines {
+    fn of(&mut self, issuer: Sha256, shard: u16) -> Option<&mut LastCrl> {
+        if self.last.len() >= SHARDS_MAX && !self.last.contains_key(&(issuer, shard)) {
+            return None;
+        }
+        Some(self.last.entry((issuer, shard)).or_default())
+    }
+}
+
+impl Line<'_> {
+    fn subject(&self) -> String {
+        let kind = if self.is_final { "certificate" } else { "precertificate" };
+        format!("{}, {kind} {}", at_line(self.sequence), self.serial)
+    }
+
+    /// What is wrong with the order of the lines of one serial.
+    fn sequence_faults(&self, before: Signed, ct: bool) -> Option<Fault> {
+        match (self.is_final, before) {
+            (true, Signed { certificate: true, .. }) => {
+                Some(Fault::new(Invariant::OneSignaturePerSerial, "it is the second certificate of its serial"))
+            }
+            (false, Signed { precertificate: true, .. }) => {
+                Some(Fault::new(Invariant::OneSignaturePerSerial, "it is the second precertificate of its serial"))
+            }
+            (true, Signed { precertificate: false, .. }) if ct => {
+                Some(Fault::new(Invariant::CertificateCorresponds, "no line before it shows its precertificate"))
+            }
+            (true, _) | (false, _) => None,
+        }
+    }
+
+    /// What the ledger does not have of this line yet.
+    fn unapplied(&self, record: &SerialRecord) -> Option<String> {
+        if self.is_final && record.certificate.is_none() {
+            return Some("the certificate".to_owned());
+        }
+        (record.status == SerialStatus::Wait).then(|| "the status `good`".to_owned())
+    }
+
+    fn content_faults(&self, record: &SerialRecord) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if record.order != self.order {
+            let detail = format!("it is logged for order {}, the ledger has the serial for order {}", self.order, record.order);
+            faults.push(Fault::new(Invariant::PrecertificateRecorded, detail));
+        }
+        if self.is_final && record.certificate.as_deref().is_some_and(|stored| stored != self.der) {
+            let detail = "the ledger has another certificate under this serial";
+            faults.push(Fault::new(Invariant::CertificateStored, detail));
+        }
+        faults.extend(certificates::tbs_fault(self.der, record, self.is_final));
+        faults
+    }
+}
+
+/// The ledger lacks something that the log announces. Before the mark it was there once; behind it, the next start of the
+/// instance brings it in.
+fn not_applied(sequence: u64, mark: AuditMark, what: String) -> Fault {
+    let severity = if sequence < mark.sequence { Severity::Fault } else { Severity::Warning };
+    let hint = match severity {
+        Severity::Fault => "",
+        Severity::Warning => "; the next start brings it in",
+    };
+    Fault { invariant: Invariant::LogApplied, severity, detail: format!("{what} has not come to the ledger{hint}") }
+}
+
+fn at_line(sequence: u64) -> String {
+    format!("audit log, line {sequence}")
+}

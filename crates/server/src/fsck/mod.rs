@@ -1,0 +1,130 @@
+//! The invariants (design §11) that can be read from the records: of a live or a stopped store, without changing anything.
+//!
+//! Everything goes in pages. What has to be remembered of each serial (which signatures its audit log shows) is kept for
+//! one part of all serials at a time, so that memory stays bounded however many there are.
+
+mod active;
+mod authorities;
+mod certificates;
+mod crls;
+mod ended;
+mod invariant;
+mod log;
+mod records;
+mod report;
+mod serials;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use ca::ports::StoreError;
+use pki::Timestamp;
+
+pub(crate) use authorities::log_keys;
+pub(crate) use invariant::Invariant;
+pub(crate) use records::{EndedOrders, Records, RecordsError};
+pub(crate) use report::{Checked, Finding, Report, Severity};
+
+use authorities::Authorities;
+use log::Logged;
+use report::Fault;
+
+/// Records read at a time.
+const PAGE: u32 = 500;
+/// Serials of which the signatures in the audit log are remembered at a time: some 64 MiB.
+const SERIALS_PER_PART: u64 = 1_000_000;
+/// Writes that belong together come within this time on a live store.
+const PAUSE: Duration = Duration::from_millis(200);
+/// After so many pauses the store is not just busy: what is found is looked at again without waiting.
+const PAUSES_MAX: u32 = 50;
+/// How often something is looked at again before it is reported.
+const LOOKS: u32 = 3;
+/// Two clock readings in the wrong order, less than this apart, say that the clock was set, and nothing else.
+const CLOCK_STEP: Duration = Duration::from_secs(60);
+
+/// What the check needs to know beside the records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// CRLs of an issuer are cut into so many shards.
+    pub(crate) crl_shards: u16,
+    /// Between two sweeps.
+    pub(crate) sweep: Duration,
+}
+
+/// How far the check has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// What is being read.
+    pub(crate) what: &'static str,
+    /// So many of them were.
+    pub(crate) done: u64,
+    /// Of about so many; 0: not known.
+    pub(crate) total: u64,
+}
+
+/// The check of one store.
+struct Fsck<'a> {
+    records: &'a Records,
+    rules: Rules,
+    /// When it began: what was written later may be seen in part.
+    began: Timestamp,
+    /// Whether a server runs on this store.
+    live: bool,
+    authorities: Authorities,
+    report: Report,
+    pauses: u32,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+/// Checks all invariants.
+///
+/// # Errors
+/// The store can't be read: that is no finding, since nothing is known then.
+pub(crate) async fn check(
+    records: &Records,
+    rules: Rules,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let authorities = Authorities::read(records.data(), &mut report);
+    let (began, live) = (records.now(), records.is_live());
+    let mut fsck = Fsck { records, rules, began, live, authorities, report, pauses: 0, progress };
+    fsck.run().await?;
+    Ok(fsck.report)
+}
+
+impl Fsck<'_> {
+    async fn run(&mut self) -> Result<(), StoreError> {
+        let counts = self.records.ledger.counts().await?;
+        let serials = counts.wait + counts.good + counts.revoked;
+        let parts = u16::try_from(serials / SERIALS_PER_PART + 1).unwrap_or(u16::MAX);
+        let mut crls = log::CrlLines::default();
+        for part in 0..parts {
+            let mut logged = Logged::new(part, parts);
+            self.audit_log(&mut logged, &mut crls).await?;
+            self.serials(&logged, serials).await?;
+        }
+        self.ended_orders(counts.valid + counts.invalid).await?;
+        self.active_orders().await?;
+        self.crls(&crls).await
+    }
+
+    /// What is found on a live store may be a write in two steps, seen between them: it is given time.
+    async fn pause(&mut self) {
+        if self.live && self.pauses < PAUSES_MAX {
+            self.pauses += 1;
+            self.records.clock.sleep(PAUSE).await;
+        }
+    }
+
+    fn tell(&mut self, what: &'static str, done: u64, total: u64) {
+        (self.progress)(Progress { what, done, total });
+    }
+
+    fn add(&mut self, subject: &str, faults: Vec<Fault>) {
+        for fault in faults {
+            self.report.add(subject, fault);
+        }
+    }
+}

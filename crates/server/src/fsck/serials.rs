@@ -1,0 +1,141 @@
+//! The ledger's serials, one after the other.
+
+use ca::ports::{LedgerEnd, SerialFilter, SerialRecord, SerialStatus, StoreError};
+use pki::Certificate;
+
+use super::log::Logged;
+use super::report::Fault;
+use super::{Fsck, Invariant, LOOKS, PAGE, certificates};
+
+impl Fsck<'_> {
+    /// All serials of one part.
+    pub(super) async fn serials(&mut self, logged: &Logged, total: u64) -> Result<(), StoreError> {
+        let (mut after, mut done) = (None, 0);
+        loop {
+            let filter = SerialFilter { after, ..SerialFilter::default() };
+            let page = self.records.ledger.serials(filter, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.serial);
+            done += page.len() as u64;
+            for record in page {
+                if logged.has(record.serial) {
+                    self.serial(record, logged).await?;
+                }
+            }
+            self.tell("serials", done, total.max(done));
+        }
+    }
+
+    async fn serial(&mut self, mut record: SerialRecord, logged: &Logged) -> Result<(), StoreError> {
+        let subject = format!("serial {}", record.serial);
+        let (mut faults, mut scts) = self.serial_faults(&record, logged).await?;
+        for _ in 1..LOOKS {
+            if faults.is_empty() {
+                break;
+            }
+            self.pause().await;
+            record = self.records.ledger.serial(record.serial).await?.unwrap_or(record);
+            (faults, scts) = self.serial_faults(&record, logged).await?;
+        }
+        self.report.checked.serials += 1;
+        self.report.checked.certificates += u64::from(record.certificate.is_some());
+        self.report.checked.scts += scts;
+        self.add(&subject, faults);
+        Ok(())
+    }
+
+    async fn serial_faults(&self, record: &SerialRecord, logged: &Logged) -> Result<(Vec<Fault>, u64), StoreError> {
+        let mut faults: Vec<Fault> = status_fault(record).into_iter().chain(logged_fault(record, logged)).collect();
+        faults.extend(self.order_faults(record).await?);
+        let linting = Certificate::from_der(&record.linting_certificate);
+        match &linting {
+            Ok(linting) => faults.extend(certificates::record_fault(linting, record)),
+            Err(error) => {
+                let detail = format!("its linting certificate can't be read: {error}");
+                faults.push(Fault::new(Invariant::CertificateMatchesRecord, detail));
+            }
+        }
+        let mut scts = 0;
+        if let Some(der) = &record.certificate {
+            faults.extend(certificates::tbs_fault(der, record, true));
+            if let Ok(certificate) = Certificate::from_der(der) {
+                faults.extend(certificates::record_fault(&certificate, record));
+                faults.extend(certificates::chain_fault(&certificate, &record.issuer, &self.authorities));
+                let (verified, wrong) = certificates::sct_faults(&certificate, &record.issuer, &self.authorities);
+                scts = verified;
+                faults.extend(wrong);
+            }
+        }
+        // What is signed for has to be right even if no final certificate came of it.
+        if let (Ok(linting), true) = (&linting, record.status != SerialStatus::Wait)
+            && let Some(read) = self.records.ledger.signing_record(record.serial).await?
+        {
+            faults.extend(certificates::rights_faults(linting, &read));
+            if read.key_blocked && read.serial.status == SerialStatus::Good {
+                let detail = "its key is blocked and it is not revoked: `cairn cert revoke` does it";
+                faults.push(Fault::new(Invariant::BlockedKeysRevoked, detail));
+            }
+        }
+        Ok((faults, scts))
+    }
+
+    async fn order_faults(&self, record: &SerialRecord) -> Result<Option<Fault>, StoreError> {
+        let one = |detail: String| Ok(Some(Fault::new(Invariant::OneCertificatePerOrder, detail)));
+        let stored = record.certificate.is_some();
+        if record.attached && !stored {
+            return one(format!("order {} is valid with it, and no certificate is stored", record.order));
+        }
+        if stored && !record.attached && record.status != SerialStatus::Revoked {
+            return one(format!("its certificate is not that of order {}, and is not revoked", record.order));
+        }
+        if !record.attached && !record.current {
+            return Ok(None);
+        }
+        let Some(order) = self.records.ledger.order(record.order).await? else {
+            return one(format!("the ledger has no order {}", record.order));
+        };
+        if record.attached && !matches!(&order.end, Some((LedgerEnd::Valid(serial), _)) if *serial == record.serial) {
+            return one(format!("order {} has not ended with it", record.order));
+        }
+        if record.current && order.end.is_none() && self.records.workbench.read(record.order).await?.is_none() {
+            let detail = format!("order {} has an open issuance and is not on the workbench: a poll brings it back", record.order);
+            return Ok(Some(Fault::warning(Invariant::OnePlace, detail)));
+        }
+        Ok(None)
+    }
+}
+
+/// `wait → good → revoked`, `wait → revoked`; and what goes with each.
+fn status_fault(record: &SerialRecord) -> Option<Fault> {
+    let (good, stored) = (record.good.is_some(), record.stored.is_some());
+    let wrong = if stored != record.certificate.is_some() {
+        "it has a certificate without the time at which it was stored, or the time without it"
+    } else if (record.status == SerialStatus::Revoked) != record.revocation.is_some() {
+        "it is revoked without a revocation, or has one without being revoked"
+    } else {
+        match record.status {
+            SerialStatus::Wait if good => "it waits and has a time at which it became good",
+            SerialStatus::Wait if stored => "it waits and has a certificate",
+            SerialStatus::Good if !good => "it is good without a time at which it became so",
+            SerialStatus::Good if !record.ct && !stored && !record.current => {
+                "it is good without CT, and has no certificate"
+            }
+            SerialStatus::Revoked | SerialStatus::Wait | SerialStatus::Good => return None,
+        }
+    };
+    Some(Fault::new(Invariant::StatusConsistent, wrong))
+}
+
+/// Lines come before the ledger's write: what became good or was stored before the log was read has its line in it.
+fn logged_fault(record: &SerialRecord, logged: &Logged) -> Option<Fault> {
+    let read_at = logged.whole?;
+    let signed = logged.signed(record.serial);
+    let missing = if record.stored.is_some_and(|at| at < read_at) && !signed.certificate {
+        "certificate"
+    } else if record.ct && record.good.is_some_and(|at| at < read_at) && !signed.precertificate {
+        "precertificate"
+    } else {
+        return None;
+    };
+    Some(Fault::new(Invariant::SignatureLogged, format!("the audit log does not show its {missing}")))
+}

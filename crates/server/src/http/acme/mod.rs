@@ -1,0 +1,148 @@
+//! The ACME listener (RFC 8555): from signed requests to the domain, and from its answers to objects on the wire.
+
+mod accounts;
+mod certificates;
+mod delivery;
+mod objects;
+mod orders;
+mod request;
+mod response;
+mod urls;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use acme::{Directory, DirectoryMeta, Problem, ProblemType};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use ca::{AccountId, Ca};
+
+pub(crate) use response::json;
+use response::{Outcome, Reply, nonce_only, problem};
+pub(crate) use urls::Base;
+
+/// What the ACME listener needs beside the domain.
+#[derive(Debug)]
+pub struct AcmeDoor {
+    /// The domain.
+    pub ca: Arc<Ca>,
+    /// The configured base URL; without one URLs follow the request's Host.
+    pub base_url: Option<String>,
+    /// Shown in the directory.
+    pub website: Option<String>,
+    /// The issuer domain names that this CA looks for in CAA records (RFC 8659 §4.2).
+    pub caa_identities: Vec<String>,
+    /// A poll waits at most this long for a change.
+    pub poll_wait: Duration,
+    /// So many polls of one account wait at the same time; further ones are answered at once.
+    pub polls_per_account: usize,
+    /// The largest body of a request, in octets.
+    pub body_octets_max: usize,
+    /// A body has to be there within this time.
+    pub body_time: Duration,
+    /// Polls that now wait, by account.
+    pub waiting: Mutex<HashMap<AccountId, usize>>,
+}
+
+/// The routes of the ACME listener.
+pub fn router(door: Arc<AcmeDoor>) -> Router {
+    Router::new()
+        .route(ca::urls::DIRECTORY, get(directory))
+        .route(ca::urls::NEW_NONCE, get(new_nonce))
+        .route(ca::urls::NEW_ACCOUNT, post(accounts::new_account))
+        .route("/acct/{id}", post(accounts::account))
+        .route(ca::urls::NEW_ORDER, post(orders::new_order))
+        .route("/order/{id}", post(orders::order))
+        .route("/order/{id}/finalize", post(orders::finalize))
+        .route("/order/{id}/acknowledge", post(orders::acknowledge))
+        .route("/authz/{id}", post(orders::authorization))
+        .route("/chall/{id}/{kind}", post(orders::challenge))
+        .route("/cert/{serial}", post(certificates::certificate))
+        .route(ca::urls::REVOKE_CERT, post(certificates::revoke))
+        .fallback(no_such_resource)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(door)
+}
+
+async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap) -> Response {
+    let base = match Base::of(&door, &uri, &headers) {
+        Ok(base) => base,
+        Err(refused) => return problem(&refused, None),
+    };
+    let settings = &door.ca.settings;
+    let profiles = settings.profiles.iter().filter(|profile| profile.offered);
+    let directory = Directory {
+        new_nonce: base.url(ca::urls::NEW_NONCE),
+        new_account: base.url(ca::urls::NEW_ACCOUNT),
+        new_order: base.url(ca::urls::NEW_ORDER),
+        revoke_cert: base.url(ca::urls::REVOKE_CERT),
+        new_authz: None,
+        key_change: None,
+        renewal_info: None,
+        meta: DirectoryMeta {
+            terms_of_service: settings.terms_of_service.clone(),
+            website: door.website.clone(),
+            caa_identities: door.caa_identities.clone(),
+            external_account_required: false,
+            profiles: profiles.map(|profile| (profile.name.clone(), profile.description.clone())).collect(),
+            ..DirectoryMeta::default()
+        },
+    };
+    json(StatusCode::OK, &directory)
+}
+
+/// RFC 8555 §7.2: HEAD answers 200, GET 204.
+async fn new_nonce(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let base = Base::of(&door, &uri, &headers).ok();
+    match door.ca.workbench.issue_nonce().await {
+        Ok(nonce) => {
+            let status = if method == Method::HEAD { StatusCode::OK } else { StatusCode::NO_CONTENT };
+            nonce_only(status, &nonce, base.as_ref())
+        }
+        Err(error) => {
+            tracing::error!(%error, "no nonce could be made");
+            problem(&Problem::new(ProblemType::ServerInternal, "no nonce can be made now; try again"), base.as_ref())
+        }
+    }
+}
+
+async fn no_such_resource(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let refused = Problem::malformed(format!("there is no resource {}; begin at {}", uri.path(), ca::urls::DIRECTORY));
+    bare_problem(&door, &method, &uri, &headers, &refused.with_status(404)).await
+}
+
+async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let right = match uri.path() {
+        ca::urls::DIRECTORY => "GET",
+        ca::urls::NEW_NONCE => "HEAD or GET",
+        _ => "POST, signed; to read it send a POST-as-GET (RFC 8555 §6.3)",
+    };
+    let refused = Problem::malformed(format!("{method} can't be used here; use {right}"));
+    bare_problem(&door, &method, &uri, &headers, &refused.with_status(405)).await
+}
+
+/// A problem found before anything was read. An answer to a POST always carries a nonce (RFC 8555 §6.5).
+async fn bare_problem(
+    door: &AcmeDoor,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    refused: &Problem,
+) -> Response {
+    let base = Base::of(door, uri, headers).ok();
+    let response = problem(refused, base.as_ref());
+    if method == Method::POST { response::with_nonce(door, response).await } else { response }
+}
+
+/// What every handler does around its own part.
+async fn respond(door: &AcmeDoor, base: Option<&Base>, outcome: Outcome<Reply>) -> Response {
+    let response = match outcome {
+        Ok(reply) => reply.into_response(base),
+        Err(error) => response::error(&error, base),
+    };
+    response::with_nonce(door, response).await
+}

@@ -1,0 +1,103 @@
+//! Objects on the wire (RFC 8555 §7.1), made from what the domain says.
+
+use acme::{
+    AccountObject, AuthorizationObject, AuthorizationStatus, ChallengeObject, ChallengeStatus, OrderObject,
+};
+use ca::AuthorizationView;
+use ca::account::Account;
+use ca::authorization::{AuthorizationEnd, Challenge, ChallengeState};
+use ca::order::{Order, Outcome};
+use ca::{AuthorizationId, urls};
+use pki::Timestamp;
+
+use super::Base;
+
+/// An account.
+pub(super) fn account(account: &Account) -> AccountObject {
+    AccountObject {
+        status: account.status,
+        contact: account.contact.clone(),
+        terms_of_service_agreed: account.terms_of_service_agreed.then_some(true),
+        orders: None,
+    }
+}
+
+/// An order.
+pub(super) fn order(base: &Base, order: &Order, now: Timestamp) -> OrderObject {
+    let (certificate, error) = match order.outcome() {
+        Some(Outcome::Valid(serial)) => (Some(base.url(&urls::certificate(*serial))), None),
+        Some(Outcome::Invalid(failure)) => (None, Some(failure.problem.clone())),
+        None => (None, order.cause_of_death(now).map(|failure| failure.problem)),
+    };
+    let acknowledge = certificate.is_some().then(|| base.url(&urls::acknowledge(order.id)));
+    OrderObject {
+        status: order.status(now),
+        expires: Some(order.expires.to_rfc3339()),
+        identifiers: order.identifiers.iter().map(acme::Identifier::wire).collect(),
+        profile: Some(order.profile.clone()),
+        replaces: None,
+        not_before: None,
+        not_after: None,
+        error,
+        authorizations: order.authorizations.iter().map(|one| base.url(&urls::authorization(one.id))).collect(),
+        finalize: base.url(&urls::finalize(order.id)),
+        certificate,
+        acknowledge,
+    }
+}
+
+/// An authorization.
+pub(super) fn authorization(base: &Base, view: &AuthorizationView, now: Timestamp) -> AuthorizationObject {
+    let authorization = &view.authorization;
+    let status = match authorization.end {
+        Some(AuthorizationEnd::Valid { expires }) if now <= expires => AuthorizationStatus::Valid,
+        Some(AuthorizationEnd::Valid { .. }) => AuthorizationStatus::Expired,
+        Some(AuthorizationEnd::Invalid) => AuthorizationStatus::Invalid,
+        Some(AuthorizationEnd::Deactivated) => AuthorizationStatus::Deactivated,
+        Some(AuthorizationEnd::Revoked) => AuthorizationStatus::Revoked,
+        None if view.open => AuthorizationStatus::Pending,
+        None => AuthorizationStatus::Invalid,
+    };
+    // RFC 8555 §7.1.4: of an ended authorization, what decided it.
+    let shown = |challenge: &&Challenge| match status {
+        AuthorizationStatus::Valid => matches!(challenge.state, ChallengeState::Valid { .. }),
+        AuthorizationStatus::Invalid => !matches!(challenge.state, ChallengeState::Pending),
+        AuthorizationStatus::Pending
+        | AuthorizationStatus::Deactivated
+        | AuthorizationStatus::Expired
+        | AuthorizationStatus::Revoked => true,
+    };
+    AuthorizationObject {
+        identifier: authorization.identifier.authorization_wire(),
+        status,
+        expires: Some(view.expires.to_rfc3339()),
+        challenges: authorization
+            .challenges
+            .iter()
+            .filter(shown)
+            .filter_map(|one| challenge(base, authorization.id, one))
+            .collect(),
+        wildcard: authorization.identifier.is_wildcard(),
+    }
+}
+
+/// A challenge, if it is one that clients know.
+pub(super) fn challenge(base: &Base, id: AuthorizationId, challenge: &Challenge) -> Option<ChallengeObject> {
+    let kind = challenge.method.challenge()?;
+    let (status, validated, error) = match &challenge.state {
+        ChallengeState::Pending => (ChallengeStatus::Pending, None, None),
+        ChallengeState::Answered { problem, .. } => (ChallengeStatus::Processing, None, problem.clone()),
+        ChallengeState::Valid { at } => (ChallengeStatus::Valid, Some(at.to_rfc3339()), None),
+        ChallengeState::Invalid { at, problem } => {
+            (ChallengeStatus::Invalid, Some(at.to_rfc3339()), Some(problem.clone()))
+        }
+    };
+    Some(ChallengeObject {
+        url: base.url(&urls::challenge(id, &kind)),
+        kind,
+        status,
+        validated,
+        token: challenge.token.clone(),
+        error,
+    })
+}

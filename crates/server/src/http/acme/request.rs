@@ -1,0 +1,154 @@
+//! Signed requests (RFC 8555 §6.2 to §6.5): what was checked is a type.
+
+use acme::{Jws, KeyReference, Problem, ProblemType, Verified};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Uri, header};
+use ca::account::Account;
+use ca::ports::NonceUse;
+use ca::{AccountId, Error, still_valid};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::response::Outcome;
+use super::{AcmeDoor, Base};
+
+/// A request whose nonce was good and whose URL is this one. Its signature is not verified yet.
+struct Fresh {
+    base: Base,
+    jws: Jws,
+}
+
+/// A request signed by a valid account.
+pub(super) struct ByAccount {
+    /// The base of the URLs of its answer.
+    pub(super) base: Base,
+    /// Who signed.
+    pub(super) account: Account,
+    /// What.
+    pub(super) request: Verified,
+}
+
+/// A request signed with the key that it carries.
+pub(super) struct ByKey {
+    /// The base of the URLs of its answer.
+    pub(super) base: Base,
+    /// What was signed.
+    pub(super) request: Verified,
+}
+
+/// A request of either kind.
+pub(super) enum Signed {
+    /// With `kid`.
+    ByAccount(Box<ByAccount>),
+    /// With `jwk`.
+    ByKey(ByKey),
+}
+
+impl AcmeDoor {
+    /// Reads a request that an account has to sign.
+    pub(super) async fn by_account(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByAccount> {
+        match self.signed(uri, headers, body).await? {
+            Signed::ByAccount(request) => Ok(*request),
+            Signed::ByKey(_) => Err(Error::refused(
+                ProblemType::Malformed,
+                "sign this request with `kid`, the account's URL; `jwk` is for newAccount and revokeCert (RFC 8555 §6.2)",
+            )),
+        }
+    }
+
+    /// Reads a request that carries its key.
+    pub(super) async fn by_key(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByKey> {
+        match self.signed(uri, headers, body).await? {
+            Signed::ByKey(request) => Ok(request),
+            Signed::ByAccount(_) => Err(Error::refused(
+                ProblemType::Malformed,
+                "sign newAccount with `jwk`, the new account's key, not with `kid` (RFC 8555 §6.2)",
+            )),
+        }
+    }
+
+    /// Reads a request signed in either way.
+    pub(super) async fn signed(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<Signed> {
+        let Fresh { base, jws } = self.fresh(uri, headers, body).await?;
+        match jws.protected().key.clone() {
+            KeyReference::Jwk(key) => {
+                let request = jws.verify(key.verifying_key()).map_err(|error| error.problem())?;
+                Ok(Signed::ByKey(ByKey { base, request }))
+            }
+            KeyReference::Kid(kid) => {
+                let account = self.account_of(&base, &kid).await?;
+                let request = jws.verify(account.key.verifying_key()).map_err(|error| error.problem())?;
+                // Whether an account was deactivated is told to its owner alone.
+                let account = still_valid(account)?;
+                Ok(Signed::ByAccount(Box::new(ByAccount { base, account, request })))
+            }
+        }
+    }
+
+    async fn fresh(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<Fresh> {
+        let base = Base::of(self, uri, headers)?;
+        require_jose(headers)?;
+        let jws = Jws::parse(&self.read(body).await?).map_err(|error| error.problem())?;
+        let Some(nonce) = &jws.protected().nonce else {
+            return Err(bad_nonce("the protected header has no nonce (RFC 8555 §6.5.2)"));
+        };
+        // Used up whatever else is wrong with the request (RFC 8555 §6.5).
+        match self.ca.workbench.use_nonce(nonce).await? {
+            NonceUse::Fresh => {}
+            NonceUse::Replayed => return Err(bad_nonce("this nonce was used before; use the one of this answer")),
+            NonceUse::Unknown => {
+                return Err(bad_nonce("this nonce is not from here, or too old; use the one of this answer"));
+            }
+        }
+        let url = base.url(uri.path_and_query().map_or_else(|| uri.path(), |path| path.as_str()));
+        if jws.protected().url != url {
+            let signed = jws.protected().url.chars().take(200).collect::<String>();
+            return Err(Problem::new(
+                ProblemType::Unauthorized,
+                format!("the request was signed for the url {signed:?} and sent to {url:?} (RFC 8555 §6.4)"),
+            )
+            .into());
+        }
+        Ok(Fresh { base, jws })
+    }
+
+    async fn read(&self, body: Body) -> Outcome<Bytes> {
+        let limited = Limited::new(body, self.body_octets_max).collect();
+        let read = tokio::time::timeout(self.body_time, limited).await;
+        let collected = read.map_err(|_| {
+            Problem::malformed(format!("the body was not there within {} s", self.body_time.as_secs())).with_status(408)
+        })?;
+        collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                let max = self.body_octets_max;
+                return Problem::malformed(format!("the body has more than {max} octets")).with_status(413).into();
+            }
+            Error::refused(ProblemType::Malformed, "the body ended early")
+        })
+    }
+
+    async fn account_of(&self, base: &Base, kid: &str) -> Outcome<Account> {
+        let id = base.path(kid).and_then(|path| path.strip_prefix("/acct/")).and_then(|id| id.parse::<AccountId>().ok());
+        let Some(id) = id else {
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                format!("`kid` is not the URL of an account here; expected {}", base.url("/acct/…")),
+            ));
+        };
+        self.ca.account(id).await?.ok_or_else(|| {
+            Error::refused(ProblemType::AccountDoesNotExist, "there is no account with this `kid`; make one with newAccount")
+        })
+    }
+}
+
+fn require_jose(headers: &HeaderMap) -> Outcome<()> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/jose+json") {
+        return Ok(());
+    }
+    Err(Problem::malformed("send Content-Type: application/jose+json (RFC 8555 §6.2)").with_status(415).into())
+}
+
+fn bad_nonce(detail: &str) -> Error {
+    Error::refused(ProblemType::BadNonce, detail)
+}

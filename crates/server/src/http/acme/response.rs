@@ -1,0 +1,172 @@
+//! Answers: objects, problems and the headers that go with them.
+
+use acme::{Problem, ProblemType};
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use ca::Error;
+use serde::Serialize;
+
+use super::{AcmeDoor, Base};
+
+/// What a handler comes to.
+pub(super) type Outcome<T> = Result<T, Error>;
+
+const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+
+/// How long a client is asked to wait after a failure of ours, in seconds.
+const RETRY_AFTER_FAILURE: u32 = 10;
+
+/// A good answer.
+pub(super) struct Reply {
+    status: StatusCode,
+    body: Body,
+    content_type: Option<&'static str>,
+    location: Option<String>,
+    up: Option<String>,
+    retry_after: Option<u32>,
+}
+
+impl Reply {
+    /// An object, as JSON.
+    pub(super) fn object(status: StatusCode, object: &impl Serialize) -> Self {
+        let body = Body::from(serialize(object));
+        Self { status, body, content_type: Some("application/json"), location: None, up: None, retry_after: None }
+    }
+
+    /// Anything else.
+    pub(super) fn body(content_type: &'static str, body: Body) -> Self {
+        let status = StatusCode::OK;
+        Self { status, body, content_type: Some(content_type), location: None, up: None, retry_after: None }
+    }
+
+    /// Nothing but a status.
+    pub(super) fn empty(status: StatusCode) -> Self {
+        Self { status, body: Body::empty(), content_type: None, location: None, up: None, retry_after: None }
+    }
+
+    /// Where the object is (RFC 8555 §7.3, §7.4).
+    pub(super) fn at(mut self, location: String) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// What it belongs to (RFC 8555 §7.5.1).
+    pub(super) fn up(mut self, url: String) -> Self {
+        self.up = Some(url);
+        self
+    }
+
+    /// When to ask again, in seconds (RFC 8555 §7.5.1, §8.2).
+    pub(super) const fn retry_after(mut self, seconds: Option<u32>) -> Self {
+        self.retry_after = seconds;
+        self
+    }
+
+    pub(super) fn into_response(self, base: Option<&Base>) -> Response {
+        let mut response = Response::new(self.body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(content_type) = self.content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if let Some(location) = self.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
+            headers.insert(header::LOCATION, location);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        let up = self.up.and_then(|url| HeaderValue::from_str(&format!("<{url}>;rel=\"up\"")).ok());
+        if let Some(up) = up {
+            headers.append(header::LINK, up);
+        }
+        finish(response, base)
+    }
+}
+
+/// An object as JSON, without a nonce.
+pub(crate) fn json(status: StatusCode, object: &impl Serialize) -> Response {
+    let mut response = Response::new(Body::from(serialize(object)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    cross_origin(response)
+}
+
+fn serialize(object: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(object).expect("objects on the wire have string keys and no failing parts")
+}
+
+/// An error as a problem document (RFC 7807). Ours are logged here, once.
+pub(super) fn error(error: &Error, base: Option<&Base>) -> Response {
+    match error {
+        Error::Refused(refused) => problem(refused, base),
+        Error::Failed(detail) => {
+            tracing::error!(%detail, "a request failed");
+            let refused = Problem::new(ProblemType::ServerInternal, "the server could not do this now; try again later");
+            let mut response = problem(&refused.with_status(503), base);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_FAILURE));
+            response
+        }
+    }
+}
+
+/// A problem document.
+pub(crate) fn problem(refused: &Problem, base: Option<&Base>) -> Response {
+    let mut response = Response::new(Body::from(serialize(refused)));
+    *response.status_mut() = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if refused.kind == ProblemType::UserActionRequired
+        && let Some(link) = refused.instance.as_deref().and_then(|url| terms_link(url))
+    {
+        response.headers_mut().append(header::LINK, link);
+    }
+    finish(response, base)
+}
+
+fn terms_link(url: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(&format!("<{url}>;rel=\"terms-of-service\"")).ok()
+}
+
+/// An answer that is only a nonce.
+pub(super) fn nonce_only(status: StatusCode, nonce: &str, base: Option<&Base>) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    if let Ok(nonce) = HeaderValue::from_str(nonce) {
+        response.headers_mut().insert(REPLAY_NONCE, nonce);
+    }
+    finish(response, base)
+}
+
+/// RFC 8555 §6.5: every answer to a POST carries a fresh nonce, errors too.
+pub(super) async fn with_nonce(door: &AcmeDoor, mut response: Response) -> Response {
+    match door.ca.workbench.issue_nonce().await {
+        Ok(nonce) => {
+            if let Ok(nonce) = HeaderValue::from_str(&nonce) {
+                response.headers_mut().insert(REPLAY_NONCE, nonce);
+            }
+        }
+        Err(error) => tracing::error!(%error, "no nonce could be made"),
+    }
+    response
+}
+
+fn finish(mut response: Response, base: Option<&Base>) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let index = base.map(|base| format!("<{}>;rel=\"index\"", base.url(ca::urls::DIRECTORY)));
+    if let Some(index) = index.and_then(|index| HeaderValue::from_str(&index).ok()) {
+        headers.append(header::LINK, index);
+    }
+    cross_origin(response)
+}
+
+/// RFC 8555 §6.1: clients may run in browsers.
+fn cross_origin(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Link, Location, Replay-Nonce, Retry-After"),
+    );
+    response
+}

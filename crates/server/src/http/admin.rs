@@ -1,0 +1,224 @@
+//! The admin listener: metrics, health and the built-in logs for the operator. It changes nothing.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use ca::Ca;
+use ct::{BuiltinLog, Endpoint, ReadError};
+use data_encoding::BASE64;
+use pki::{Certificate, Sha256};
+use serde::{Deserialize, Serialize};
+use store::sqlite::Database;
+
+use super::acme::json;
+use crate::metrics;
+
+/// What the admin listener needs.
+#[derive(Debug)]
+pub struct AdminDoor {
+    /// The domain.
+    pub ca: Arc<Ca>,
+    /// The store, for its counters.
+    pub database: Database,
+    /// The built-in logs.
+    pub logs: Vec<Arc<BuiltinLog>>,
+    /// The root's certificate.
+    pub root: Certificate,
+    /// Whether Pebble's paths are served too.
+    pub dev: bool,
+}
+
+/// The routes of the admin listener.
+pub fn router(door: Arc<AdminDoor>) -> Router {
+    let logs = log_router(door.logs.clone());
+    let mut router = Router::new()
+        .route("/", get(overview))
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .route("/logs", get(log_list));
+    if door.dev {
+        router = router.route("/roots/0", get(root)).route("/intermediates/0", get(intermediate));
+    }
+    router.fallback(nothing_here).with_state(door).merge(logs)
+}
+
+async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
+    let mut text = String::from("Cairn\n\n  /metrics   for Prometheus\n  /healthz   whether the stores answer\n");
+    text.push_str("  /logs      the built-in CT logs, as a log list\n");
+    for number in 0..door.logs.len() {
+        text.push_str(&format!("  /logs/{number}/ct/v1/get-sth, get-sth-consistency, get-proof-by-hash, get-entries\n"));
+    }
+    if door.dev {
+        text.push_str("  /roots/0, /intermediates/0   (development mode)\n");
+    }
+    text.into_response()
+}
+
+async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
+    match (door.ca.ledger.counts().await, door.ca.workbench.counts().await) {
+        (Ok(_), Ok(_)) => "ok\n".into_response(),
+        (Err(error), _) | (_, Err(error)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response()
+        }
+    }
+}
+
+async fn metrics(State(door): State<Arc<AdminDoor>>) -> Response {
+    match metrics::encode(&door.ca, &door.database, &door.logs).await {
+        Ok(text) => {
+            let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, content_type)], text).into_response()
+        }
+        Err(error) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response()
+        }
+    }
+}
+
+async fn root(State(door): State<Arc<AdminDoor>>) -> Response {
+    pem(&door.root)
+}
+
+async fn intermediate(State(door): State<Arc<AdminDoor>>) -> Response {
+    door.ca.issuer().map_or_else(|| StatusCode::NOT_FOUND.into_response(), |issuer| pem(&issuer.certificate))
+}
+
+fn pem(certificate: &Certificate) -> Response {
+    let mut response = Response::new(Body::from(pki::pem::encode("CERTIFICATE", certificate.der())));
+    let content_type = HeaderValue::from_static("application/pem-certificate-chain");
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+}
+
+async fn nothing_here() -> Response {
+    (StatusCode::NOT_FOUND, "There is nothing here; see /.\n").into_response()
+}
+
+/// The built-in logs as a log list (v3), so that verifiers know their keys.
+async fn log_list(State(door): State<Arc<AdminDoor>>) -> Response {
+    #[derive(Serialize)]
+    struct List {
+        operators: [Operator; 1],
+    }
+    #[derive(Serialize)]
+    struct Operator {
+        name: &'static str,
+        logs: Vec<Listed>,
+    }
+    #[derive(Serialize)]
+    struct Listed {
+        description: String,
+        log_id: String,
+        key: String,
+        url: String,
+    }
+    let logs = door.logs.iter().enumerate().map(|(number, log)| Listed {
+        description: format!("Cairn built-in log {number}"),
+        log_id: log.log_id().to_string(),
+        key: BASE64.encode(log.public_key().spki_der()),
+        url: format!("/logs/{number}/"),
+    });
+    json(StatusCode::OK, &List { operators: [Operator { name: "Cairn", logs: logs.collect() }] })
+}
+
+type Logs = Arc<Vec<Arc<BuiltinLog>>>;
+
+/// The read side of RFC 6962 §4 for each built-in log.
+pub fn log_router(logs: Vec<Arc<BuiltinLog>>) -> Router {
+    Router::new()
+        .route("/logs/{number}/ct/v1/get-sth", get(tree_head))
+        .route("/logs/{number}/ct/v1/get-sth-consistency", get(consistency))
+        .route("/logs/{number}/ct/v1/get-proof-by-hash", get(proof))
+        .route("/logs/{number}/ct/v1/get-entries", get(entries))
+        .route("/logs/{number}/ct/v1/get-entry-and-proof", get(entry_and_proof))
+        .route("/logs/{number}/ct/v1/get-roots", get(roots))
+        .with_state(Arc::new(logs))
+}
+
+async fn tree_head(State(logs): State<Logs>, Path(number): Path<usize>) -> Response {
+    match logs.get(number) {
+        Some(log) => answer(log.signed_tree_head().await),
+        None => nothing_here().await,
+    }
+}
+
+#[derive(Deserialize)]
+struct Sizes {
+    first: u64,
+    second: u64,
+}
+
+async fn consistency(State(logs): State<Logs>, Path(number): Path<usize>, Query(query): Query<Sizes>) -> Response {
+    match logs.get(number) {
+        Some(log) => answer(log.sth_consistency(query.first, query.second).await),
+        None => nothing_here().await,
+    }
+}
+
+#[derive(Deserialize)]
+struct ByHash {
+    hash: String,
+    tree_size: u64,
+}
+
+async fn proof(State(logs): State<Logs>, Path(number): Path<usize>, Query(query): Query<ByHash>) -> Response {
+    let Some(log) = logs.get(number) else { return nothing_here().await };
+    let hash = BASE64.decode(query.hash.as_bytes()).ok().and_then(|hash| <[u8; 32]>::try_from(hash).ok());
+    match hash {
+        Some(hash) => answer(log.proof_by_hash(Sha256::from_bytes(hash), query.tree_size).await),
+        None => bad_request("hash is no SHA-256 in base64"),
+    }
+}
+
+#[derive(Deserialize)]
+struct Range {
+    start: u64,
+    end: u64,
+}
+
+async fn entries(State(logs): State<Logs>, Path(number): Path<usize>, Query(query): Query<Range>) -> Response {
+    match logs.get(number) {
+        Some(log) => answer(log.entries(query.start, query.end).await),
+        None => nothing_here().await,
+    }
+}
+
+#[derive(Deserialize)]
+struct LeafOf {
+    leaf_index: u64,
+    tree_size: u64,
+}
+
+async fn entry_and_proof(State(logs): State<Logs>, Path(number): Path<usize>, Query(query): Query<LeafOf>) -> Response {
+    match logs.get(number) {
+        Some(log) => answer(log.entry_and_proof(query.leaf_index, query.tree_size).await),
+        None => nothing_here().await,
+    }
+}
+
+async fn roots(State(logs): State<Logs>, Path(number): Path<usize>) -> Response {
+    match logs.get(number) {
+        Some(log) => json(StatusCode::OK, &log.roots()),
+        None => nothing_here().await,
+    }
+}
+
+fn answer(read: Result<impl Serialize, ReadError>) -> Response {
+    match read {
+        Ok(object) => json(StatusCode::OK, &object),
+        Err(ReadError::Refused(why)) => bad_request(&why),
+        Err(error @ (ReadError::Key(_) | ReadError::Store(_))) => {
+            tracing::error!(%error, "the built-in log could not be read");
+            (StatusCode::SERVICE_UNAVAILABLE, "the log can't be read now\n").into_response()
+        }
+    }
+}
+
+fn bad_request(why: &str) -> Response {
+    (StatusCode::BAD_REQUEST, format!("{why}\n")).into_response()
+}

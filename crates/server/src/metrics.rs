@@ -1,0 +1,129 @@
+//! Metrics: read from the stores when they are asked for, so that they can't disagree with them.
+
+use std::sync::Arc;
+
+use ca::Ca;
+use ca::ports::Stored;
+use ct::{BuiltinLog, Endpoint};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode as encode_text;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use store::sqlite::Database;
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AtPlace {
+    stage: &'static str,
+    place: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct InStage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WithStatus {
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfLog {
+    log: String,
+}
+
+/// All metrics, in the text format of OpenMetrics.
+///
+/// # Errors
+/// A store could not be asked.
+pub async fn encode(ca: &Ca, database: &Database, logs: &[Arc<BuiltinLog>]) -> Stored<String> {
+    let mut registry = Registry::with_prefix("cairn");
+    register_orders(&mut registry, ca).await?;
+    register_records(&mut registry, ca).await?;
+    register_store(&mut registry, database);
+    register_logs(&mut registry, logs).await;
+    let mut text = String::new();
+    encode_text(&mut text, &registry).expect("writing to a string can't fail");
+    Ok(text)
+}
+
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+async fn register_orders(registry: &mut Registry, ca: &Ca) -> Stored<()> {
+    let orders = Family::<AtPlace, Gauge>::default();
+    let oldest = Family::<InStage, Gauge>::default();
+    for (stage, count) in ca.workbench.counts().await? {
+        let stage = stage.name();
+        for (place, number) in [
+            ("queue", count.queued),
+            ("lease", count.leased),
+            ("park", count.parked),
+            ("client", count.client),
+            ("undelivered", count.undelivered),
+            ("delivered", count.delivered),
+            ("nowhere", count.nowhere),
+        ] {
+            orders.get_or_create(&AtPlace { stage, place }).set(whole(number));
+        }
+        let age = count.oldest_queued.map_or(0, |since| ca.now().since(since).as_secs());
+        oldest.get_or_create(&InStage { stage }).set(whole(age));
+    }
+    registry.register("active_orders", "Active orders by stage and place; done: those that await their acknowledgement", orders);
+    registry.register("oldest_queued_seconds", "Age of the oldest order in the queue of a stage", oldest);
+    Ok(())
+}
+
+async fn register_records(registry: &mut Registry, ca: &Ca) -> Stored<()> {
+    let counts = ca.ledger.counts().await?;
+    let serials = Family::<WithStatus, Gauge>::default();
+    for (status, number) in [
+        ("wait", counts.wait),
+        ("good", counts.good),
+        ("revoked", counts.revoked),
+        ("abandoned", counts.abandoned),
+    ] {
+        serials.get_or_create(&WithStatus { status }).set(whole(number));
+    }
+    registry.register("serials", "Serials by status; abandoned: an issuance that was given up (also counted as wait or good)", serials);
+    let ended = Family::<WithStatus, Gauge>::default();
+    for (status, number) in [
+        ("valid", counts.valid),
+        ("invalid", counts.invalid),
+        ("delivered", counts.delivered),
+        ("acknowledged", counts.acknowledged),
+    ] {
+        ended.get_or_create(&WithStatus { status }).set(whole(number));
+    }
+    registry.register("ended_orders", "Orders that ended in Issue; delivered and acknowledged are parts of valid", ended);
+    let accounts: Gauge = Gauge::default();
+    accounts.set(whole(counts.accounts));
+    registry.register("accounts", "Accounts", accounts);
+    Ok(())
+}
+
+fn register_store(registry: &mut Registry, database: &Database) {
+    let counts = database.writer_counts();
+    for (name, help, number) in [
+        ("store_requests", "Writes asked of the store since the start", counts.requests),
+        ("store_transactions", "Transactions committed since the start", counts.transactions),
+        ("store_syncs", "Transactions synced since the start", counts.syncs),
+    ] {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(whole(number));
+        registry.register(name, help, gauge);
+    }
+}
+
+async fn register_logs(registry: &mut Registry, logs: &[Arc<BuiltinLog>]) {
+    let sizes = Family::<OfLog, Gauge>::default();
+    for log in logs {
+        // A log that can't be read is told by its absence, and by its own log lines.
+        if let Ok(head) = log.tree_head().await {
+            sizes.get_or_create(&OfLog { log: log.log_id().to_string() }).set(whole(head.size));
+        }
+    }
+    registry.register("log_tree_size", "Leaves that the last tree head of a built-in log covers", sizes);
+}

@@ -1,0 +1,289 @@
+//! `cairn serve`: doors and workers around a CA, from the first line on the screen to an orderly end.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ca::Ca;
+use ca::order::Stage;
+use ct::BuiltinLog;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::admin_socket;
+use crate::assembly::{Assembly, AssemblyError};
+use crate::config::{Config, RegimeName};
+use crate::hierarchy::Files;
+use crate::http::acme::AcmeDoor;
+use crate::http::listener::Listener;
+use crate::http::tls::{OwnCertificate, server_config};
+use crate::http::{acme, admin, status};
+use crate::own::OwnClient;
+
+/// How often the audit log's mark is kept, CRLs are looked after and tree heads are made.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// How often the server's own certificate is looked at.
+const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address can't be listened on.
+    #[error("{what} listener: {address} can't be used ({error}); stop what listens there, or choose another with {option}")]
+    Bind {
+        /// Which listener.
+        what: &'static str,
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+        /// How to choose another.
+        option: &'static str,
+    },
+    /// The CA.
+    #[error(transparent)]
+    Assembly(#[from] AssemblyError),
+    /// Its own certificate.
+    #[error(transparent)]
+    Own(#[from] crate::own::OwnError),
+    /// TLS.
+    #[error(transparent)]
+    Tls(#[from] crate::http::tls::TlsError),
+    /// The socket of commands.
+    #[error("{0}")]
+    AdminSocket(std::io::Error),
+    /// Signals.
+    #[error("signals can't be received: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(config: Config) -> Result<(), ServeError> {
+    let stop = stopped_by_signal()?;
+    let certificate = Arc::new(OwnCertificate::default());
+    let tls = server_config(Arc::clone(&certificate))?;
+    let max = config.connections;
+    // Before anything is made or locked: an occupied port is the commonest fault, and leaves nothing behind.
+    let doors = [
+        bind("ACME", config.acme, Some(Arc::clone(&tls)), max, "--acme")?,
+        bind("status", config.status, None, max, "--status")?,
+        bind("admin", config.admin, Some(tls), max, "--admin")?,
+    ];
+    let assembly = Assembly::open(&config).await?;
+    let mut tasks = JoinSet::new();
+    spawn_workers(&mut tasks, &assembly.ca, &stop);
+    spawn_upkeep(&mut tasks, &assembly, &stop);
+    let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
+    own.keep().await?;
+    tasks.spawn(keep_own_certificate(own, stop.clone()));
+    let socket = admin_socket::Socket::bind(&config.data).map_err(ServeError::AdminSocket)?;
+    tasks.spawn(socket.serve(Arc::clone(&assembly.ca), stop.clone()));
+    greet(&config, &assembly, &doors);
+    let [acme_door, status_door, admin_door] = doors;
+    let doors = [
+        tokio::spawn(acme_door.serve(acme::router(acme_state(&config, &assembly.ca)), stop.clone())),
+        tokio::spawn(status_door.serve(status_router(&config, &assembly), stop.clone())),
+        tokio::spawn(admin_door.serve(admin::router(admin_state(&config, &assembly)), stop.clone())),
+    ];
+    // The doors close first: what workers hold is finished, and nothing new comes in.
+    for door in doors {
+        let _panicked = door.await;
+    }
+    while tasks.join_next().await.is_some() {}
+    if let Err(error) = assembly.ca.keep_audit_mark().await {
+        tracing::warn!(%error, "the audit log's mark was not kept; the next start reads a little more");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn bind(
+    what: &'static str,
+    address: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    connections_max: usize,
+    option: &'static str,
+) -> Result<Listener, ServeError> {
+    Listener::bind(what, address, tls, connections_max)
+        .map_err(|error| ServeError::Bind { what, address, error, option })
+}
+
+fn stopped_by_signal() -> Result<watch::Receiver<bool>, ServeError> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        let name = tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        };
+        tracing::info!(signal = name, "stopping: finishing what is held, taking nothing new");
+        // Nobody listens any more if everything has ended already.
+        let _ended = stop.send(true);
+        stop.closed().await;
+    });
+    Ok(stopped)
+}
+
+async fn stopping(mut stop: watch::Receiver<bool>) {
+    let _sender_gone = stop.wait_for(|stopped| *stopped).await;
+}
+
+fn spawn_workers(tasks: &mut JoinSet<()>, ca: &Arc<Ca>, stop: &watch::Receiver<bool>) {
+    let limits = ca.settings.limits;
+    for (stage, workers) in
+        [(Stage::MakeChallenge, 1), (Stage::TestChallenge, limits.test_workers), (Stage::Issue, limits.issue_workers)]
+    {
+        for _ in 0..workers {
+            let (ca, stop) = (Arc::clone(ca), stop.clone());
+            tasks.spawn(async move { ca.run_worker(stage, stopping(stop)).await });
+        }
+    }
+}
+
+fn spawn_upkeep(tasks: &mut JoinSet<()>, assembly: &Assembly, stop: &watch::Receiver<bool>) {
+    tasks.spawn(sweep(Arc::clone(&assembly.ca), stop.clone()));
+    tasks.spawn(look_after(Arc::clone(&assembly.ca), assembly.logs.clone(), stop.clone()));
+}
+
+/// Ends early, with `true`, when the server stops.
+async fn pause(ca: &Ca, time: Duration, stop: &watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        biased;
+        () = stopping(stop.clone()) => true,
+        () = ca.clock.sleep(time) => false,
+    }
+}
+
+/// The first sweep is at once: it is the recovery of the workbench.
+async fn sweep(ca: Arc<Ca>, stop: watch::Receiver<bool>) {
+    loop {
+        match ca.sweep().await {
+            Ok(swept) if swept != ca::Swept::default() => {
+                let ca::Swept { requeued, died, retired } = swept;
+                tracing::info!(requeued, died, retired, "swept");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the sweep failed; the next one goes on"),
+        }
+        if pause(&ca, ca.settings.times.sweep, &stop).await {
+            return;
+        }
+    }
+}
+
+async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiver<bool>) {
+    let mut kept = None;
+    loop {
+        if let Err(error) = ca.renew_crls().await {
+            tracing::error!(%error, "a CRL could not be made; trying again");
+        }
+        for log in &logs {
+            if let Err(error) = log.update_tree_head().await {
+                tracing::error!(%error, "a tree head could not be made; trying again");
+            }
+        }
+        let mark = ca.audit.mark();
+        if kept != Some(mark) {
+            match ca.keep_audit_mark().await {
+                Ok(()) => kept = Some(mark),
+                Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
+            }
+        }
+        if pause(&ca, UPKEEP, &stop).await {
+            return;
+        }
+    }
+}
+
+async fn keep_own_certificate(own: OwnClient, stop: watch::Receiver<bool>) {
+    loop {
+        if pause(own.ca(), OWN_CERTIFICATE_UPKEEP, &stop).await {
+            return;
+        }
+        if let Err(error) = own.keep().await {
+            tracing::error!(%error, "the server's own certificate was not renewed; trying again");
+        }
+    }
+}
+
+fn acme_state(config: &Config, ca: &Arc<Ca>) -> Arc<AcmeDoor> {
+    Arc::new(AcmeDoor {
+        ca: Arc::clone(ca),
+        base_url: config.settings.base_url.clone(),
+        website: config.website.clone(),
+        caa_identities: config.caa_identities.clone(),
+        poll_wait: config.poll_wait,
+        polls_per_account: config.polls_per_account,
+        body_octets_max: config.body_octets,
+        body_time: Duration::from_secs(10),
+        waiting: Mutex::new(HashMap::new()),
+    })
+}
+
+fn status_router(config: &Config, assembly: &Assembly) -> axum::Router {
+    let router = status::router(Arc::clone(&assembly.ca), assembly.root.clone(), assembly.root_crl.clone());
+    if config.ct_public { router.merge(admin::log_router(assembly.logs.clone())) } else { router }
+}
+
+fn admin_state(config: &Config, assembly: &Assembly) -> Arc<admin::AdminDoor> {
+    Arc::new(admin::AdminDoor {
+        ca: Arc::clone(&assembly.ca),
+        database: assembly.database.clone(),
+        logs: assembly.logs.clone(),
+        root: assembly.root.clone(),
+        dev: config.regime == RegimeName::Dev,
+    })
+}
+
+/// What a person who has just started it wants to know.
+fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
+    let port = |door: &Listener, wanted: SocketAddr| door.address().map_or(wanted.port(), |address| address.port());
+    let acme_port = port(&doors[0], config.acme);
+    let base = config.settings.base_url.clone().unwrap_or_else(|| format!("https://localhost:{acme_port}"));
+    let directory = format!("{base}{}", ca::urls::DIRECTORY);
+    let root = absolute(&Files::of(&config.data).root);
+    let mut lines = vec![match (assembly.first_start, config.regime) {
+        (true, _) => format!("Cairn has made a new CA in {}", absolute(&config.data)),
+        (false, _) => format!("Cairn carries on in {}", absolute(&config.data)),
+    }];
+    if config.regime == RegimeName::Dev {
+        lines.push("  DEVELOPMENT MODE: test ports, loopback allowed, for tests only: trust nothing that it issues".into());
+    }
+    lines.push(format!("  directory    {directory}"));
+    lines.push(format!("  root         {root}"));
+    lines.push(format!("  status       http://localhost:{}", port(&doors[1], config.status)));
+    lines.push(format!("  admin        https://localhost:{}", port(&doors[2], config.admin)));
+    lines.push("A first certificate:".into());
+    let (name, extra) = match config.regime {
+        RegimeName::Dev if config.localhost_names => {
+            ("first.localhost", format!(" --http-01-port {}", config.ports.0))
+        }
+        RegimeName::Dev | RegimeName::Private | RegimeName::Public => ("NAME", String::new()),
+    };
+    lines.push(format!(
+        "  REQUESTS_CA_BUNDLE={root} certbot certonly --standalone{extra} --server {directory} \\\n    \
+         --agree-tos --register-unsafely-without-email -d {name}"
+    ));
+    if name == "NAME" {
+        lines.push(format!(
+            "  NAME must be known to the DNS that this CA asks, lead to the machine that runs certbot, at an address that is \
+             not\n  loopback, and be reachable from here on port {}.",
+            config.ports.0
+        ));
+    }
+    let mut out = std::io::stdout().lock();
+    // Whoever closed standard output doesn't want to read it.
+    let _closed = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,66 @@
+//! The one place where this process reads the clock, the system's randomness and its environment.
+#![allow(clippy::disallowed_methods, reason = "the ports for time and randomness are made here")]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use ca::ports::{Clock, Random};
+use futures_util::future::BoxFuture;
+use pki::Timestamp;
+
+/// The system's clock.
+#[derive(Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose monotonic time starts now.
+    pub fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+/// The cryptographic library's generator, which the system seeds.
+#[derive(Debug)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        if aws_lc_rs::rand::fill(bytes).is_err() {
+            // Weak serials and tokens would be worse than no CA.
+            tracing::error!("the system gives no randomness");
+            std::process::abort();
+        }
+    }
+}
+
+/// Tells one run of the machine from the next: a power cut ends it.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// The filter of log lines: `CAIRN_LOG`, as in `info` or `ca=debug,info`.
+pub fn log_filter() -> Option<String> {
+    std::env::var("CAIRN_LOG").ok()
+}
