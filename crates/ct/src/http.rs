@@ -281,13 +281,14 @@ impl Server {
 
     async fn read(&self, connection: Connection, response: Response<Incoming>) -> Result<Bytes, EndpointError> {
         let status = response.status();
-        let body = Limited::new(response.into_body(), self.limits.body_octets_max).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                EndpointError::Answer(format!("it is longer than {} octets", self.limits.body_octets_max))
-            } else {
-                EndpointError::Unreachable(format!("the connection broke within the answer: {error}"))
-            }
-        })?;
+        let body =
+            Limited::new(response.into_body(), self.limits.body_octets_max).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    EndpointError::Answer(format!("it is longer than {} octets", self.limits.body_octets_max))
+                } else {
+                    EndpointError::Unreachable(format!("the connection broke within the answer: {error}"))
+                }
+            })?;
         self.keep(connection);
         let body = body.to_bytes();
         // Nothing but 200 is an answer, and no redirect is followed: a log that moves is another log.

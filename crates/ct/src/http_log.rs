@@ -146,3 +146,6 @@ impl fmt::Debug for HttpLog {
         write!(f, "HttpLog({:?})", self.server)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,8 @@ mod http;
 mod http_log;
 mod log_list;
 mod submitter;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 
 pub use builtin::{Acceptance, BuiltinLog, ENTRIES_MAX, ReadError};
@@ -16,4 +18,4 @@ pub use endpoint::{Endpoint, EndpointError};
 pub use http::{HttpLimits, TlsTrust, TlsTrustError};
 pub use http_log::{HttpLog, HttpLogError};
 pub use log_list::{ListedLog, LogList, LogListError, LogProtocol};
-pub use submitter::{Log, LogState, SubmitterSettings, Submitter, TemporalInterval};
+pub use submitter::{Log, LogState, Submitter, SubmitterSettings, TemporalInterval};

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -170,12 +170,15 @@ impl Submitter {
         let interval = u64::try_from(self.settings.probe_interval.as_millis()).unwrap_or(u64::MAX);
         // Of many orders that ask at the same time, one probes.
         log.probe_due
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| (now >= due).then(|| now.saturating_add(interval)))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+                (now >= due).then(|| now.saturating_add(interval))
+            })
             .is_ok()
     }
 
     async fn probe_doubtful(&self, candidates: &[usize]) {
-        let probes = candidates.iter().map(|place| &self.logs[*place]).filter(|log| self.doubts(log) && self.probe(log));
+        let probes =
+            candidates.iter().map(|place| &self.logs[*place]).filter(|log| self.doubts(log) && self.probe(log));
         join_all(probes.map(|log| async move {
             let answer = tokio::select! {
                 answer = log.log.endpoint.probe() => answer,
@@ -274,13 +277,13 @@ impl<'a> Round<'a> {
             self.hopeful.insert(place);
             self.events
                 .push(endpoint.add_pre_chain(submission).map(move |answer| Event::Answered(place, answer)).boxed());
-            self.events.push(submitter.clock.sleep(submitter.settings.slow_after).map(move |()| Event::Slow(place)).boxed());
+            self.events
+                .push(submitter.clock.sleep(submitter.settings.slow_after).map(move |()| Event::Slow(place)).boxed());
         }
     }
 
     fn answer(&mut self, place: usize, answer: Result<Sct, EndpointError>) {
-        let answer =
-            answer.and_then(|sct| self.submitter.verify(place, &sct, self.submission).map(|()| sct));
+        let answer = answer.and_then(|sct| self.submitter.verify(place, &sct, self.submission).map(|()| sct));
         let was_slow = self.slow.remove(&place);
         self.hopeful.remove(&place);
         match answer {

@@ -46,11 +46,7 @@ pub fn root(pair: &KeyPair, tbs: &TbsCertificate) -> Result<Certificate, Ceremon
 ///
 /// # Errors
 /// A TBSCertificate that isn't a CA's, or that names another issuer than the one whose key signs.
-pub fn intermediate(
-    pair: &KeyPair,
-    issuer: &Certificate,
-    tbs: &TbsCertificate,
-) -> Result<Certificate, CeremonyError> {
+pub fn intermediate(pair: &KeyPair, issuer: &Certificate, tbs: &TbsCertificate) -> Result<Certificate, CeremonyError> {
     if issuer.public_key() != pair.public_key() {
         return Err(CeremonyError::Refused("the key is not that of the issuer's certificate"));
     }

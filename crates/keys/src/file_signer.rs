@@ -226,9 +226,7 @@ impl Signer for FileSigner {
             SigningRequest::Certificate { issuer, tbs } => {
                 self.sign_certificate(issuer, tbs.tbs(), signing::check_certificate).await
             }
-            SigningRequest::Crl { issuer, shard, number, tbs } => {
-                self.sign_crl(issuer, shard, number, tbs.tbs()).await
-            }
+            SigningRequest::Crl { issuer, shard, number, tbs } => self.sign_crl(issuer, shard, number, tbs.tbs()).await,
         }
     }
 }
@@ -238,3 +236,6 @@ impl fmt::Debug for FileSigner {
         f.debug_struct("FileSigner").field("issuers", &self.issuers.keys()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

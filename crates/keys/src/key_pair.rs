@@ -7,9 +7,7 @@ use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{self, KeySize};
-use aws_lc_rs::signature::{
-    self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaEncoding,
-};
+use aws_lc_rs::signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaEncoding};
 use pki::{KeyError, KeyKind, PublicKey, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
@@ -74,7 +72,9 @@ impl FromStr for KeyAlgorithm {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyPairError {
     /// Not a private key that we can use.
-    #[error("no PKCS#8 private key of a kind in use: ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519")]
+    #[error(
+        "no PKCS#8 private key of a kind in use: ECDSA P-256, P-384 or P-521, RSA of 2048 to 8192 bits, or Ed25519"
+    )]
     Unreadable,
     /// The cryptographic library failed. Nothing is known to have been made.
     #[error("the cryptographic library failed while it {0}")]
@@ -311,11 +311,8 @@ mod tests {
                     algorithm,
                     SignatureAlgorithm::RsaSha256 | SignatureAlgorithm::RsaSha384 | SignatureAlgorithm::RsaSha512
                 );
-                let expected = if kind == KeyAlgorithm::Rsa2048 {
-                    rsa
-                } else {
-                    algorithm == pair.default_signature_algorithm()
-                };
+                let expected =
+                    if kind == KeyAlgorithm::Rsa2048 { rsa } else { algorithm == pair.default_signature_algorithm() };
                 match pair.sign(algorithm, b"message") {
                     Ok(signature) => {
                         assert!(expected, "{kind} {algorithm}");

@@ -40,9 +40,7 @@ impl LogKey for FileLogKey {
 
     async fn sign(&self, data: &[u8]) -> Result<Vec<u8>, SignError> {
         // A second SCT over the same data says nothing new: there is no outcome to be unsure of.
-        self.pair
-            .sign(SignatureAlgorithm::EcdsaSha256, data)
-            .map_err(|error| SignError::NotSigned(error.to_string()))
+        self.pair.sign(SignatureAlgorithm::EcdsaSha256, data).map_err(|error| SignError::NotSigned(error.to_string()))
     }
 }
 

@@ -50,11 +50,7 @@ impl Acceptance {
     }
 
     /// Judges a precertificate with the chain that was submitted with it.
-    pub(super) async fn judge(
-        &self,
-        precertificate: &[u8],
-        chain: &[Vec<u8>],
-    ) -> Result<Arc<Accepted>, EndpointError> {
+    pub(super) async fn judge(&self, precertificate: &[u8], chain: &[Vec<u8>]) -> Result<Arc<Accepted>, EndpointError> {
         if chain.len() > CHAIN_MAX {
             return Err(refused(format!("{} certificates in the chain, at most {CHAIN_MAX} are taken", chain.len())));
         }
@@ -90,11 +86,10 @@ impl Acceptance {
         if record.status == SerialStatus::Wait {
             return Err(refused(format!("by the records, no precertificate with serial {serial} was signed yet")));
         }
-        let issuer = self
-            .issuers
-            .iter()
-            .find(|issuer| issuer.id == record.issuer)
-            .ok_or_else(|| refused(format!("serial {serial} is of issuer {}, which is not known", record.issuer)))?;
+        let issuer =
+            self.issuers.iter().find(|issuer| issuer.id == record.issuer).ok_or_else(|| {
+                refused(format!("serial {serial} is of issuer {}, which is not known", record.issuer))
+            })?;
         precertificate
             .verify_signed_by(issuer.certificate.public_key())
             .map_err(|error| refused(format!("its issuer's signature: {error}")))?;

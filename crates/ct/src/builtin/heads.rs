@@ -18,6 +18,9 @@ const LEAVES_PAGE: u32 = 256;
 /// A head that covers everything is renewed after this, far within the 24 hours that logs promise.
 const RENEWAL: Duration = Duration::from_secs(3_600);
 
+/// So often another process may store a later head while this one makes its own.
+const OVERTAKEN_MAX: usize = 4;
+
 /// A leaf that this process added and no tree head covers yet: spares reading it back.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
@@ -41,7 +44,10 @@ impl Nodes for KnownNodes {
 
     fn hash(&self, level: u8, index: u64) -> Result<Sha256, StoreError> {
         self.0.get(&(level, index)).copied().ok_or_else(|| {
-            StoreError::new(StoreErrorKind::Corrupt, format!("node {index} of level {level} of a log's tree is missing"))
+            StoreError::new(
+                StoreErrorKind::Corrupt,
+                format!("node {index} of level {level} of a log's tree is missing"),
+            )
         })
     }
 }
@@ -60,34 +66,38 @@ fn peaks(size: u64) -> Vec<(u8, u64)> {
 }
 
 impl BuiltinLog {
-    /// Brings the tree head up to date: it covers every leaf committed before this call, unless the store's backlog is longer than
-    /// [`LEAVES_PER_HEAD`]. Called about once a second. One that covers all leaves is left as it is for an hour.
+    /// Brings the tree head up to date: it then covers every leaf committed before this call, but at most 4,096 more than the
+    /// last one. Called about once a second. A head that covers all leaves is left as it is for an hour.
     ///
     /// # Errors
     /// Those of the store and of the log's key. Nothing was shown that isn't stored.
     pub async fn update_tree_head(&self) -> Result<TreeHead, ReadError> {
         // One at a time; the edge belongs to whoever holds the lock.
         let mut edge = self.edge.lock().await;
-        let last = match edge.take() {
+        let mut last = match edge.take() {
             Some(known) => Some(known),
             None => self.load_edge().await?,
         };
-        let committed = self.store.size(self.id).await?;
-        let next = match last {
-            Some(last) => {
-                let age = self.clock.now().since(last.head.timestamp);
-                if committed <= last.head.size && age < RENEWAL {
-                    let head = last.head.clone();
-                    *edge = Some(last);
-                    return Ok(head);
-                }
-                self.grow(last.peaks, last.head.size, Some(last.head.timestamp), committed).await?
+        for _ in 0..OVERTAKEN_MAX {
+            let committed = self.store.size(self.id).await?;
+            if let Some(last) = last.take_if(|last| self.is_fresh(&last.head, committed)) {
+                let head = last.head.clone();
+                *edge = Some(last);
+                return Ok(head);
             }
-            None => self.grow(KnownNodes::default(), 0, None, committed).await?,
-        };
-        let head = next.head.clone();
-        *edge = Some(next);
-        Ok(head)
+            if let Some(next) = self.grow(last, committed).await? {
+                let head = next.head.clone();
+                *edge = Some(next);
+                return Ok(head);
+            }
+            last = self.load_edge().await?;
+        }
+        let detail = format!("log {}: other processes store tree heads faster than this one", self.id);
+        Err(StoreError::new(StoreErrorKind::Unavailable, detail).into())
+    }
+
+    fn is_fresh(&self, head: &TreeHead, committed: u64) -> bool {
+        committed <= head.size && self.clock.now().since(head.timestamp) < RENEWAL
     }
 
     /// The last tree head with its edge, as they are stored.
@@ -105,19 +115,17 @@ impl BuiltinLog {
         Ok(Some(Edge { head, peaks }))
     }
 
-    /// Adds committed leaves to the tree, and signs and stores a head over it.
-    async fn grow(
-        &self,
-        mut nodes: KnownNodes,
-        size: u64,
-        before: Option<Timestamp>,
-        committed: u64,
-    ) -> Result<Edge, ReadError> {
+    /// Adds committed leaves to the tree, and signs and stores a head over it. `None`: another process of this log stored a
+    /// later head meanwhile, and that one counts.
+    async fn grow(&self, last: Option<Edge>, committed: u64) -> Result<Option<Edge>, ReadError> {
+        let (mut nodes, size, before) = match last {
+            Some(Edge { head, peaks }) => (peaks, head.size, head.timestamp.plus(Duration::from_millis(1))),
+            None => (KnownNodes::default(), 0, Timestamp::from_millis(0)),
+        };
         let target = committed.max(size).min(size + LEAVES_PER_HEAD);
         let mut completed = Vec::new();
         // Later than any head and than any SCT in the tree (RFC 6962 §3.5), and no earlier than the clock says.
-        let mut timestamp = before.map_or(Timestamp::from_millis(0), |before| before.plus(Duration::from_millis(1)));
-        timestamp = timestamp.max(self.clock.now());
+        let mut timestamp = before.max(self.clock.now());
         for (index, leaf) in (size..).zip(self.pending_leaves(size, target).await?) {
             timestamp = timestamp.max(leaf.timestamp);
             for (level, at, hash) in tree::completed_nodes(&nodes, index, leaf.hash)? {
@@ -128,15 +136,12 @@ impl BuiltinLog {
         let root = tree::root(&nodes, target)?;
         let head = self.sign_head(target, timestamp, root).await?;
         if !self.store.store_tree_head(self.id, head.clone(), completed).await? {
-            // Another process of this log was faster: what it stored counts.
-            return self.load_edge().await?.ok_or_else(|| {
-                StoreError::new(StoreErrorKind::Corrupt, "a tree head was refused, and none is stored").into()
-            });
+            return Ok(None);
         }
         self.forget_pending(target);
         let edge = peaks(target);
         nodes.0.retain(|place, _| edge.contains(place));
-        Ok(Edge { head, peaks: nodes })
+        Ok(Some(Edge { head, peaks: nodes }))
     }
 
     async fn sign_head(&self, size: u64, timestamp: Timestamp, root: Sha256) -> Result<TreeHead, ReadError> {
