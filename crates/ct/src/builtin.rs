@@ -1,7 +1,7 @@
 //! The built-in log: a real RFC 6962 log for the precertificates of this CA.
 //!
-//! A leaf is committed, with its index and timestamp, before its SCT is signed. An SCT is a promise, and is only ever made
-//! of what is stored. Tree heads follow about once a second, over committed leaves alone.
+//! A leaf is committed, with its index and timestamp, before its SCT is signed. An SCT is a promise, and is only ever
+//! made of what is stored. Tree heads follow about once a second, over committed leaves alone.
 
 mod acceptance;
 mod heads;
@@ -35,9 +35,9 @@ const PENDING_MAX: usize = 16_384;
 
 /// A built-in log.
 ///
-/// *Resubmission*: answered with the leaf as it stands: the same log, timestamp and extensions. The very same signature is
-/// given for as long as the SCT is remembered (the last 4,096); later, and after a restart, it is made anew, and since
-/// ECDSA is random it then has other octets that say the same.
+/// *Resubmission*: answered with the leaf as it stands: the same log, timestamp and extensions. The very same signature
+/// is given for as long as the SCT is remembered (the last 4,096); later, and after a restart, it is made anew, and
+/// since ECDSA is random it then has other octets that say the same.
 pub struct BuiltinLog {
     id: LogId,
     key: Arc<dyn LogKey>,
@@ -73,8 +73,8 @@ impl BuiltinLog {
     /// add-pre-chain (RFC 6962 §4.2), as it comes over HTTP.
     ///
     /// # Errors
-    /// [`EndpointError::Refused`] for anything but a precertificate of this CA; [`EndpointError::Failed`] if store or key
-    /// do.
+    /// [`EndpointError::Refused`] for anything but a precertificate of this CA; [`EndpointError::Failed`] if store or
+    /// key do.
     pub async fn add_submitted_chain(&self, request: &AddPreChain) -> Result<AddedChain, EndpointError> {
         let Some((precertificate, above)) = request.chain.split_first() else {
             return Err(EndpointError::Refused("the chain is empty".to_owned()));

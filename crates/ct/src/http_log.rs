@@ -101,7 +101,8 @@ impl HttpLog {
     }
 }
 
-/// Whether this looks like a checkpoint of static-ct-api: origin, size and root hash, each on its line, then signatures.
+/// Whether this looks like a checkpoint of static-ct-api: origin, size and root hash, each on its line, then
+/// signatures.
 fn check_checkpoint(body: &[u8]) -> Result<(), EndpointError> {
     let wrong = || EndpointError::Answer("not a checkpoint of static-ct-api".to_owned());
     let text = std::str::from_utf8(body).map_err(|_| wrong())?;

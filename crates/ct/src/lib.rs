@@ -1,7 +1,7 @@
 //! Certificate Transparency (RFC 6962): submission of precertificates to logs, the list of logs, and the built-in log.
 //!
-//! The submitter treats every log alike, as an [`Endpoint`]: one reached over HTTP ([`HttpLog`]), or one of this process
-//! ([`BuiltinLog`]), which is a real log all the same. No SCT leaves the submitter that wasn't verified.
+//! The submitter treats every log alike, as an [`Endpoint`]: one reached over HTTP ([`HttpLog`]), or one of this
+//! process ([`BuiltinLog`]), which is a real log all the same. No SCT leaves the submitter that wasn't verified.
 
 mod builtin;
 mod endpoint;

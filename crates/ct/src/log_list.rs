@@ -1,4 +1,5 @@
-//! The log list, version 3, in which browsers publish the logs that they take SCTs of. What isn't needed is left unread.
+//! The log list, version 3, in which browsers publish the logs that they take SCTs of. What isn't needed is left
+//! unread.
 
 use pki::{LogId, PublicKey, Timestamp};
 use serde::Deserialize;

@@ -1,5 +1,5 @@
-//! What the tests of this room share: a clock that they move, keys, a small CA with its ledger, and a log over HTTP that
-//! can be told to misbehave.
+//! What the tests of this room share: a clock that they move, keys, a small CA with its ledger, and a log over HTTP
+//! that can be told to misbehave.
 
 mod log_server;
 

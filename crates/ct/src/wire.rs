@@ -173,7 +173,10 @@ mod tests {
 
     #[test]
     fn an_sct_is_spelled_as_rfc_6962_has_it() {
-        let text = r#"{"sct_version":0,"id":"KXm+8J45OSHwVnOfY6V35b5XfZxgCvj5TV0mXCVdx4Q=","timestamp":1512556025588,"extensions":"","signature":"BAM="}"#;
+        let text = concat!(
+            r#"{"sct_version":0,"id":"KXm+8J45OSHwVnOfY6V35b5XfZxgCvj5TV0mXCVdx4Q=","#,
+            r#""timestamp":1512556025588,"extensions":"","signature":"BAM="}"#
+        );
         let read: AddedChain = serde_json::from_str(text).unwrap();
         assert_eq!(read.timestamp.0, Timestamp::from_millis(1_512_556_025_588));
         assert_eq!(read.signature.0, [4, 3]);

@@ -15,8 +15,8 @@ use crate::KeyPair;
 /// Entries of a CRL are compared with the ledger in pages of so many.
 const REVOKED_PAGE: u32 = 1_000;
 
-/// A revocation that is younger than this when its CRL is made may come too late for it: it was written while the entries
-/// were gathered, and is in the next one.
+/// A revocation that is younger than this when its CRL is made may come too late for it: it was written while the
+/// entries were gathered, and is in the next one.
 const GATHERING: Duration = Duration::from_secs(300);
 
 /// An issuer with its key.
@@ -65,8 +65,8 @@ impl IssuerKey {
         if issuer.id != expected {
             return Err(IssuerKeyError::OtherId { found: issuer.id, expected });
         }
-        // A signature is the only proof that a key and an algorithm go together; of the kinds of keys in use none refuses
-        // for any other reason.
+        // A signature is the only proof that a key and an algorithm go together; of the kinds of keys in use none
+        // refuses for any other reason.
         let proof = pair.sign(issuer.signature_algorithm, b"issuer key check");
         proof.map_err(|_| IssuerKeyError::Algorithm(issuer.signature_algorithm))?;
         Ok(Self { issuer, pair })
@@ -85,8 +85,9 @@ impl IssuerKey {
     }
 }
 
-/// Signs with issuers' keys held in this process, after the records of the ledger were checked (`ca::signing`). It signs on
-/// the calling task, and doesn't verify what it signed: a faulty signature is found when SCTs are, or by its client.
+/// Signs with issuers' keys held in this process, after the records of the ledger were checked (`ca::signing`). It
+/// signs on the calling task, and doesn't verify what it signed: a faulty signature is found when SCTs are, or by its
+/// client.
 pub struct FileSigner {
     issuers: BTreeMap<Sha256, IssuerKey>,
     ledger: Arc<dyn Ledger>,

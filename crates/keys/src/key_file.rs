@@ -129,8 +129,8 @@ impl KeyFile {
         if self.exists()? { Ok((self.load()?, false)) } else { Ok((self.generate(algorithm)?, true)) }
     }
 
-    /// Writes a key, whole or not at all, with mode 0600, in a folder that is made with mode 0700 if there is none; synced
-    /// when this returns. What stands there is never overwritten.
+    /// Writes a key, whole or not at all, with mode 0600, in a folder that is made with mode 0700 if there is none;
+    /// synced when this returns. What stands there is never overwritten.
     ///
     /// # Errors
     /// A file that exists already, or that can't be written.

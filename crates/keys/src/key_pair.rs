@@ -199,8 +199,8 @@ impl KeyPair {
         self.public.default_signature_algorithm()
     }
 
-    /// Signs, in the form X.509 has it: ECDSA as the DER of RFC 3279 §2.2.3. On the calling thread: microseconds for EC,
-    /// up to some milliseconds for RSA.
+    /// Signs, in the form X.509 has it: ECDSA as the DER of RFC 3279 §2.2.3. On the calling thread: microseconds for
+    /// EC, up to some milliseconds for RSA.
     ///
     /// # Errors
     /// [`KeyPairError::AlgorithmMismatch`], or [`KeyPairError::Library`]; no signature exists then.

@@ -1,7 +1,7 @@
 //! Keys and what is signed with them: key files, the signer, throwaway keys for linting, keys of the built-in CT logs.
 //!
-//! A private key never leaves [`KeyPair`] but into its own file. What an issuer's key signs is decided by the records of
-//! the ledger, read anew before each signature ([`FileSigner`]); ceremonies ([`ceremony`]) are the one exception.
+//! A private key never leaves [`KeyPair`] but into its own file. What an issuer's key signs is decided by the records
+//! of the ledger, read anew before each signature ([`FileSigner`]); ceremonies ([`ceremony`]) are the one exception.
 
 pub mod ceremony;
 mod file_signer;

@@ -26,7 +26,8 @@ impl ThrowawayKeys {
         Self::default()
     }
 
-    /// Makes the key for this algorithm now, if there is none: an RSA key takes some 70 ms, which no order should wait for.
+    /// Makes the key for this algorithm now, if there is none: an RSA key takes some 70 ms, which no order should wait
+    /// for.
     ///
     /// # Errors
     /// If no key could be made.

@@ -66,8 +66,8 @@ fn peaks(size: u64) -> Vec<(u8, u64)> {
 }
 
 impl BuiltinLog {
-    /// Brings the tree head up to date: it then covers every leaf committed before this call, but at most 4,096 more than the
-    /// last one. Called about once a second. A head that covers all leaves is left as it is for an hour.
+    /// Brings the tree head up to date: it then covers every leaf committed before this call, but at most 4,096 more
+    /// than the last one. Called about once a second. A head that covers all leaves is left as it is for an hour.
     ///
     /// # Errors
     /// Those of the store and of the log's key. Nothing was shown that isn't stored.
@@ -115,8 +115,8 @@ impl BuiltinLog {
         Ok(Some(Edge { head, peaks }))
     }
 
-    /// Adds committed leaves to the tree, and signs and stores a head over it. `None`: another process of this log stored a
-    /// later head meanwhile, and that one counts.
+    /// Adds committed leaves to the tree, and signs and stores a head over it. `None`: another process of this log
+    /// stored a later head meanwhile, and that one counts.
     async fn grow(&self, last: Option<Edge>, committed: u64) -> Result<Option<Edge>, ReadError> {
         let (mut nodes, size, before) = match last {
             Some(Edge { head, peaks }) => (peaks, head.size, head.timestamp.plus(Duration::from_millis(1))),

@@ -1,5 +1,5 @@
-//! The signer over a ledger in memory, with requests that clients really signed. What `ca::signing` checks record by record
-//! is tested there; here, that nothing is signed without it.
+//! The signer over a ledger in memory, with requests that clients really signed. What `ca::signing` checks record by
+//! record is tested there; here, that nothing is signed without it.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -352,7 +352,8 @@ async fn a_serial_without_record_or_of_another_issuer_is_refused() {
     let request = SigningRequest::Precertificate { issuer: Sha256::of(b"another"), tbs };
     let reason = refusal(setting.signer.sign(request).await);
     assert!(reason.contains("no key of issuer"), "{reason}");
-    // The issuer's name is in the bytes, the issuer's key is not: a renewed key must not sign for the old one's serials.
+    // The issuer's name is in the bytes, the issuer's key is not: a renewed key must not sign for the old one's
+    // serials.
     let renewed = issuer_key();
     let issuer = renewed.issuer.id;
     let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 0 };
