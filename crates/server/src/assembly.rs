@@ -190,6 +190,7 @@ fn validator(config: &Config, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) 
         targets: targets.with_allowed(&config.permit_networks).with_denied(&config.deny_networks),
         localhost_names: config.localhost_names,
         caa_identities: config.caa_identities.clone(),
+        dns_mixed_case: config.regime != RegimeName::Dev,
         ..validation::Settings::default()
     };
     if config.settings.caa == CaaMode::Enforce && config.caa_identities.is_empty() {

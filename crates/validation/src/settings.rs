@@ -40,6 +40,8 @@ pub struct Settings {
     pub validations_max: usize,
     /// DNS queries under way at the same time; others wait.
     pub dns_queries_max: usize,
+    /// Whether the letters of DNS queries are in a random case.
+    pub dns_mixed_case: bool,
 }
 
 impl Default for Settings {
@@ -62,6 +64,7 @@ impl Default for Settings {
             dns_tries_max: 3,
             validations_max: 256,
             dns_queries_max: 256,
+            dns_mixed_case: true,
         }
     }
 }

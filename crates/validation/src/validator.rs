@@ -46,6 +46,7 @@ impl NetworkValidator {
             try_time_limit: settings.dns_try_time_limit,
             tries_max: settings.dns_tries_max,
             queries_max: settings.dns_queries_max,
+            mixed_case: settings.dns_mixed_case,
         };
         let resolver = Resolver::new(&settings.resolvers, limits, Arc::clone(&clock), random);
         Self::with_dns(settings, clock, Arc::new(resolver))

@@ -29,6 +29,9 @@ pub struct ResolverLimits {
     pub tries_max: usize,
     /// Queries under way at the same time; others wait.
     pub queries_max: usize,
+    /// Whether the letters of a query are in a random case, which a forger has to guess. Servers made for tests, such as
+    /// Pebble's, take names in another case for other names.
+    pub mixed_case: bool,
 }
 
 /// Asks recursive resolvers.
@@ -102,6 +105,7 @@ impl Resolver {
         self.random.fill(&mut random);
         let (id, case) = random.split_at(2);
         let id = u16::from_be_bytes([id[0], id[1]]);
+        let case = if self.limits.mixed_case { case } else { &[] };
         Query { id, name: name.with_case(case), kind, edns }
     }
 

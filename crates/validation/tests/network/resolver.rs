@@ -23,7 +23,7 @@ struct Client {
 }
 
 fn client(servers: &[SocketAddr]) -> Client {
-    let limits = ResolverLimits { try_time_limit: TRY_TIME_LIMIT, tries_max: 3, queries_max: 8 };
+    let limits = ResolverLimits { try_time_limit: TRY_TIME_LIMIT, tries_max: 3, queries_max: 8, mixed_case: true };
     let clock = Arc::new(TestClock::default());
     let random = Arc::new(TestRandom::new(7));
     Client { resolver: Resolver::new(servers, limits, Arc::clone(&clock) as _, random), clock }
