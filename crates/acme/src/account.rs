@@ -45,9 +45,7 @@ impl NewAccount {
     /// # Errors
     /// `invalidContact` or `unsupportedContact` for the first bad one.
     pub fn contacts(&self) -> Result<Vec<Contact>, Problem> {
-        self.contact
-            .as_deref()
-            .map_or(Ok(Vec::new()), parse_contacts)
+        self.contact.as_deref().map_or(Ok(Vec::new()), parse_contacts)
     }
 }
 

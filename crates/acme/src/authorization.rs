@@ -44,9 +44,7 @@ pub struct AuthorizationObject {
 }
 
 /// A server may offer challenges of kinds that this client does not know (RFC 8555 §7.1.4): they are passed over.
-fn known_challenges<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<ChallengeObject>, D::Error> {
+fn known_challenges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ChallengeObject>, D::Error> {
     #[derive(Deserialize)]
     struct Kind {
         #[serde(rename = "type")]

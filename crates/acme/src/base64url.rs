@@ -9,9 +9,7 @@ pub enum Base64urlError {
     #[error("base64url is written without padding, but there is a `=` at offset {0} (RFC 7515 §2)")]
     Padding(usize),
     /// `+`, `/`, white space or any other octet outside the alphabet.
-    #[error(
-        "the character at offset {0} is outside the base64url alphabet A-Z a-z 0-9 - _ (RFC 4648 §5)"
-    )]
+    #[error("the character at offset {0} is outside the base64url alphabet A-Z a-z 0-9 - _ (RFC 4648 §5)")]
     Symbol(usize),
     /// No octet string encodes to this many characters.
     #[error("the text is cut short: no octet string has a base64url form of this length")]
@@ -24,9 +22,7 @@ pub enum Base64urlError {
 impl Base64urlError {
     fn of(text: &[u8], error: DecodeError) -> Self {
         // A wrong symbol explains more than the wrong length that it often causes.
-        let wrong = text
-            .iter()
-            .position(|octet| !(octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_')));
+        let wrong = text.iter().position(|octet| !(octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_')));
         match wrong {
             Some(offset) if text[offset] == b'=' => Self::Padding(offset),
             Some(offset) => Self::Symbol(offset),
@@ -51,9 +47,7 @@ pub fn base64url_encode(octets: &[u8]) -> String {
 /// [`Base64urlError`] says which rule the text breaks.
 pub fn base64url_decode(text: &str) -> Result<Vec<u8>, Base64urlError> {
     let text = text.as_bytes();
-    BASE64URL_NOPAD
-        .decode(text)
-        .map_err(|error| Base64urlError::of(text, error))
+    BASE64URL_NOPAD.decode(text).map_err(|error| Base64urlError::of(text, error))
 }
 
 #[cfg(test)]

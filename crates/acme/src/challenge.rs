@@ -50,10 +50,7 @@ impl FromStr for ChallengeKind {
     type Err = UnknownChallengeKind;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| UnknownChallengeKind(text.to_owned()))
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownChallengeKind(text.to_owned()))
     }
 }
 
@@ -65,9 +62,7 @@ impl Serialize for ChallengeKind {
 
 impl<'de> Deserialize<'de> for ChallengeKind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -124,12 +119,8 @@ impl Token {
         }
         // An opaque text: only its alphabet matters, so other servers' odd lengths and trailing bits pass.
         match base64url_decode(text) {
-            Ok(_) | Err(Base64urlError::TrailingBits | Base64urlError::Length) => {
-                Ok(Self(text.to_owned()))
-            }
-            Err(error @ (Base64urlError::Padding(_) | Base64urlError::Symbol(_))) => {
-                Err(TokenError::Alphabet(error))
-            }
+            Ok(_) | Err(Base64urlError::TrailingBits | Base64urlError::Length) => Ok(Self(text.to_owned())),
+            Err(error @ (Base64urlError::Padding(_) | Base64urlError::Symbol(_))) => Err(TokenError::Alphabet(error)),
         }
     }
 

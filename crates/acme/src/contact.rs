@@ -105,14 +105,10 @@ pub enum ContactError {
     #[error("contact URLs with the scheme `{0}` are not supported; send `mailto:` (RFC 8555 §7.3)")]
     Scheme(String),
     /// Characters outside ASCII.
-    #[error(
-        "the contact has characters outside ASCII; send the domain in its A-label form (RFC 6068 §2)"
-    )]
+    #[error("the contact has characters outside ASCII; send the domain in its A-label form (RFC 6068 §2)")]
     NotAscii,
     /// Over 254 octets.
-    #[error(
-        "the address has {0} octets; a mail address has at most {ADDRESS_OCTETS_MAX} (RFC 5321 §4.5.3.1)"
-    )]
+    #[error("the address has {0} octets; a mail address has at most {ADDRESS_OCTETS_MAX} (RFC 5321 §4.5.3.1)")]
     TooLong(usize),
     /// `?subject=…`.
     #[error("the contact has header fields after `?`; send the address alone (RFC 8555 §7.3)")]

@@ -82,19 +82,12 @@ impl DnsName {
     /// Whether the name is itself a suffix under which ICANN's part of the public suffix list lets anybody register.
     fn is_public_suffix(&self) -> bool {
         // The list holds U-labels.
-        let (unicode, converted) = Uts46::new().to_unicode(
-            self.0.as_bytes(),
-            AsciiDenyList::STD3,
-            Hyphens::CheckFirstLast,
-        );
-        let name = if converted.is_ok() {
-            unicode.as_bytes()
-        } else {
-            self.0.as_bytes()
-        };
-        psl::List.suffix(name).is_some_and(|suffix| {
-            suffix.typ() == Some(Type::Icann) && suffix.as_bytes().len() == name.len()
-        })
+        let (unicode, converted) =
+            Uts46::new().to_unicode(self.0.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
+        let name = if converted.is_ok() { unicode.as_bytes() } else { self.0.as_bytes() };
+        psl::List
+            .suffix(name)
+            .is_some_and(|suffix| suffix.typ() == Some(Type::Icann) && suffix.as_bytes().len() == name.len())
     }
 }
 
@@ -113,10 +106,7 @@ fn check_whole(text: &str) -> Result<(), IdentifierError> {
     if text.ends_with('.') {
         return Err(IdentifierError::TrailingDot);
     }
-    let unbracketed = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
+    let unbracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if unbracketed.parse::<IpAddr>().is_ok() {
         return Err(IdentifierError::AddressAsName);
     }
@@ -162,28 +152,16 @@ fn check_label(label: &str) -> Result<(), IdentifierError> {
 fn check_a_label(label: &str) -> Result<(), IdentifierError> {
     let fake = || IdentifierError::FakeALabel(label.to_owned());
     let uts46 = Uts46::new();
-    let (unicode, decoded) = uts46.to_unicode(
-        label.as_bytes(),
-        AsciiDenyList::STD3,
-        Hyphens::CheckFirstLast,
-    );
+    let (unicode, decoded) = uts46.to_unicode(label.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
     decoded.map_err(|_| fake())?;
     if unicode.is_ascii() {
         return Err(fake());
     }
     if let Some(character) = idna2008::forbidden(&unicode) {
-        return Err(IdentifierError::NotInIdna2008 {
-            label: label.to_owned(),
-            character,
-        });
+        return Err(IdentifierError::NotInIdna2008 { label: label.to_owned(), character });
     }
     let again = uts46
-        .to_ascii(
-            unicode.as_bytes(),
-            AsciiDenyList::STD3,
-            Hyphens::CheckFirstLast,
-            DnsLength::Verify,
-        )
+        .to_ascii(unicode.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
         .map_err(|_| fake())?;
     if again == label { Ok(()) } else { Err(fake()) }
 }
@@ -191,9 +169,7 @@ fn check_a_label(label: &str) -> Result<(), IdentifierError> {
 /// Whether URL parsers would take a name that ends in this label for an IPv4 address (WHATWG URL, "ends in a number").
 fn is_numeric(label: &str) -> bool {
     label.bytes().all(|octet| octet.is_ascii_digit())
-        || label
-            .strip_prefix("0x")
-            .is_some_and(|digits| digits.bytes().all(|octet| octet.is_ascii_hexdigit()))
+        || label.strip_prefix("0x").is_some_and(|digits| digits.bytes().all(|octet| octet.is_ascii_hexdigit()))
 }
 
 impl fmt::Display for DnsName {

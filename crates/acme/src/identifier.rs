@@ -40,22 +40,14 @@ impl Identifier {
     /// As it stands in an order: with the star (RFC 8555 §7.1.3).
     #[must_use]
     pub fn wire(&self) -> WireIdentifier {
-        WireIdentifier {
-            kind: self.kind().to_owned(),
-            value: self.to_string(),
-        }
+        WireIdentifier { kind: self.kind().to_owned(), value: self.to_string() }
     }
 
     /// As it stands in an authorization: without the star, which is its `wildcard` member (RFC 8555 §7.1.4).
     #[must_use]
     pub fn authorization_wire(&self) -> WireIdentifier {
-        let value = self
-            .name()
-            .map_or_else(|| self.to_string(), DnsName::to_string);
-        WireIdentifier {
-            kind: self.kind().to_owned(),
-            value,
-        }
+        let value = self.name().map_or_else(|| self.to_string(), DnsName::to_string);
+        WireIdentifier { kind: self.kind().to_owned(), value }
     }
 
     const fn kind(&self) -> &'static str {
@@ -86,18 +78,11 @@ impl FromStr for Identifier {
     type Err = IdentifierError;
 
     fn from_str(text: &str) -> Result<Self, IdentifierError> {
-        if text.parse::<IpAddr>().is_ok() {
-            parse_address(text)
-        } else {
-            parse_name(text, DnsName::parse)
-        }
+        if text.parse::<IpAddr>().is_ok() { parse_address(text) } else { parse_name(text, DnsName::parse) }
     }
 }
 
-fn parse_name(
-    value: &str,
-    parse: fn(&str) -> Result<DnsName, IdentifierError>,
-) -> Result<Identifier, IdentifierError> {
+fn parse_name(value: &str, parse: fn(&str) -> Result<DnsName, IdentifierError>) -> Result<Identifier, IdentifierError> {
     let Some(base) = value.strip_prefix("*.") else {
         return parse(value).map(Identifier::Dns);
     };
@@ -131,11 +116,7 @@ fn parse_address(value: &str) -> Result<Identifier, IdentifierError> {
     }
     // The standard library writes IPv6 as RFC 5952 has it.
     let canonical = address.to_string();
-    if canonical == value {
-        Ok(Identifier::Ip(address))
-    } else {
-        Err(IdentifierError::NotCanonical(canonical))
-    }
+    if canonical == value { Ok(Identifier::Ip(address)) } else { Err(IdentifierError::NotCanonical(canonical)) }
 }
 
 /// An identifier as a client sent it, or as it is sent to one: nothing is checked but that it is an object of two
@@ -168,9 +149,7 @@ impl TryFrom<&WireIdentifier> for Identifier {
         match wire.kind.as_str() {
             DNS => parse_name(&wire.value, DnsName::parse),
             IP => parse_address(&wire.value),
-            other => Err(IdentifierError::UnsupportedType(
-                other.chars().take(64).collect(),
-            )),
+            other => Err(IdentifierError::UnsupportedType(other.chars().take(64).collect())),
         }
     }
 }
@@ -212,22 +191,16 @@ pub enum IdentifierError {
     #[error("the name has {0} octets; a DNS name has at most 253 (RFC 1035 §2.3.4)")]
     TooLong(usize),
     /// Two dots in a row, or one at the start.
-    #[error(
-        "the name has an empty label; write exactly one dot between labels, and none at the start"
-    )]
+    #[error("the name has an empty label; write exactly one dot between labels, and none at the start")]
     EmptyLabel,
     /// A label over 63 octets.
     #[error("a label of the name has {0} octets; a label has at most 63 (RFC 1035 §2.3.4)")]
     LabelTooLong(usize),
     /// An octet that no host name has.
-    #[error(
-        "the character {0:?} cannot be in a host name; only letters, digits, hyphens and dots can (RFC 1123 §2.1)"
-    )]
+    #[error("the character {0:?} cannot be in a host name; only letters, digits, hyphens and dots can (RFC 1123 §2.1)")]
     Character(char),
     /// An underscore: good in DNS, not in a host name.
-    #[error(
-        "the label `{0}` has an underscore; host names in certificates cannot have one (RFC 1123 §2.1)"
-    )]
+    #[error("the label `{0}` has an underscore; host names in certificates cannot have one (RFC 1123 §2.1)")]
     Underscore(String),
     /// A hyphen at the start or end of a label.
     #[error(
@@ -238,9 +211,7 @@ pub enum IdentifierError {
     #[error("the name ends with a dot; send it without (RFC 5280 §4.2.1.6)")]
     TrailingDot,
     /// Unicode.
-    #[error(
-        "the name has characters outside ASCII; send its A-label form, which starts with `xn--` (RFC 8555 §7.1.3)"
-    )]
+    #[error("the name has characters outside ASCII; send its A-label form, which starts with `xn--` (RFC 8555 §7.1.3)")]
     NotAscii,
     /// `xn--` with something that no U-label encodes to.
     #[error(
@@ -267,37 +238,25 @@ pub enum IdentifierError {
     #[error("the identifier has a port; send the name alone: certificates are not bound to ports")]
     Port,
     /// An IP address with the type `dns`.
-    #[error(
-        "the value of this `dns` identifier is an IP address; send it with the type `ip` (RFC 8738 §3)"
-    )]
+    #[error("the value of this `dns` identifier is an IP address; send it with the type `ip` (RFC 8738 §3)")]
     AddressAsName,
     /// One label only.
-    #[error(
-        "`{0}` is a single label; send a full name with at least two labels, such as `{0}.example.com`"
-    )]
+    #[error("`{0}` is a single label; send a full name with at least two labels, such as `{0}.example.com`")]
     SingleLabel(String),
     /// A name like `co.uk`.
     #[error("`{0}` is a public suffix, under which anybody can register; send a name below it")]
     PublicSuffix(String),
     /// A last label that is a number, as in an address.
-    #[error(
-        "the last label `{0}` is a number, so that the name reads as an IP address; no top-level domain is one"
-    )]
+    #[error("the last label `{0}` is a number, so that the name reads as an IP address; no top-level domain is one")]
     NumericTopLevel(String),
     /// A star that is not the whole leftmost label, or a second one.
-    #[error(
-        "a wildcard is `*.` followed by a name without any other star; `*` alone or elsewhere is not supported"
-    )]
+    #[error("a wildcard is `*.` followed by a name without any other star; `*` alone or elsewhere is not supported")]
     MisplacedWildcard,
     /// `*.co.uk`, `*.com`, `*.local`.
-    #[error(
-        "a wildcard directly under `{0}` would cover names of unrelated owners; send `*.` and a name below `{0}`"
-    )]
+    #[error("a wildcard directly under `{0}` would cover names of unrelated owners; send `*.` and a name below `{0}`")]
     WildcardOverPublicSuffix(String),
     /// A type other than `dns` and `ip`.
-    #[error(
-        "identifiers of type `{0}` are not supported; supported are `dns` (RFC 8555) and `ip` (RFC 8738)"
-    )]
+    #[error("identifiers of type `{0}` are not supported; supported are `dns` (RFC 8555) and `ip` (RFC 8738)")]
     UnsupportedType(String),
     /// Not an address at all.
     #[error(
@@ -306,9 +265,7 @@ pub enum IdentifierError {
     )]
     NotAnAddress,
     /// `fe80::1%eth0`.
-    #[error(
-        "the address has a zone id, which means something on one host only; send an address without (RFC 8738 §3)"
-    )]
+    #[error("the address has a zone id, which means something on one host only; send an address without (RFC 8738 §3)")]
     Zone,
     /// `192.0.2.0/24`.
     #[error("the value is a range of addresses; send single addresses (RFC 8738 §3)")]
@@ -364,14 +321,7 @@ impl IdentifierError {
     #[must_use]
     pub fn subproblem(&self, identifier: &WireIdentifier) -> Subproblem {
         let cut = |text: &str| text.chars().take(ECHO_CHARS_MAX).collect();
-        let identifier = WireIdentifier {
-            kind: cut(&identifier.kind),
-            value: cut(&identifier.value),
-        };
-        Subproblem {
-            kind: self.problem_type(),
-            detail: self.to_string(),
-            identifier: Some(identifier),
-        }
+        let identifier = WireIdentifier { kind: cut(&identifier.kind), value: cut(&identifier.value) };
+        Subproblem { kind: self.problem_type(), detail: self.to_string(), identifier: Some(identifier) }
     }
 }

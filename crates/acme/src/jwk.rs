@@ -3,8 +3,8 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -36,18 +36,9 @@ pub struct Jwk {
 /// The members that RFC 7638 §3.2 and RFC 8037 §2 call required, decoded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Members {
-    Ec {
-        curve: Curve,
-        x: Vec<u8>,
-        y: Vec<u8>,
-    },
-    Rsa {
-        n: Vec<u8>,
-        e: Vec<u8>,
-    },
-    Okp {
-        x: Vec<u8>,
-    },
+    Ec { curve: Curve, x: Vec<u8>, y: Vec<u8> },
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Okp { x: Vec<u8> },
 }
 
 /// The curves of `EC` keys that are supported (RFC 7518 §6.2.1.1).
@@ -106,8 +97,7 @@ impl Jwk {
         if json.len() > JWK_OCTETS_MAX {
             return Err(JwkError::TooLong(json.len()));
         }
-        let wire: WireJwk<'_> =
-            strict::object_from_slice(json.as_bytes()).map_err(JwkError::Json)?;
+        let wire: WireJwk<'_> = strict::object_from_slice(json.as_bytes()).map_err(JwkError::Json)?;
         if wire.d.0 {
             return Err(JwkError::Private);
         }
@@ -130,20 +120,13 @@ impl Jwk {
             _ => return Err(JwkError::NotOnCurve("P-256 or P-384")),
         };
         let (x, y) = point[1..].split_at(curve.width());
-        Self::from_members(Members::Ec {
-            curve,
-            x: x.to_vec(),
-            y: y.to_vec(),
-        })
+        Self::from_members(Members::Ec { curve, x: x.to_vec(), y: y.to_vec() })
     }
 
     /// The key of an RSA modulus and exponent, big-endian, without leading zero octets.
     pub(crate) fn from_rsa(n: &[u8], e: &[u8]) -> Result<Self, JwkError> {
         check_rsa(n, e)?;
-        Self::from_members(Members::Rsa {
-            n: n.to_vec(),
-            e: e.to_vec(),
-        })
+        Self::from_members(Members::Rsa { n: n.to_vec(), e: e.to_vec() })
     }
 
     /// An Ed25519 key.
@@ -153,22 +136,15 @@ impl Jwk {
 
     fn from_members(members: Members) -> Result<Self, JwkError> {
         let (algorithm, parsed) = match &members {
-            Members::Ec {
-                curve: Curve::P256, ..
-            } => (
-                Algorithm::Es256,
-                ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, members.ec_point()),
-            ),
-            Members::Ec {
-                curve: Curve::P384, ..
-            } => (
-                Algorithm::Es384,
-                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, members.ec_point()),
-            ),
-            Members::Rsa { n, e } => (
-                Algorithm::Rs256,
-                RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256),
-            ),
+            Members::Ec { curve: Curve::P256, .. } => {
+                (Algorithm::Es256, ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, members.ec_point()))
+            }
+            Members::Ec { curve: Curve::P384, .. } => {
+                (Algorithm::Es384, ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, members.ec_point()))
+            }
+            Members::Rsa { n, e } => {
+                (Algorithm::Rs256, RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))
+            }
             Members::Okp { x } => (Algorithm::EdDsa, ParsedPublicKey::new(&ED25519, x)),
         };
         let parsed = parsed.map_err(|_| match &members {
@@ -176,10 +152,7 @@ impl Jwk {
             Members::Rsa { .. } => JwkError::RsaUnusable,
             Members::Okp { .. } => JwkError::NotOnCurve("Ed25519"),
         })?;
-        Ok(Self {
-            members,
-            verifying_key: VerifyingKey::new(algorithm, parsed),
-        })
+        Ok(Self { members, verifying_key: VerifyingKey::new(algorithm, parsed) })
     }
 
     /// The key, ready to verify with; a clone of it shares the parsed key.
@@ -192,12 +165,8 @@ impl Jwk {
     #[must_use]
     pub const fn algorithms(&self) -> &'static [Algorithm] {
         match &self.members {
-            Members::Ec {
-                curve: Curve::P256, ..
-            } => &[Algorithm::Es256],
-            Members::Ec {
-                curve: Curve::P384, ..
-            } => &[Algorithm::Es384],
+            Members::Ec { curve: Curve::P256, .. } => &[Algorithm::Es256],
+            Members::Ec { curve: Curve::P384, .. } => &[Algorithm::Es384],
             Members::Rsa { .. } => &[Algorithm::Rs256],
             Members::Okp { .. } => &[Algorithm::EdDsa],
         }
@@ -224,16 +193,9 @@ impl Jwk {
                 base64url_encode(y)
             ),
             Members::Rsa { n, e } => {
-                format!(
-                    r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#,
-                    base64url_encode(e),
-                    base64url_encode(n)
-                )
+                format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, base64url_encode(e), base64url_encode(n))
             }
-            Members::Okp { x } => format!(
-                r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-                base64url_encode(x)
-            ),
+            Members::Okp { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url_encode(x)),
         }
     }
 
@@ -256,18 +218,8 @@ impl Jwk {
                 [prefix, &self.members.ec_point()].concat()
             }
             Members::Rsa { n, e } => {
-                let key = tlv(
-                    0x30,
-                    &[tlv(0x02, &unsigned(n)), tlv(0x02, &unsigned(e))].concat(),
-                );
-                tlv(
-                    0x30,
-                    &[
-                        RSA_ALGORITHM.to_vec(),
-                        tlv(0x03, &[&[0], key.as_slice()].concat()),
-                    ]
-                    .concat(),
-                )
+                let key = tlv(0x30, &[tlv(0x02, &unsigned(n)), tlv(0x02, &unsigned(e))].concat());
+                tlv(0x30, &[RSA_ALGORITHM.to_vec(), tlv(0x03, &[&[0], key.as_slice()].concat())].concat())
             }
             Members::Okp { x } => [&SPKI_ED25519, x.as_slice()].concat(),
         }
@@ -276,30 +228,24 @@ impl Jwk {
 
 /// SubjectPublicKeyInfo up to the uncompressed point, P-256.
 const SPKI_P256: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
+    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 /// SubjectPublicKeyInfo up to the uncompressed point, P-384.
 const SPKI_P384: [u8; 23] = [
-    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b,
-    0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00,
+    0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
+    0x22, 0x03, 0x62, 0x00,
 ];
 /// SubjectPublicKeyInfo up to the key, Ed25519.
-const SPKI_ED25519: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// AlgorithmIdentifier of rsaEncryption with its NULL.
-const RSA_ALGORITHM: [u8; 15] = [
-    0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
-];
+const RSA_ALGORITHM: [u8; 15] =
+    [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
 
 /// DER: tag, definite length in the fewest octets, content.
 fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
-    let significant = &length[length
-        .iter()
-        .position(|octet| *octet != 0)
-        .unwrap_or(length.len() - 1)..];
+    let significant = &length[length.iter().position(|octet| *octet != 0).unwrap_or(length.len() - 1)..];
     let mut der = vec![tag];
     match (significant, u8::try_from(significant.len())) {
         (&[short @ 0..=0x7f], _) => der.push(short),
@@ -315,11 +261,7 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
 
 /// The content of a DER INTEGER for an unsigned number without leading zero octets.
 fn unsigned(number: &[u8]) -> Vec<u8> {
-    let sign: &[u8] = if number.first().is_some_and(|octet| *octet >= 0x80) {
-        &[0]
-    } else {
-        &[]
-    };
+    let sign: &[u8] = if number.first().is_some_and(|octet| *octet >= 0x80) { &[0] } else { &[] };
     [sign, number].concat()
 }
 
@@ -361,12 +303,7 @@ fn okp(wire: &WireJwk<'_>) -> Result<Members, JwkError> {
     }
     let x = octets(wire.x.as_ref(), "x")?;
     if x.len() != 32 {
-        return Err(JwkError::Width {
-            member: "x",
-            octets: x.len(),
-            width: 32,
-            curve: "Ed25519",
-        });
+        return Err(JwkError::Width { member: "x", octets: x.len(), width: 32, curve: "Ed25519" });
     }
     if !ed25519::is_acceptable(&x) {
         return Err(JwkError::NotOnCurve("Ed25519"));
@@ -408,9 +345,7 @@ fn is_even(number: &[u8]) -> bool {
 
 /// The length of a number without leading zero octets.
 fn bits(number: &[u8]) -> usize {
-    number
-        .first()
-        .map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
 fn text<'a>(member: Option<&'a Text<'_>>, name: &'static str) -> Result<&'a str, JwkError> {
@@ -418,10 +353,7 @@ fn text<'a>(member: Option<&'a Text<'_>>, name: &'static str) -> Result<&'a str,
 }
 
 fn octets(member: Option<&Text<'_>>, name: &'static str) -> Result<Vec<u8>, JwkError> {
-    base64url_decode(text(member, name)?).map_err(|fault| JwkError::Base64url {
-        member: name,
-        fault,
-    })
+    base64url_decode(text(member, name)?).map_err(|fault| JwkError::Base64url { member: name, fault })
 }
 
 impl PartialEq for Jwk {
@@ -446,9 +378,7 @@ impl fmt::Debug for Jwk {
 
 impl Serialize for Jwk {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        RawValue::from_string(self.to_json())
-            .map_err(serde::ser::Error::custom)?
-            .serialize(serializer)
+        RawValue::from_string(self.to_json()).map_err(serde::ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -463,9 +393,7 @@ impl<'de> Deserialize<'de> for Jwk {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JwkError {
     /// Longer than any key that is supported.
-    #[error(
-        "the JWK has {0} octets; send the public members only, which need at most {JWK_OCTETS_MAX}"
-    )]
+    #[error("the JWK has {0} octets; send the public members only, which need at most {JWK_OCTETS_MAX}")]
     TooLong(usize),
     /// Not a JSON object of texts, or a member twice.
     #[error("the JWK is not a JSON object as RFC 7517 §4 has it: {0}")]
@@ -490,14 +418,10 @@ pub enum JwkError {
     #[error("the JWK is a symmetric key; send a public key of type EC, RSA or OKP (RFC 8555 §6.2)")]
     Symmetric,
     /// An unknown `kty`.
-    #[error(
-        "keys of type `{0}` are not supported; supported are EC (P-256, P-384), RSA and OKP (Ed25519)"
-    )]
+    #[error("keys of type `{0}` are not supported; supported are EC (P-256, P-384), RSA and OKP (Ed25519)")]
     Type(String),
     /// An unknown `crv`.
-    #[error(
-        "the curve `{0}` is not supported; supported are P-256 and P-384 with EC, and Ed25519 with OKP"
-    )]
+    #[error("the curve `{0}` is not supported; supported are P-256 and P-384 with EC, and Ed25519 with OKP")]
     Curve(String),
     /// A coordinate of the wrong width.
     #[error(
@@ -520,22 +444,16 @@ pub enum JwkError {
     #[error("`{0}` of the RSA key is empty")]
     EmptyNumber(&'static str),
     /// `n` or `e` with superfluous zero octets.
-    #[error(
-        "`{0}` of the RSA key starts with a zero octet; write it in the fewest octets (RFC 7518 §2)"
-    )]
+    #[error("`{0}` of the RSA key starts with a zero octet; write it in the fewest octets (RFC 7518 §2)")]
     LeadingZero(&'static str),
     /// A modulus too short or too long.
-    #[error(
-        "the RSA modulus has {0} bits; between {RSA_BITS_MIN} and {RSA_BITS_MAX} are supported"
-    )]
+    #[error("the RSA modulus has {0} bits; between {RSA_BITS_MIN} and {RSA_BITS_MAX} are supported")]
     RsaSize(usize),
     /// An even modulus.
     #[error("the RSA modulus is even, so that it is not the product of two large primes")]
     EvenModulus,
     /// An exponent that is 1, even or huge.
-    #[error(
-        "the RSA exponent must be odd, greater than 1 and less than 2^{RSA_EXPONENT_BITS_MAX}; 65537 is usual"
-    )]
+    #[error("the RSA exponent must be odd, greater than 1 and less than 2^{RSA_EXPONENT_BITS_MAX}; 65537 is usual")]
     Exponent,
     /// The library refuses the key.
     #[error("the RSA key is not usable: modulus and exponent do not go together")]
@@ -547,9 +465,7 @@ impl JwkError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         let kind = match self {
-            Self::TooLong(_) | Self::Json(_) | Self::Missing(_) | Self::Base64url { .. } => {
-                ProblemType::Malformed
-            }
+            Self::TooLong(_) | Self::Json(_) | Self::Missing(_) | Self::Base64url { .. } => ProblemType::Malformed,
             Self::Private
             | Self::Symmetric
             | Self::Type(_)

@@ -33,12 +33,7 @@ pub enum Algorithm {
 }
 
 /// All supported algorithms: the `algorithms` member of `badSignatureAlgorithm` (RFC 8555 §6.2).
-pub const ALGORITHMS: &[Algorithm] = &[
-    Algorithm::Es256,
-    Algorithm::Es384,
-    Algorithm::Rs256,
-    Algorithm::EdDsa,
-];
+pub const ALGORITHMS: &[Algorithm] = &[Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::EdDsa];
 
 impl Algorithm {
     /// The `alg` value.
@@ -53,10 +48,7 @@ impl Algorithm {
     }
 
     fn from_name(name: &str) -> Option<Self> {
-        ALGORITHMS
-            .iter()
-            .copied()
-            .find(|algorithm| algorithm.as_str() == name)
+        ALGORITHMS.iter().copied().find(|algorithm| algorithm.as_str() == name)
     }
 
     /// The length of every signature; `None` where it depends on the key.
@@ -162,24 +154,10 @@ impl Jws {
         if wire.header.0 {
             return Err(JwsError::UnprotectedHeader);
         }
-        let protected_text = wire
-            .protected
-            .as_ref()
-            .ok_or(JwsError::Missing("protected"))?
-            .as_str();
-        let payload_text = wire
-            .payload
-            .as_ref()
-            .ok_or(JwsError::Missing("payload"))?
-            .as_str();
-        let signature_text = wire
-            .signature
-            .as_ref()
-            .ok_or(JwsError::Missing("signature"))?
-            .as_str();
-        let decode = |member, text| {
-            base64url_decode(text).map_err(|fault| JwsError::Base64url { member, fault })
-        };
+        let protected_text = wire.protected.as_ref().ok_or(JwsError::Missing("protected"))?.as_str();
+        let payload_text = wire.payload.as_ref().ok_or(JwsError::Missing("payload"))?.as_str();
+        let signature_text = wire.signature.as_ref().ok_or(JwsError::Missing("signature"))?.as_str();
+        let decode = |member, text| base64url_decode(text).map_err(|fault| JwsError::Base64url { member, fault });
         let protected = parse_protected(&decode("protected", protected_text)?)?;
         let payload = decode("payload", payload_text)?;
         let signature = decode("signature", signature_text)?;
@@ -187,13 +165,7 @@ impl Jws {
         signing_input.extend_from_slice(protected_text.as_bytes());
         signing_input.push(b'.');
         signing_input.extend_from_slice(payload_text.as_bytes());
-        Ok(Self {
-            protected,
-            signing_input,
-            payload,
-            signature,
-            raw: body.to_vec(),
-        })
+        Ok(Self { protected, signing_input, payload, signature, raw: body.to_vec() })
     }
 
     /// The protected header. Nothing of it is proved before [`Jws::verify`].
@@ -213,24 +185,14 @@ impl Jws {
     /// # Errors
     /// [`JwsError`] if the header's algorithm is not the key's, or the signature is not good.
     pub fn verify(self, key: &VerifyingKey) -> Result<Verified, JwsError> {
-        key.verify(
-            self.protected.algorithm,
-            &self.signing_input,
-            &self.signature,
-        )?;
-        Ok(Verified {
-            protected: self.protected,
-            payload: self.payload,
-            raw: self.raw,
-        })
+        key.verify(self.protected.algorithm, &self.signing_input, &self.signature)?;
+        Ok(Verified { protected: self.protected, payload: self.payload, raw: self.raw })
     }
 }
 
 impl fmt::Debug for Jws {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jws")
-            .field("protected", &self.protected)
-            .finish_non_exhaustive()
+        f.debug_struct("Jws").field("protected", &self.protected).finish_non_exhaustive()
     }
 }
 
@@ -238,9 +200,7 @@ impl fmt::Debug for Jws {
 fn is_compact(body: &[u8]) -> bool {
     let body = body.trim_ascii();
     body.iter().filter(|octet| **octet == b'.').count() == 2
-        && body
-            .iter()
-            .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
+        && body.iter().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
 }
 
 fn parse_protected(json: &[u8]) -> Result<Protected, JwsError> {
@@ -269,12 +229,7 @@ fn parse_protected(json: &[u8]) -> Result<Protected, JwsError> {
     };
     let nonce = wire.nonce.map(nonce).transpose()?;
     let url = url("url", wire.url.ok_or(JwsError::MissingInHeader("url"))?)?;
-    Ok(Protected {
-        algorithm,
-        nonce,
-        url,
-        key,
-    })
+    Ok(Protected { algorithm, nonce, url, key })
 }
 
 fn nonce(text: Text<'_>) -> Result<String, JwsError> {
@@ -288,11 +243,7 @@ fn nonce(text: Text<'_>) -> Result<String, JwsError> {
 
 fn url(member: &'static str, text: Text<'_>) -> Result<String, JwsError> {
     let octets = text.as_str().len();
-    if octets > URL_OCTETS_MAX {
-        Err(JwsError::UrlTooLong { member, octets })
-    } else {
-        Ok(text.0.into_owned())
-    }
+    if octets > URL_OCTETS_MAX { Err(JwsError::UrlTooLong { member, octets }) } else { Ok(text.0.into_owned()) }
 }
 
 /// A request whose signature was verified: the only way to its payload.
@@ -322,11 +273,7 @@ impl Verified {
     /// The payload.
     #[must_use]
     pub const fn payload(&self) -> Payload<'_> {
-        if self.payload.is_empty() {
-            Payload::Empty
-        } else {
-            Payload::Json(self.payload.as_slice())
-        }
+        if self.payload.is_empty() { Payload::Empty } else { Payload::Json(self.payload.as_slice()) }
     }
 
     /// The JWS as the client sent it: evidence that can be verified again.
@@ -373,9 +320,7 @@ impl Verified {
 
 impl fmt::Debug for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified")
-            .field("protected", &self.protected)
-            .finish_non_exhaustive()
+        f.debug_struct("Verified").field("protected", &self.protected).finish_non_exhaustive()
     }
 }
 
@@ -391,22 +336,16 @@ pub enum JwsError {
     )]
     Compact,
     /// The general serialization.
-    #[error(
-        "the JWS has `signatures`; send the flattened serialization with one `signature` (RFC 8555 §6.2)"
-    )]
+    #[error("the JWS has `signatures`; send the flattened serialization with one `signature` (RFC 8555 §6.2)")]
     General,
     /// A `header` member.
-    #[error(
-        "the JWS has an unprotected `header`; put every header parameter into `protected` (RFC 8555 §6.2)"
-    )]
+    #[error("the JWS has an unprotected `header`; put every header parameter into `protected` (RFC 8555 §6.2)")]
     UnprotectedHeader,
     /// Not a JSON object, or a member twice.
     #[error("the request body is not a flattened JWS in JSON: {0} (RFC 7515 §7.2.2)")]
     Json(String),
     /// A member of the JWS is absent.
-    #[error(
-        "the JWS has no `{0}`; a flattened JWS has `protected`, `payload` and `signature` (RFC 7515 §7.2.2)"
-    )]
+    #[error("the JWS has no `{0}`; a flattened JWS has `protected`, `payload` and `signature` (RFC 7515 §7.2.2)")]
     Missing(&'static str),
     /// A member of the JWS is not base64url.
     #[error("`{member}` of the JWS is not base64url: {fault}")]
@@ -425,24 +364,16 @@ pub enum JwsError {
     )]
     MissingInHeader(&'static str),
     /// Extensions that must be understood.
-    #[error(
-        "the protected header has `crit`; no critical extension is supported here (RFC 7515 §4.1.11)"
-    )]
+    #[error("the protected header has `crit`; no critical extension is supported here (RFC 7515 §4.1.11)")]
     Critical,
     /// RFC 7797.
-    #[error(
-        "the protected header has `b64`; the payload is always base64url in ACME (RFC 8555 §6.2, RFC 7797)"
-    )]
+    #[error("the protected header has `b64`; the payload is always base64url in ACME (RFC 8555 §6.2, RFC 7797)")]
     UnencodedPayload,
     /// `none`, a MAC, or anything else that is not supported.
-    #[error(
-        "the algorithm `{0}` is not supported; see `algorithms` for those that are (RFC 8555 §6.2)"
-    )]
+    #[error("the algorithm `{0}` is not supported; see `algorithms` for those that are (RFC 8555 §6.2)")]
     Algorithm(String),
     /// The algorithm does not belong to the key.
-    #[error(
-        "the protected header says {algorithm}, but the key is one for {right} (RFC 7518 §3.1)"
-    )]
+    #[error("the protected header says {algorithm}, but the key is one for {right} (RFC 7518 §3.1)")]
     AlgorithmOfOtherKey {
         /// What the header says.
         algorithm: Algorithm,
@@ -462,14 +393,10 @@ pub enum JwsError {
     #[error("the nonce is not base64url: {0} (RFC 8555 §6.5.2)")]
     Nonce(Base64urlError),
     /// A nonce that no server gave.
-    #[error(
-        "the nonce has {0} characters; send one from a Replay-Nonce header of this server (RFC 8555 §6.5)"
-    )]
+    #[error("the nonce has {0} characters; send one from a Replay-Nonce header of this server (RFC 8555 §6.5)")]
     NonceTooLong(usize),
     /// A `url` or `kid` beyond reason.
-    #[error(
-        "`{member}` in the protected header has {octets} octets; at most {URL_OCTETS_MAX} are read"
-    )]
+    #[error("`{member}` in the protected header has {octets} octets; at most {URL_OCTETS_MAX} are read")]
     UrlTooLong {
         /// The parameter.
         member: &'static str,
@@ -495,14 +422,10 @@ pub enum JwsError {
     )]
     Signature,
     /// An empty payload where an object belongs.
-    #[error(
-        "the payload is empty, which means POST-as-GET; this resource wants a JSON object (RFC 8555 §6.3)"
-    )]
+    #[error("the payload is empty, which means POST-as-GET; this resource wants a JSON object (RFC 8555 §6.3)")]
     EmptyPayload,
     /// A payload where none belongs.
-    #[error(
-        "this resource is read by POST-as-GET: the payload must be empty, not even `{{}}` (RFC 8555 §6.3)"
-    )]
+    #[error("this resource is read by POST-as-GET: the payload must be empty, not even `{{}}` (RFC 8555 §6.3)")]
     NotPostAsGet,
     /// The payload is not the JSON object that belongs here.
     #[error("the payload is not the JSON object that belongs here: {0}")]
@@ -515,13 +438,9 @@ impl JwsError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Algorithm(_) | Self::AlgorithmOfOtherKey { .. } => {
-                Problem::new(ProblemType::BadSignatureAlgorithm, self.to_string())
-                    .with_algorithms(ALGORITHMS)
+                Problem::new(ProblemType::BadSignatureAlgorithm, self.to_string()).with_algorithms(ALGORITHMS)
             }
-            Self::Key(fault) => Problem {
-                detail: self.to_string(),
-                ..fault.problem()
-            },
+            Self::Key(fault) => Problem { detail: self.to_string(), ..fault.problem() },
             Self::TooLong(_) => Problem::malformed(self.to_string()).with_status(413),
             Self::Compact
             | Self::General

@@ -41,9 +41,7 @@ impl KeyChange {
         if inner.protected().url != outer.protected().url {
             return Err(KeyChangeError::Url);
         }
-        let inner = inner
-            .verify(new.verifying_key())
-            .map_err(KeyChangeError::Inner)?;
+        let inner = inner.verify(new.verifying_key()).map_err(KeyChangeError::Inner)?;
         let change: Self = inner.json().map_err(KeyChangeError::Inner)?;
         if change.account != *account {
             return Err(KeyChangeError::Account);
@@ -62,25 +60,19 @@ pub enum KeyChangeError {
     #[error("the outer JWS of a key change must have the account's URL as `kid` (RFC 8555 §7.3.5)")]
     OuterKey,
     /// The outer payload is empty.
-    #[error(
-        "the payload of a key change is a JWS signed by the new key, and here it is empty (RFC 8555 §7.3.5)"
-    )]
+    #[error("the payload of a key change is a JWS signed by the new key, and here it is empty (RFC 8555 §7.3.5)")]
     Empty,
     /// The inner JWS is at fault by itself.
     #[error("the inner JWS of the key change: {0}")]
     Inner(#[source] JwsError),
     /// The inner JWS has `kid`.
-    #[error(
-        "the inner JWS of a key change must have the new key as `jwk`, and no `kid` (RFC 8555 §7.3.5)"
-    )]
+    #[error("the inner JWS of a key change must have the new key as `jwk`, and no `kid` (RFC 8555 §7.3.5)")]
     InnerKey,
     /// The inner JWS has a nonce.
     #[error("the inner JWS of a key change must have no `nonce` (RFC 8555 §7.3.5)")]
     InnerNonce,
     /// The URLs differ.
-    #[error(
-        "the inner and the outer JWS of a key change must have the same `url` (RFC 8555 §7.3.5)"
-    )]
+    #[error("the inner and the outer JWS of a key change must have the same `url` (RFC 8555 §7.3.5)")]
     Url,
     /// The account is another.
     #[error("`account` of a key change must be equal to `kid` of the outer JWS (RFC 8555 §7.3.5)")]
@@ -95,10 +87,7 @@ impl KeyChangeError {
     #[must_use]
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Inner(fault) => Problem {
-                detail: self.to_string(),
-                ..fault.problem()
-            },
+            Self::Inner(fault) => Problem { detail: self.to_string(), ..fault.problem() },
             Self::OuterKey
             | Self::Empty
             | Self::InnerKey

@@ -27,13 +27,10 @@ pub mod thumbprint;
 pub mod verification;
 
 pub use account::{AccountObject, AccountStatus, AccountUpdate, NewAccount, OrderList};
-pub use authorization::{
-    AuthorizationObject, AuthorizationStatus, AuthorizationUpdate, NewAuthorization,
-};
+pub use authorization::{AuthorizationObject, AuthorizationStatus, AuthorizationUpdate, NewAuthorization};
 pub use base64url::{Base64urlError, base64url_decode, base64url_encode};
 pub use challenge::{
-    ChallengeKind, ChallengeObject, ChallengeStatus, KeyAuthorization, Token, TokenError,
-    UnknownChallengeKind,
+    ChallengeKind, ChallengeObject, ChallengeStatus, KeyAuthorization, Token, TokenError, UnknownChallengeKind,
 };
 pub use contact::{Contact, ContactError};
 pub use directory::{Directory, DirectoryMeta};
@@ -44,9 +41,7 @@ pub use jws::{ALGORITHMS, Algorithm, Jws, JwsError, KeyReference, Payload, Prote
 pub use key_change::{KeyChange, KeyChangeError};
 pub use order::{Finalize, NewOrder, OrderObject, OrderStatus};
 pub use problem::{Problem, ProblemType, Subproblem};
-pub use renewal::{
-    CertificateIdentifier, CertificateIdentifierError, RenewalInfo, SuggestedWindow,
-};
+pub use renewal::{CertificateIdentifier, CertificateIdentifierError, RenewalInfo, SuggestedWindow};
 pub use revocation::RevokeRequest;
 pub use signing::{Header, SigningKey, SigningKeyError, sign};
 pub use thumbprint::Thumbprint;

@@ -55,9 +55,7 @@ impl NewOrder {
     /// for each (RFC 8555 §6.7.1), at most [`SUBPROBLEMS_MAX`].
     pub fn identifiers(&self) -> Result<BTreeSet<Identifier>, Problem> {
         if self.identifiers.is_empty() {
-            return Err(Problem::malformed(
-                "the order has no identifiers; send at least one (RFC 8555 §7.4)",
-            ));
+            return Err(Problem::malformed("the order has no identifiers; send at least one (RFC 8555 §7.4)"));
         }
         let mut identifiers = BTreeSet::new();
         let mut refused: Vec<Subproblem> = Vec::new();
@@ -66,17 +64,11 @@ impl NewOrder {
                 Ok(identifier) => {
                     identifiers.insert(identifier);
                 }
-                Err(error) if refused.len() < SUBPROBLEMS_MAX => {
-                    refused.push(error.subproblem(wire))
-                }
+                Err(error) if refused.len() < SUBPROBLEMS_MAX => refused.push(error.subproblem(wire)),
                 Err(_) => break,
             }
         }
-        if refused.is_empty() {
-            Ok(identifiers)
-        } else {
-            Err(Problem::of_identifiers(refused))
-        }
+        if refused.is_empty() { Ok(identifiers) } else { Err(Problem::of_identifiers(refused)) }
     }
 }
 
@@ -138,10 +130,7 @@ impl Finalize {
             ));
         }
         base64url_decode(&self.csr).map_err(|fault| {
-            Problem::new(
-                ProblemType::BadCsr,
-                format!("the `csr` is not base64url of DER: {fault} (RFC 8555 §7.4)"),
-            )
+            Problem::new(ProblemType::BadCsr, format!("the `csr` is not base64url of DER: {fault} (RFC 8555 §7.4)"))
         })
     }
 }

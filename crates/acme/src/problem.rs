@@ -77,20 +77,12 @@ const TYPES: [(ProblemType, &str, u16); 26] = [
     (ProblemType::BadNonce, "badNonce", 400),
     (ProblemType::BadPublicKey, "badPublicKey", 400),
     (ProblemType::BadRevocationReason, "badRevocationReason", 400),
-    (
-        ProblemType::BadSignatureAlgorithm,
-        "badSignatureAlgorithm",
-        400,
-    ),
+    (ProblemType::BadSignatureAlgorithm, "badSignatureAlgorithm", 400),
     (ProblemType::Caa, "caa", 403),
     (ProblemType::Compound, "compound", 400),
     (ProblemType::Connection, "connection", 400),
     (ProblemType::Dns, "dns", 400),
-    (
-        ProblemType::ExternalAccountRequired,
-        "externalAccountRequired",
-        403,
-    ),
+    (ProblemType::ExternalAccountRequired, "externalAccountRequired", 403),
     (ProblemType::IncorrectResponse, "incorrectResponse", 403),
     (ProblemType::InvalidContact, "invalidContact", 400),
     (ProblemType::InvalidProfile, "invalidProfile", 400),
@@ -102,11 +94,7 @@ const TYPES: [(ProblemType, &str, u16); 26] = [
     (ProblemType::Tls, "tls", 400),
     (ProblemType::Unauthorized, "unauthorized", 403),
     (ProblemType::UnsupportedContact, "unsupportedContact", 400),
-    (
-        ProblemType::UnsupportedIdentifier,
-        "unsupportedIdentifier",
-        400,
-    ),
+    (ProblemType::UnsupportedIdentifier, "unsupportedIdentifier", 400),
     (ProblemType::UserActionRequired, "userActionRequired", 403),
 ];
 
@@ -189,14 +177,7 @@ impl Problem {
     #[must_use]
     pub fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
         let status = kind.status();
-        Self {
-            kind,
-            detail: detail.into(),
-            status,
-            subproblems: Vec::new(),
-            algorithms: None,
-            instance: None,
-        }
+        Self { kind, detail: detail.into(), status, subproblems: Vec::new(), algorithms: None, instance: None }
     }
 
     /// `malformed`, the commonest type.
@@ -212,24 +193,14 @@ impl Problem {
         match subproblems.as_slice() {
             [] => Self::malformed("an identifier was refused"),
             [only] => {
-                let name = only
-                    .identifier
-                    .as_ref()
-                    .map_or("", |identifier| identifier.value.as_str());
+                let name = only.identifier.as_ref().map_or("", |identifier| identifier.value.as_str());
                 let detail = format!("{}: {}", shortened(name), only.detail);
                 Self::new(only.kind.clone(), detail).with_subproblems(subproblems)
             }
             [first, rest @ ..] => {
                 let same = rest.iter().all(|other| other.kind == first.kind);
-                let kind = if same {
-                    first.kind.clone()
-                } else {
-                    ProblemType::Compound
-                };
-                let detail = format!(
-                    "{} identifiers were refused; see the subproblems",
-                    subproblems.len()
-                );
+                let kind = if same { first.kind.clone() } else { ProblemType::Compound };
+                let detail = format!("{} identifiers were refused; see the subproblems", subproblems.len());
                 Self::new(kind, detail).with_subproblems(subproblems)
             }
         }

@@ -14,11 +14,7 @@ pub struct RenewalInfo {
     #[serde(rename = "suggestedWindow")]
     pub suggested_window: SuggestedWindow,
     /// A page that says why, if there is anything to say.
-    #[serde(
-        rename = "explanationURL",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "explanationURL", default, skip_serializing_if = "Option::is_none")]
     pub explanation_url: Option<String>,
 }
 
@@ -53,18 +49,10 @@ impl CertificateIdentifier {
         authority_key_identifier: impl Into<Vec<u8>>,
         serial: impl Into<Vec<u8>>,
     ) -> Result<Self, CertificateIdentifierError> {
-        let identifier = Self {
-            authority_key_identifier: authority_key_identifier.into(),
-            serial: serial.into(),
-        };
-        let is_good = (1..=KEY_IDENTIFIER_OCTETS_MAX)
-            .contains(&identifier.authority_key_identifier.len())
+        let identifier = Self { authority_key_identifier: authority_key_identifier.into(), serial: serial.into() };
+        let is_good = (1..=KEY_IDENTIFIER_OCTETS_MAX).contains(&identifier.authority_key_identifier.len())
             && (1..=SERIAL_OCTETS_MAX).contains(&identifier.serial.len());
-        if is_good {
-            Ok(identifier)
-        } else {
-            Err(CertificateIdentifierError::Length)
-        }
+        if is_good { Ok(identifier) } else { Err(CertificateIdentifierError::Length) }
     }
 
     /// The keyIdentifier of the certificate's authority.
@@ -82,12 +70,7 @@ impl CertificateIdentifier {
 
 impl fmt::Display for CertificateIdentifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{}",
-            base64url_encode(&self.authority_key_identifier),
-            base64url_encode(&self.serial)
-        )
+        write!(f, "{}.{}", base64url_encode(&self.authority_key_identifier), base64url_encode(&self.serial))
     }
 }
 
@@ -99,9 +82,7 @@ impl FromStr for CertificateIdentifier {
         if text.len() > 2 * (KEY_IDENTIFIER_OCTETS_MAX + SERIAL_OCTETS_MAX) {
             return Err(CertificateIdentifierError::Length);
         }
-        let (key, serial) = text
-            .split_once('.')
-            .ok_or(CertificateIdentifierError::Form)?;
+        let (key, serial) = text.split_once('.').ok_or(CertificateIdentifierError::Form)?;
         let decode = |part| base64url_decode(part).map_err(CertificateIdentifierError::Base64url);
         Self::new(decode(key)?, decode(serial)?)
     }
@@ -111,9 +92,7 @@ impl FromStr for CertificateIdentifier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateIdentifierError {
     /// Not two parts with a dot between.
-    #[error(
-        "a certificate is named by its authority's key identifier, a dot and its serial number (RFC 9773 §4.1)"
-    )]
+    #[error("a certificate is named by its authority's key identifier, a dot and its serial number (RFC 9773 §4.1)")]
     Form,
     /// A part is not base64url.
     #[error("a part of the certificate's name is not base64url: {0} (RFC 9773 §4.1)")]
@@ -132,56 +111,28 @@ mod tests {
         let text = "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE";
         let identifier: CertificateIdentifier = text.parse().expect("the RFC's example");
         assert_eq!(identifier.serial(), [0x00, 0x87, 0x65, 0x43, 0x21]);
-        assert_eq!(
-            identifier.authority_key_identifier()[..3],
-            [0x69, 0x88, 0x5b]
-        );
+        assert_eq!(identifier.authority_key_identifier()[..3], [0x69, 0x88, 0x5b]);
         assert_eq!(identifier.to_string(), text);
     }
 
     #[test]
     fn each_fault_is_named() {
         let fault = |text: &str| text.parse::<CertificateIdentifier>().expect_err(text);
-        assert_eq!(
-            fault("aYhba4dGQEHhs3uEe6CuLN4ByNQ"),
-            CertificateIdentifierError::Form
-        );
-        assert_eq!(
-            fault("AAAA.AA=="),
-            CertificateIdentifierError::Base64url(Base64urlError::Padding(2))
-        );
-        assert_eq!(
-            fault("AAAA.AAAA.AAAA"),
-            CertificateIdentifierError::Base64url(Base64urlError::Symbol(4))
-        );
+        assert_eq!(fault("aYhba4dGQEHhs3uEe6CuLN4ByNQ"), CertificateIdentifierError::Form);
+        assert_eq!(fault("AAAA.AA=="), CertificateIdentifierError::Base64url(Base64urlError::Padding(2)));
+        assert_eq!(fault("AAAA.AAAA.AAAA"), CertificateIdentifierError::Base64url(Base64urlError::Symbol(4)));
         assert_eq!(fault("AAAA."), CertificateIdentifierError::Length);
         assert_eq!(fault(".AAAA"), CertificateIdentifierError::Length);
-        assert_eq!(
-            fault(&format!("AAAA.{}", "A".repeat(32))),
-            CertificateIdentifierError::Length
-        );
-        assert_eq!(
-            fault(&"A".repeat(10_000)),
-            CertificateIdentifierError::Length
-        );
+        assert_eq!(fault(&format!("AAAA.{}", "A".repeat(32))), CertificateIdentifierError::Length);
+        assert_eq!(fault(&"A".repeat(10_000)), CertificateIdentifierError::Length);
     }
 
     #[test]
     fn renewal_info_has_the_names_of_the_rfc() {
-        let window = SuggestedWindow {
-            start: "2026-01-02T04:00:00Z".into(),
-            end: "2026-01-03T04:00:00Z".into(),
-        };
-        let info = RenewalInfo {
-            suggested_window: window,
-            explanation_url: None,
-        };
-        let json =
-            r#"{"suggestedWindow":{"start":"2026-01-02T04:00:00Z","end":"2026-01-03T04:00:00Z"}}"#;
+        let window = SuggestedWindow { start: "2026-01-02T04:00:00Z".into(), end: "2026-01-03T04:00:00Z".into() };
+        let info = RenewalInfo { suggested_window: window, explanation_url: None };
+        let json = r#"{"suggestedWindow":{"start":"2026-01-02T04:00:00Z","end":"2026-01-03T04:00:00Z"}}"#;
         assert_eq!(serde_json::to_string(&info).expect("JSON"), json);
-        assert_eq!(
-            serde_json::from_str::<RenewalInfo>(json).expect("JSON"),
-            info
-        );
+        assert_eq!(serde_json::from_str::<RenewalInfo>(json).expect("JSON"), info);
     }
 }

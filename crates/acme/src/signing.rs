@@ -5,8 +5,8 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-    KeyPair, RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    RSA_PKCS1_SHA256,
 };
 use serde::Serialize;
 
@@ -49,10 +49,8 @@ impl SigningKey {
     /// # Errors
     /// [`SigningKeyError`] if the bytes are no such key or the key is one that [`Jwk`] refuses.
     pub fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<Self, SigningKeyError> {
-        let rejected = |error: aws_lc_rs::error::KeyRejected| SigningKeyError::Rejected {
-            algorithm,
-            reason: error.to_string(),
-        };
+        let rejected =
+            |error: aws_lc_rs::error::KeyRejected| SigningKeyError::Rejected { algorithm, reason: error.to_string() };
         let (pair, jwk) = match algorithm {
             Algorithm::Es256 | Algorithm::Es384 => {
                 let kind = if algorithm == Algorithm::Es256 {
@@ -71,21 +69,15 @@ impl SigningKey {
             }
             Algorithm::Rs256 => {
                 let pair = rsa::KeyPair::from_pkcs8(der).map_err(rejected)?;
-                let (n, e) = rsa_members(pair.public_key().as_ref()).ok_or_else(|| {
-                    SigningKeyError::Rejected {
-                        algorithm,
-                        reason: "its public half is not an RSAPublicKey".to_owned(),
-                    }
+                let (n, e) = rsa_members(pair.public_key().as_ref()).ok_or_else(|| SigningKeyError::Rejected {
+                    algorithm,
+                    reason: "its public half is not an RSAPublicKey".to_owned(),
                 })?;
                 let jwk = Jwk::from_rsa(n, e)?;
                 (Pair::Rsa(pair), jwk)
             }
         };
-        Ok(Self {
-            pair,
-            algorithm,
-            jwk,
-        })
+        Ok(Self { pair, algorithm, jwk })
     }
 
     /// The public half.
@@ -126,12 +118,7 @@ impl SigningKey {
 
 impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "SigningKey({} {})",
-            self.algorithm,
-            self.jwk.thumbprint()
-        )
+        write!(f, "SigningKey({} {})", self.algorithm, self.jwk.thumbprint())
     }
 }
 
@@ -144,10 +131,7 @@ fn rsa_members(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (e, []) = element(rest, 0x02)? else {
         return None;
     };
-    Some((
-        n.strip_prefix(&[0]).unwrap_or(n),
-        e.strip_prefix(&[0]).unwrap_or(e),
-    ))
+    Some((n.strip_prefix(&[0]).unwrap_or(n), e.strip_prefix(&[0]).unwrap_or(e)))
 }
 
 /// The content of the first element, which must have this tag, and what follows it.
@@ -207,6 +191,5 @@ pub fn sign(key: &SigningKey, header: Header<'_>, payload: &[u8]) -> Vec<u8> {
     let protected = base64url_encode(&protected);
     let payload = base64url_encode(payload);
     let signature = base64url_encode(&key.signature(format!("{protected}.{payload}").as_bytes()));
-    format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{signature}"}}"#)
-        .into_bytes()
+    format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{signature}"}}"#).into_bytes()
 }

@@ -33,9 +33,7 @@ impl<'de> Deserialize<'de> for Presence {
 }
 
 /// For `deserialize_with` beside `default`: the member may be absent, but not `null`.
-pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
@@ -54,9 +52,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 }
 
 /// Deserializes `T` from a JSON object and from nothing else.
-pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     deserializer.deserialize_map(ObjectVisitor(PhantomData))
 }
 
@@ -66,9 +62,7 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 /// The complaint of the parser, cut to a bounded length.
 pub(crate) fn object_from_slice<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    object(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| complaint(&error))
+    object(&mut deserializer).and_then(|value| deserializer.end().map(|()| value)).map_err(|error| complaint(&error))
 }
 
 fn complaint(error: &serde_json::Error) -> String {
@@ -98,8 +92,7 @@ mod tests {
         let plain: Pair<'_> = object_from_slice(br#"{"first":"a"}"#).expect("reads");
         assert!(matches!(plain.first.0, Cow::Borrowed("a")));
         assert_eq!((plain.second, plain.third), (Presence(false), None));
-        let escaped: Pair<'_> =
-            object_from_slice(br#"{"first":"\u0061","second":null,"third":3}"#).expect("reads");
+        let escaped: Pair<'_> = object_from_slice(br#"{"first":"\u0061","second":null,"third":3}"#).expect("reads");
         assert!(matches!(&escaped.first.0, Cow::Owned(text) if text == "a"));
         assert_eq!((escaped.second, escaped.third), (Presence(true), Some(3)));
     }
@@ -109,10 +102,7 @@ mod tests {
         for (json, complaint) in [
             (r#"["a",1]"#, "expected a JSON object"),
             (r#"{"first":"a","first":"a"}"#, "duplicate field `first`"),
-            (
-                r#"{"first":"a","second":1,"second":1}"#,
-                "duplicate field `second`",
-            ),
+            (r#"{"first":"a","second":1,"second":1}"#, "duplicate field `second`"),
             (r#"{"first":"a","third":null}"#, "invalid type: null"),
             (r#"{"first":"a"} {}"#, "trailing characters"),
             ("", "EOF"),
@@ -131,13 +121,8 @@ mod tests {
 
     #[test]
     fn deep_nesting_does_not_exhaust_the_stack() {
-        let json = format!(
-            r#"{{"first":"a","second":{}1{}}}"#,
-            "[".repeat(200_000),
-            "]".repeat(200_000)
-        );
-        let pair = object_from_slice::<Pair<'_>>(json.as_bytes())
-            .expect("a value that is passed over may be deep");
+        let json = format!(r#"{{"first":"a","second":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        let pair = object_from_slice::<Pair<'_>>(json.as_bytes()).expect("a value that is passed over may be deep");
         assert_eq!(pair.second, Presence(true));
     }
 }

@@ -18,10 +18,7 @@ pub struct VerifyingKey {
 
 impl VerifyingKey {
     pub(crate) fn new(algorithm: Algorithm, parsed: ParsedPublicKey) -> Self {
-        Self {
-            algorithm,
-            parsed: Arc::new(parsed),
-        }
+        Self { algorithm, parsed: Arc::new(parsed) }
     }
 
     /// The one algorithm that this key verifies.
@@ -32,30 +29,16 @@ impl VerifyingKey {
 
     /// Verifies a JWS signature over these octets. The header's algorithm is judged by the key, never the other way
     /// round.
-    pub(crate) fn verify(
-        &self,
-        algorithm: Algorithm,
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), JwsError> {
+    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<(), JwsError> {
         if algorithm != self.algorithm {
-            return Err(JwsError::AlgorithmOfOtherKey {
-                algorithm,
-                right: self.algorithm,
-            });
+            return Err(JwsError::AlgorithmOfOtherKey { algorithm, right: self.algorithm });
         }
         if let Some(octets) = algorithm.signature_octets()
             && signature.len() != octets
         {
-            return Err(JwsError::SignatureLength {
-                algorithm,
-                octets: signature.len(),
-                right: octets,
-            });
+            return Err(JwsError::SignatureLength { algorithm, octets: signature.len(), right: octets });
         }
-        self.parsed
-            .verify_sig(message, signature)
-            .map_err(|_| JwsError::Signature)
+        self.parsed.verify_sig(message, signature).map_err(|_| JwsError::Signature)
     }
 }
 
@@ -91,39 +74,24 @@ mod tests {
         let input = format!("{}.{}", example.protected, example.payload);
         let mut signature = base64url_decode(&example.signature).expect("base64url");
         assert_eq!(key.verify(algorithm, input.as_bytes(), &signature), Ok(()));
-        assert_eq!(
-            key.verify(algorithm, &input.as_bytes()[1..], &signature),
-            Err(JwsError::Signature)
-        );
+        assert_eq!(key.verify(algorithm, &input.as_bytes()[1..], &signature), Err(JwsError::Signature));
         signature[17] ^= 1;
-        assert_eq!(
-            key.verify(algorithm, input.as_bytes(), &signature),
-            Err(JwsError::Signature)
-        );
+        assert_eq!(key.verify(algorithm, input.as_bytes(), &signature), Err(JwsError::Signature));
     }
 
     #[test]
     fn rfc7515_a2_rs256() {
-        verifies(
-            include_str!("../testdata/rfc7515_a2_rs256.json"),
-            Algorithm::Rs256,
-        );
+        verifies(include_str!("../testdata/rfc7515_a2_rs256.json"), Algorithm::Rs256);
     }
 
     #[test]
     fn rfc7515_a3_es256() {
-        verifies(
-            include_str!("../testdata/rfc7515_a3_es256.json"),
-            Algorithm::Es256,
-        );
+        verifies(include_str!("../testdata/rfc7515_a3_es256.json"), Algorithm::Es256);
     }
 
     #[test]
     fn rfc8037_a4_eddsa() {
-        verifies(
-            include_str!("../testdata/rfc8037_a4_eddsa.json"),
-            Algorithm::EdDsa,
-        );
+        verifies(include_str!("../testdata/rfc8037_a4_eddsa.json"), Algorithm::EdDsa);
     }
 
     #[test]

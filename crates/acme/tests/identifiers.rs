@@ -4,10 +4,7 @@ use acme::{DnsName, Identifier, IdentifierError, NewOrder, ProblemType, WireIden
 use proptest::prelude::*;
 
 fn wire(kind: &str, value: &str) -> WireIdentifier {
-    WireIdentifier {
-        kind: kind.to_owned(),
-        value: value.to_owned(),
-    }
+    WireIdentifier { kind: kind.to_owned(), value: value.to_owned() }
 }
 
 fn dns(value: &str) -> Result<Identifier, IdentifierError> {
@@ -25,14 +22,8 @@ fn refused(value: &str) -> IdentifierError {
 #[test]
 fn names_are_folded_to_lower_case() {
     assert_eq!(dns("WWW.Example.COM"), dns("www.example.com"));
-    assert_eq!(
-        dns("*.Example.COM").expect("good").to_string(),
-        "*.example.com"
-    );
-    assert_eq!(
-        dns("XN--Bcher-KVA.example").expect("good").to_string(),
-        "xn--bcher-kva.example"
-    );
+    assert_eq!(dns("*.Example.COM").expect("good").to_string(), "*.example.com");
+    assert_eq!(dns("XN--Bcher-KVA.example").expect("good").to_string(), "xn--bcher-kva.example");
 }
 
 #[test]
@@ -66,10 +57,7 @@ fn names_as_long_as_dns_allows_are_good_and_longer_ones_are_not() {
     assert!(dns(&name).is_ok());
     assert_eq!(refused(&format!("{name}a")), IdentifierError::TooLong(254));
     assert_eq!(refused(&format!("*.{name}")), IdentifierError::TooLong(255));
-    assert_eq!(
-        refused(&format!("{label}a.example")),
-        IdentifierError::LabelTooLong(64)
-    );
+    assert_eq!(refused(&format!("{label}a.example")), IdentifierError::LabelTooLong(64));
 }
 
 #[test]
@@ -79,22 +67,10 @@ fn each_fault_of_a_name_is_refused_by_name() {
     assert_eq!(refused("."), IdentifierError::TrailingDot);
     assert_eq!(refused("a..example"), IdentifierError::EmptyLabel);
     assert_eq!(refused(".example.com"), IdentifierError::EmptyLabel);
-    assert_eq!(
-        refused("a_b.example"),
-        IdentifierError::Underscore("a_b".to_owned())
-    );
-    assert_eq!(
-        refused("_acme-challenge.example"),
-        IdentifierError::Underscore("_acme-challenge".to_owned())
-    );
-    assert_eq!(
-        refused("-a.example"),
-        IdentifierError::Hyphen("-a".to_owned())
-    );
-    assert_eq!(
-        refused("a-.example"),
-        IdentifierError::Hyphen("a-".to_owned())
-    );
+    assert_eq!(refused("a_b.example"), IdentifierError::Underscore("a_b".to_owned()));
+    assert_eq!(refused("_acme-challenge.example"), IdentifierError::Underscore("_acme-challenge".to_owned()));
+    assert_eq!(refused("-a.example"), IdentifierError::Hyphen("-a".to_owned()));
+    assert_eq!(refused("a-.example"), IdentifierError::Hyphen("a-".to_owned()));
     assert_eq!(refused("a b.example"), IdentifierError::Character(' '));
     assert_eq!(refused("a.example\n"), IdentifierError::Character('\n'));
     assert_eq!(refused("a.exam\0ple"), IdentifierError::Character('\0'));
@@ -105,135 +81,55 @@ fn each_fault_of_a_name_is_refused_by_name() {
     assert_eq!(refused("192.0.2.1"), IdentifierError::AddressAsName);
     assert_eq!(refused("2001:db8::1"), IdentifierError::AddressAsName);
     assert_eq!(refused("[2001:db8::1]"), IdentifierError::AddressAsName);
-    assert_eq!(
-        refused("192.0.2.256"),
-        IdentifierError::NumericTopLevel("256".to_owned())
-    );
-    assert_eq!(
-        refused("a.123"),
-        IdentifierError::NumericTopLevel("123".to_owned())
-    );
-    assert_eq!(
-        refused("a.0x7f"),
-        IdentifierError::NumericTopLevel("0x7f".to_owned())
-    );
-    assert_eq!(
-        refused("ab--c.example"),
-        IdentifierError::ReservedLabel("ab--c".to_owned())
-    );
+    assert_eq!(refused("192.0.2.256"), IdentifierError::NumericTopLevel("256".to_owned()));
+    assert_eq!(refused("a.123"), IdentifierError::NumericTopLevel("123".to_owned()));
+    assert_eq!(refused("a.0x7f"), IdentifierError::NumericTopLevel("0x7f".to_owned()));
+    assert_eq!(refused("ab--c.example"), IdentifierError::ReservedLabel("ab--c".to_owned()));
 }
 
 #[test]
 fn single_labels_and_public_suffixes_are_rejected() {
     for (name, error) in [
-        (
-            "localhost",
-            IdentifierError::SingleLabel("localhost".to_owned()),
-        ),
+        ("localhost", IdentifierError::SingleLabel("localhost".to_owned())),
         ("com", IdentifierError::SingleLabel("com".to_owned())),
         ("co.uk", IdentifierError::PublicSuffix("co.uk".to_owned())),
         ("foo.ck", IdentifierError::PublicSuffix("foo.ck".to_owned())),
-        (
-            "xn--55qx5d.cn",
-            IdentifierError::PublicSuffix("xn--55qx5d.cn".to_owned()),
-        ),
-        (
-            "*.co.uk",
-            IdentifierError::WildcardOverPublicSuffix("co.uk".to_owned()),
-        ),
-        (
-            "*.com",
-            IdentifierError::WildcardOverPublicSuffix("com".to_owned()),
-        ),
-        (
-            "*.local",
-            IdentifierError::WildcardOverPublicSuffix("local".to_owned()),
-        ),
+        ("xn--55qx5d.cn", IdentifierError::PublicSuffix("xn--55qx5d.cn".to_owned())),
+        ("*.co.uk", IdentifierError::WildcardOverPublicSuffix("co.uk".to_owned())),
+        ("*.com", IdentifierError::WildcardOverPublicSuffix("com".to_owned())),
+        ("*.local", IdentifierError::WildcardOverPublicSuffix("local".to_owned())),
     ] {
         assert_eq!(refused(name), error);
         assert_eq!(error.problem_type(), ProblemType::RejectedIdentifier);
     }
     assert!(dns("www.ck").is_ok(), "an exception in the list");
     assert!(dns("a.xn--55qx5d.cn").is_ok());
-    assert!(
-        dns("*.github.io").is_ok(),
-        "suffixes of the private part are their owners' affair"
-    );
+    assert!(dns("*.github.io").is_ok(), "suffixes of the private part are their owners' affair");
 }
 
 #[test]
 fn a_labels_that_are_no_encoding_are_refused() {
-    for fake in [
-        "xn--",
-        "xn--a",
-        "xn--example",
-        "xn--abc-",
-        "xn--99999999999",
-        "xn--a-ecp",
-        "xn--ls8h-",
-    ] {
+    for fake in ["xn--", "xn--a", "xn--example", "xn--abc-", "xn--99999999999", "xn--a-ecp", "xn--ls8h-"] {
         let error = refused(&format!("{fake}.example"));
-        assert!(
-            matches!(
-                error,
-                IdentifierError::FakeALabel(_) | IdentifierError::Hyphen(_)
-            ),
-            "{fake}: {error}"
-        );
+        assert!(matches!(error, IdentifierError::FakeALabel(_) | IdentifierError::Hyphen(_)), "{fake}: {error}");
     }
     // Encodings of what no U-label holds: upper case, decomposed letters, a full-width letter, a joiner between Latin
     // letters, a leading combining mark.
-    for fake in [
-        "xn--bcher-2pa",
-        "xn--bucher-xyd",
-        "xn--oo--joa00663a",
-        "xn--ab-m1t",
-        "xn--a-bcb",
-    ] {
-        assert_eq!(
-            refused(&format!("{fake}.example")),
-            IdentifierError::FakeALabel(fake.to_owned())
-        );
+    for fake in ["xn--bcher-2pa", "xn--bucher-xyd", "xn--oo--joa00663a", "xn--ab-m1t", "xn--a-bcb"] {
+        assert_eq!(refused(&format!("{fake}.example")), IdentifierError::FakeALabel(fake.to_owned()));
     }
     let pictogram = refused("xn--ls8h.example");
-    assert_eq!(
-        pictogram,
-        IdentifierError::NotInIdna2008 {
-            label: "xn--ls8h".to_owned(),
-            character: '💩'
-        }
-    );
+    assert_eq!(pictogram, IdentifierError::NotInIdna2008 { label: "xn--ls8h".to_owned(), character: '💩' });
     assert!(pictogram.to_string().contains("U+1F4A9"));
 }
 
 #[test]
 fn wildcards_stand_alone_at_the_left() {
-    assert_eq!(
-        dns("*.a.example")
-            .expect("good")
-            .name()
-            .expect("a name")
-            .as_str(),
-        "a.example"
-    );
-    for bad in [
-        "*",
-        "*.",
-        "*.*.a.example",
-        "a.*.example",
-        "*a.example",
-        "a*.example",
-        "**.a.example",
-        "*..a.example",
-    ] {
+    assert_eq!(dns("*.a.example").expect("good").name().expect("a name").as_str(), "a.example");
+    for bad in ["*", "*.", "*.*.a.example", "a.*.example", "*a.example", "a*.example", "**.a.example", "*..a.example"] {
         let error = refused(bad);
         assert!(
-            matches!(
-                error,
-                IdentifierError::MisplacedWildcard
-                    | IdentifierError::Empty
-                    | IdentifierError::EmptyLabel
-            ),
+            matches!(error, IdentifierError::MisplacedWildcard | IdentifierError::Empty | IdentifierError::EmptyLabel),
             "{bad}: {error}"
         );
     }
@@ -243,14 +139,7 @@ fn wildcards_stand_alone_at_the_left() {
 
 #[test]
 fn addresses_are_good_in_their_canonical_form_only() {
-    for good in [
-        "192.0.2.1",
-        "0.0.0.0",
-        "2001:db8::1",
-        "::1",
-        "2001:db8:0:1:1:1:1:1",
-        "64:ff9b::c000:201",
-    ] {
+    for good in ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::1", "2001:db8:0:1:1:1:1:1", "64:ff9b::c000:201"] {
         assert_eq!(ip(good).expect(good).to_string(), good);
     }
     for (bad, canonical) in [
@@ -261,33 +150,15 @@ fn addresses_are_good_in_their_canonical_form_only() {
         ("::0:1", "::1"),
         ("2001:db8::192.0.2.1", "2001:db8::c000:201"),
     ] {
-        assert_eq!(
-            ip(bad),
-            Err(IdentifierError::NotCanonical(canonical.to_owned())),
-            "{bad}"
-        );
+        assert_eq!(ip(bad), Err(IdentifierError::NotCanonical(canonical.to_owned())), "{bad}");
     }
-    assert_eq!(
-        ip("::ffff:192.0.2.1"),
-        Err(IdentifierError::MappedAddress([192, 0, 2, 1].into()))
-    );
-    assert_eq!(
-        ip("::ffff:c000:201"),
-        Err(IdentifierError::MappedAddress([192, 0, 2, 1].into()))
-    );
+    assert_eq!(ip("::ffff:192.0.2.1"), Err(IdentifierError::MappedAddress([192, 0, 2, 1].into())));
+    assert_eq!(ip("::ffff:c000:201"), Err(IdentifierError::MappedAddress([192, 0, 2, 1].into())));
     assert_eq!(ip("fe80::1%eth0"), Err(IdentifierError::Zone));
     assert_eq!(ip("192.0.2.0/24"), Err(IdentifierError::Range));
     assert_eq!(ip(""), Err(IdentifierError::Empty));
-    for bad in [
-        "192.0.2.01",
-        "192.0.2",
-        "0xc0000201",
-        "3221225985",
-        "[::1]",
-        " 192.0.2.1",
-        "a.example",
-        "192.0.2.1:80",
-    ] {
+    for bad in ["192.0.2.01", "192.0.2", "0xc0000201", "3221225985", "[::1]", " 192.0.2.1", "a.example", "192.0.2.1:80"]
+    {
         assert_eq!(ip(bad), Err(IdentifierError::NotAnAddress), "{bad}");
     }
 }
@@ -307,10 +178,7 @@ fn on_the_wire_an_order_has_the_star_and_an_authorization_has_not() {
     assert_eq!(identifier.wire(), wire("dns", "*.a.example"));
     assert_eq!(identifier.authorization_wire(), wire("dns", "a.example"));
     assert!(identifier.is_wildcard());
-    assert_eq!(
-        serde_json::to_string(&identifier).expect("JSON"),
-        r#"{"type":"dns","value":"*.a.example"}"#
-    );
+    assert_eq!(serde_json::to_string(&identifier).expect("JSON"), r#"{"type":"dns","value":"*.a.example"}"#);
     let address = ip("2001:db8::1").expect("good");
     assert_eq!(address.wire(), wire("ip", "2001:db8::1"));
     assert_eq!(address.authorization_wire(), address.wire());
@@ -319,22 +187,10 @@ fn on_the_wire_an_order_has_the_star_and_an_authorization_has_not() {
 
 #[test]
 fn hosts_may_be_single_labels_but_are_checked_otherwise() {
-    assert_eq!(
-        DnsName::parse_host("LocalHost").expect("good").as_str(),
-        "localhost"
-    );
-    assert_eq!(
-        DnsName::parse_host("my_host"),
-        Err(IdentifierError::Underscore("my_host".to_owned()))
-    );
-    assert_eq!(
-        DnsName::parse_host("127.0.0.1"),
-        Err(IdentifierError::AddressAsName)
-    );
-    assert_eq!(
-        DnsName::parse_host("8080"),
-        Err(IdentifierError::NumericTopLevel("8080".to_owned()))
-    );
+    assert_eq!(DnsName::parse_host("LocalHost").expect("good").as_str(), "localhost");
+    assert_eq!(DnsName::parse_host("my_host"), Err(IdentifierError::Underscore("my_host".to_owned())));
+    assert_eq!(DnsName::parse_host("127.0.0.1"), Err(IdentifierError::AddressAsName));
+    assert_eq!(DnsName::parse_host("8080"), Err(IdentifierError::NumericTopLevel("8080".to_owned())));
 }
 
 #[test]
@@ -349,17 +205,13 @@ fn what_was_stored_is_read_even_if_the_public_suffix_list_has_grown() {
 fn labels_and_parents_climb_the_tree() {
     let name = DnsName::parse("a.b.example").expect("good");
     assert_eq!(name.labels().collect::<Vec<_>>(), ["a", "b", "example"]);
-    let parents: Vec<String> = std::iter::successors(name.parent(), DnsName::parent)
-        .map(|parent| parent.to_string())
-        .collect();
+    let parents: Vec<String> =
+        std::iter::successors(name.parent(), DnsName::parent).map(|parent| parent.to_string()).collect();
     assert_eq!(parents, ["b.example", "example"]);
 }
 
 fn order(identifiers: &[WireIdentifier]) -> NewOrder {
-    NewOrder {
-        identifiers: identifiers.to_vec(),
-        ..NewOrder::default()
-    }
+    NewOrder { identifiers: identifiers.to_vec(), ..NewOrder::default() }
 }
 
 #[test]
@@ -379,47 +231,25 @@ fn duplicates_of_an_order_are_merged_and_a_wildcard_is_another_identifier() {
 
 #[test]
 fn an_order_without_identifiers_is_malformed() {
-    assert_eq!(
-        order(&[]).identifiers().expect_err("none").kind,
-        ProblemType::Malformed
-    );
+    assert_eq!(order(&[]).identifiers().expect_err("none").kind, ProblemType::Malformed);
 }
 
 #[test]
 fn one_bad_identifier_gives_its_own_problem() {
-    let problem = order(&[wire("dns", "a.example"), wire("email", "a@b.example")])
-        .identifiers()
-        .expect_err("one bad");
+    let problem = order(&[wire("dns", "a.example"), wire("email", "a@b.example")]).identifiers().expect_err("one bad");
     assert_eq!(problem.kind, ProblemType::UnsupportedIdentifier);
     assert_eq!(problem.subproblems.len(), 1);
-    assert_eq!(
-        problem.subproblems[0].identifier,
-        Some(wire("email", "a@b.example"))
-    );
+    assert_eq!(problem.subproblems[0].identifier, Some(wire("email", "a@b.example")));
 }
 
 #[test]
 fn several_bad_identifiers_of_different_types_give_a_compound_problem() {
-    let same = order(&[wire("dns", "co.uk"), wire("dns", "com")])
-        .identifiers()
-        .expect_err("two bad");
-    assert_eq!(
-        (same.kind, same.subproblems.len()),
-        (ProblemType::RejectedIdentifier, 2)
-    );
-    let mixed = order(&[wire("dns", "co.uk"), wire("dns", "a_b.example")])
-        .identifiers()
-        .expect_err("two bad");
+    let same = order(&[wire("dns", "co.uk"), wire("dns", "com")]).identifiers().expect_err("two bad");
+    assert_eq!((same.kind, same.subproblems.len()), (ProblemType::RejectedIdentifier, 2));
+    let mixed = order(&[wire("dns", "co.uk"), wire("dns", "a_b.example")]).identifiers().expect_err("two bad");
     assert_eq!(mixed.kind, ProblemType::Compound);
-    let kinds: Vec<_> = mixed
-        .subproblems
-        .iter()
-        .map(|subproblem| subproblem.kind.clone())
-        .collect();
-    assert_eq!(
-        kinds,
-        [ProblemType::RejectedIdentifier, ProblemType::Malformed]
-    );
+    let kinds: Vec<_> = mixed.subproblems.iter().map(|subproblem| subproblem.kind.clone()).collect();
+    assert_eq!(kinds, [ProblemType::RejectedIdentifier, ProblemType::Malformed]);
 }
 
 #[test]
@@ -427,13 +257,8 @@ fn an_answer_does_not_grow_with_the_request() {
     let many = vec![wire("dns", "co.uk"); 5000];
     let problem = order(&many).identifiers().expect_err("all bad");
     assert_eq!(problem.subproblems.len(), acme::order::SUBPROBLEMS_MAX);
-    let long = order(&[wire("dns", &"a".repeat(100_000))])
-        .identifiers()
-        .expect_err("too long");
-    assert!(
-        serde_json::to_string(&long).expect("JSON").len() < 2000,
-        "a name of the client's is not echoed in full"
-    );
+    let long = order(&[wire("dns", &"a".repeat(100_000))]).identifiers().expect_err("too long");
+    assert!(serde_json::to_string(&long).expect("JSON").len() < 2000, "a name of the client's is not echoed in full");
 }
 
 fn any_label() -> impl Strategy<Value = String> {

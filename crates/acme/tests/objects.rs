@@ -1,11 +1,10 @@
 //! The other objects on the wire: exact member names, and what a client may and may not send.
 
 use acme::{
-    AccountObject, AccountStatus, AccountUpdate, AuthorizationObject, AuthorizationStatus,
-    AuthorizationUpdate, ChallengeKind, ChallengeObject, ChallengeStatus, Contact, ContactError,
-    Directory, DirectoryMeta, Finalize, Jwk, KeyAuthorization, KeyChange, NewAccount, NewOrder,
-    OrderObject, OrderStatus, Problem, ProblemType, RevokeRequest, Token, TokenError,
-    WireIdentifier,
+    AccountObject, AccountStatus, AccountUpdate, AuthorizationObject, AuthorizationStatus, AuthorizationUpdate,
+    ChallengeKind, ChallengeObject, ChallengeStatus, Contact, ContactError, Directory, DirectoryMeta, Finalize, Jwk,
+    KeyAuthorization, KeyChange, NewAccount, NewOrder, OrderObject, OrderStatus, Problem, ProblemType, RevokeRequest,
+    Token, TokenError, WireIdentifier,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,22 +18,13 @@ fn read<T: DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).expect("reads")
 }
 
-fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(
-    object: T,
-    json: Value,
-) {
+fn round_trip<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(object: T, json: Value) {
     assert_eq!(written(&object), json);
-    assert_eq!(
-        serde_json::from_str::<T>(&json.to_string()).expect("reads"),
-        object
-    );
+    assert_eq!(serde_json::from_str::<T>(&json.to_string()).expect("reads"), object);
 }
 
 fn a_example() -> WireIdentifier {
-    WireIdentifier {
-        kind: "dns".to_owned(),
-        value: "a.example".to_owned(),
-    }
+    WireIdentifier { kind: "dns".to_owned(), value: "a.example".to_owned() }
 }
 
 #[test]
@@ -66,12 +56,8 @@ fn directory_has_the_names_of_the_rfc() {
             },
         }),
     );
-    let bare: Directory =
-        read(json!({"newNonce": "n", "newAccount": "a", "newOrder": "o", "revokeCert": "r"}));
-    assert_eq!(
-        (bare.meta, bare.key_change),
-        (DirectoryMeta::default(), None)
-    );
+    let bare: Directory = read(json!({"newNonce": "n", "newAccount": "a", "newOrder": "o", "revokeCert": "r"}));
+    assert_eq!((bare.meta, bare.key_change), (DirectoryMeta::default(), None));
 }
 
 #[test]
@@ -109,10 +95,7 @@ fn new_order_ignores_what_belongs_to_the_server() {
     }));
     assert_eq!(order.identifiers, [a_example()]);
     assert_eq!(order.not_before.as_deref(), Some("2026-01-01T00:00:00Z"));
-    assert_eq!(
-        (order.replaces.as_deref(), order.profile.as_deref()),
-        (Some("a.b"), Some("p"))
-    );
+    assert_eq!((order.replaces.as_deref(), order.profile.as_deref()), (Some("a.b"), Some("p")));
 }
 
 fn challenge(kind: ChallengeKind) -> ChallengeObject {
@@ -166,14 +149,8 @@ fn challenge_kinds_have_their_registered_names() {
         assert_eq!(name.parse(), Ok(kind));
         round_trip(kind, json!(name));
     }
-    let error = "HTTP-01"
-        .parse::<ChallengeKind>()
-        .expect_err("names are exact");
-    assert!(
-        error
-            .to_string()
-            .contains("known are http-01, dns-01 and tls-alpn-01")
-    );
+    let error = "HTTP-01".parse::<ChallengeKind>().expect_err("names are exact");
+    assert!(error.to_string().contains("known are http-01, dns-01 and tls-alpn-01"));
 }
 
 #[test]
@@ -181,45 +158,27 @@ fn tokens_have_128_bits_of_the_base64url_alphabet() {
     let token = Token::from_random([0xff; 16]);
     assert_eq!(token.as_str(), "_____________________w");
     assert_eq!(Token::parse(token.as_str()), Ok(token));
-    assert_eq!(
-        Token::parse("AAAAAAAAAAAAAAAAAAAAA"),
-        Err(TokenError::Length(21))
-    );
+    assert_eq!(Token::parse("AAAAAAAAAAAAAAAAAAAAA"), Err(TokenError::Length(21)));
     assert_eq!(Token::parse(&"A".repeat(257)), Err(TokenError::Length(257)));
-    for bad in [
-        "AAAAAAAAAAAAAAAAAAAAAA==",
-        "AAAAAAAAAAAAAAAAAAAA/A",
-        "AAAAAAAAAAAAAAAAAAAA.A",
-        "../../../../../../../../x",
-    ] {
-        assert!(
-            matches!(Token::parse(bad), Err(TokenError::Alphabet(_))),
-            "{bad}"
-        );
+    for bad in
+        ["AAAAAAAAAAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAA/A", "AAAAAAAAAAAAAAAAAAAA.A", "../../../../../../../../x"]
+    {
+        assert!(matches!(Token::parse(bad), Err(TokenError::Alphabet(_))), "{bad}");
     }
 }
 
 #[test]
 fn key_authorization_joins_token_and_thumbprint() {
     // The account key of RFC 8037 §A.3; digest and text were computed independently, with Python's hashlib.
-    let jwk = Jwk::parse(
-        r#"{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
-    );
-    let token =
-        Token::parse("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA").expect("the RFC's token");
+    let jwk = Jwk::parse(r#"{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#);
+    let token = Token::parse("evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA").expect("the RFC's token");
     let authorization = KeyAuthorization::new(&token, &jwk.expect("the RFC's key").thumbprint());
     assert_eq!(
         authorization.as_str(),
         "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
     );
-    assert_eq!(
-        authorization.dns_value(),
-        "lAV291d372xyXVEZRY9j2FQ8g1TYpOaJr620CiahePA"
-    );
-    assert_eq!(
-        acme::base64url_encode(&authorization.sha256()),
-        authorization.dns_value()
-    );
+    assert_eq!(authorization.dns_value(), "lAV291d372xyXVEZRY9j2FQ8g1TYpOaJr620CiahePA");
+    assert_eq!(acme::base64url_encode(&authorization.sha256()), authorization.dns_value());
 }
 
 #[test]
@@ -249,17 +208,9 @@ fn new_account_reads_what_a_client_may_say_and_ignores_the_rest() {
     .expect("reads");
     assert!(account.terms_of_service_agreed && account.only_return_existing);
     let contacts = account.contacts().expect("one address, written twice");
-    assert_eq!(
-        contacts.iter().map(Contact::as_str).collect::<Vec<_>>(),
-        ["mailto:a@b.example"]
-    );
-    let binding = account
-        .external_account_binding
-        .expect("kept as it was sent");
-    assert_eq!(
-        binding.get(),
-        r#"{"protected":"e30","payload":"","signature":""}"#
-    );
+    assert_eq!(contacts.iter().map(Contact::as_str).collect::<Vec<_>>(), ["mailto:a@b.example"]);
+    let binding = account.external_account_binding.expect("kept as it was sent");
+    assert_eq!(binding.get(), r#"{"protected":"e30","payload":"","signature":""}"#);
     let empty: NewAccount = serde_json::from_str("{}").expect("everything is optional");
     assert_eq!(empty.contacts(), Ok(Vec::new()));
     assert!(!empty.only_return_existing && !empty.terms_of_service_agreed);
@@ -269,22 +220,10 @@ fn new_account_reads_what_a_client_may_say_and_ignores_the_rest() {
 fn an_update_without_contact_keeps_and_an_empty_one_clears() {
     let update = |json: Value| read::<AccountUpdate>(json);
     assert_eq!(update(json!({})).contacts(), Ok(None));
-    assert_eq!(
-        update(json!({"contact": []})).contacts(),
-        Ok(Some(Vec::new()))
-    );
-    assert_eq!(
-        update(json!({"status": "deactivated"})).deactivates(),
-        Ok(true)
-    );
+    assert_eq!(update(json!({"contact": []})).contacts(), Ok(Some(Vec::new())));
+    assert_eq!(update(json!({"status": "deactivated"})).deactivates(), Ok(true));
     assert_eq!(update(json!({"status": "valid"})).deactivates(), Ok(false));
-    assert_eq!(
-        update(json!({"status": "revoked"}))
-            .deactivates()
-            .expect_err("ours")
-            .kind,
-        ProblemType::Malformed
-    );
+    assert_eq!(update(json!({"status": "revoked"})).deactivates().expect_err("ours").kind, ProblemType::Malformed);
     assert!(serde_json::from_value::<AccountUpdate>(json!({"status": "gone"})).is_err());
 }
 
@@ -292,10 +231,7 @@ fn an_update_without_contact_keeps_and_an_empty_one_clears() {
 fn contacts_are_mailto_urls_with_one_address() {
     for (url, normal) in [
         ("mailto:a@b.example", "mailto:a@b.example"),
-        (
-            "MailTo:First.Last+tag@EXAMPLE.com",
-            "mailto:First.Last+tag@example.com",
-        ),
+        ("MailTo:First.Last+tag@EXAMPLE.com", "mailto:First.Last+tag@example.com"),
         ("mailto:root@localhost", "mailto:root@localhost"),
     ] {
         assert_eq!(Contact::parse(url).expect(url).as_str(), normal);
@@ -303,14 +239,8 @@ fn contacts_are_mailto_urls_with_one_address() {
     for (url, fault) in [
         ("a@b.example", ContactError::NoScheme),
         ("tel:+123", ContactError::Scheme("tel".to_owned())),
-        (
-            "https://a.example",
-            ContactError::Scheme("https".to_owned()),
-        ),
-        (
-            "mailto:a@b.example,c@d.example",
-            ContactError::SeveralAddresses,
-        ),
+        ("https://a.example", ContactError::Scheme("https".to_owned())),
+        ("mailto:a@b.example,c@d.example", ContactError::SeveralAddresses),
         ("mailto:a@b.example?subject=x", ContactError::HeaderFields),
         ("mailto:a%2Cb@c.example", ContactError::PercentEncoded),
         ("mailto:ä@b.example", ContactError::NotAscii),
@@ -331,34 +261,15 @@ fn contacts_are_mailto_urls_with_one_address() {
         };
         assert_eq!(fault.problem().kind, kind);
     }
-    for url in [
-        "mailto:a@",
-        "mailto:a@b_c.example",
-        "mailto:a@b@c.example",
-        "mailto:a@b.example\n",
-        "mailto:a@192.0.2.1",
-    ] {
-        assert!(
-            matches!(Contact::parse(url), Err(ContactError::Domain(_))),
-            "{url}"
-        );
+    for url in
+        ["mailto:a@", "mailto:a@b_c.example", "mailto:a@b@c.example", "mailto:a@b.example\n", "mailto:a@192.0.2.1"]
+    {
+        assert!(matches!(Contact::parse(url), Err(ContactError::Domain(_))), "{url}");
     }
-    assert_eq!(
-        Contact::parse(&format!("mailto:{}@b.example", "a".repeat(65))),
-        Err(ContactError::Local)
-    );
-    assert_eq!(
-        Contact::parse(&format!("mailto:{}", "a".repeat(255))),
-        Err(ContactError::TooLong(255))
-    );
-    let many = NewAccount {
-        contact: Some(vec!["mailto:a@b.example".to_owned(); 11]),
-        ..NewAccount::default()
-    };
-    assert_eq!(
-        many.contacts().expect_err("too many").kind,
-        ProblemType::InvalidContact
-    );
+    assert_eq!(Contact::parse(&format!("mailto:{}@b.example", "a".repeat(65))), Err(ContactError::Local));
+    assert_eq!(Contact::parse(&format!("mailto:{}", "a".repeat(255))), Err(ContactError::TooLong(255)));
+    let many = NewAccount { contact: Some(vec!["mailto:a@b.example".to_owned(); 11]), ..NewAccount::default() };
+    assert_eq!(many.contacts().expect_err("too many").kind, ProblemType::InvalidContact);
 }
 
 #[test]
@@ -369,20 +280,15 @@ fn key_change_names_account_and_old_key() {
     );
     let change: KeyChange = serde_json::from_str(json).expect("reads");
     assert_eq!(serde_json::to_string(&change).expect("JSON"), json);
-    let error = serde_json::from_str::<KeyChange>(&json.replace("\"kty\"", "\"d\":\"\",\"kty\""))
-        .expect_err("private");
+    let error = serde_json::from_str::<KeyChange>(&json.replace("\"kty\"", "\"d\":\"\",\"kty\"")).expect_err("private");
     assert!(error.to_string().contains("no longer secret"), "{error}");
 }
 
 #[test]
 fn a_client_can_deactivate_an_authorization_and_nothing_else() {
-    for (status, good) in [
-        ("deactivated", true),
-        ("pending", false),
-        ("valid", false),
-        ("invalid", false),
-        ("revoked", false),
-    ] {
+    for (status, good) in
+        [("deactivated", true), ("pending", false), ("valid", false), ("invalid", false), ("revoked", false)]
+    {
         let update: AuthorizationUpdate = read(json!({"status": status}));
         assert_eq!(update.expect_deactivation().is_ok(), good, "{status}");
     }
@@ -391,51 +297,26 @@ fn a_client_can_deactivate_an_authorization_and_nothing_else() {
 
 #[test]
 fn csr_and_certificate_are_base64url_of_der() {
-    assert_eq!(
-        read::<Finalize>(json!({"csr": "MAA"})).csr_der(),
-        Ok(vec![0x30, 0])
-    );
-    for bad in [
-        "MAA=",
-        "MA A",
-        "M+/A",
-        "-----BEGIN CERTIFICATE REQUEST-----",
-    ] {
-        let problem = Finalize {
-            csr: bad.to_owned(),
-        }
-        .csr_der()
-        .expect_err(bad);
+    assert_eq!(read::<Finalize>(json!({"csr": "MAA"})).csr_der(), Ok(vec![0x30, 0]));
+    for bad in ["MAA=", "MA A", "M+/A", "-----BEGIN CERTIFICATE REQUEST-----"] {
+        let problem = Finalize { csr: bad.to_owned() }.csr_der().expect_err(bad);
         assert_eq!(problem.kind, ProblemType::BadCsr);
     }
     let revoke = |json: Value| read::<RevokeRequest>(json);
-    assert_eq!(
-        revoke(json!({"certificate": "MAA"})).certificate_der(),
-        Ok(vec![0x30, 0])
-    );
-    let problem = revoke(json!({"certificate": "MAA="}))
-        .certificate_der()
-        .expect_err("padded");
+    assert_eq!(revoke(json!({"certificate": "MAA"})).certificate_der(), Ok(vec![0x30, 0]));
+    let problem = revoke(json!({"certificate": "MAA="})).certificate_der().expect_err("padded");
     assert_eq!(problem.kind, ProblemType::Malformed);
 }
 
 #[test]
 fn revocation_reasons_are_those_of_rfc_5280() {
-    let reason = |reason: Value| {
-        read::<RevokeRequest>(json!({"certificate": "", "reason": reason})).reason_code()
-    };
-    assert_eq!(
-        read::<RevokeRequest>(json!({"certificate": ""})).reason_code(),
-        Ok(0)
-    );
+    let reason = |reason: Value| read::<RevokeRequest>(json!({"certificate": "", "reason": reason})).reason_code();
+    assert_eq!(read::<RevokeRequest>(json!({"certificate": ""})).reason_code(), Ok(0));
     for good in [0, 1, 2, 3, 4, 5, 6, 8, 9, 10] {
         assert_eq!(reason(good.into()), Ok(good));
     }
     for bad in [-1, 7, 11, 255, 256, 1_i64 << 40] {
-        assert_eq!(
-            reason(bad.into()).expect_err("no such reason").kind,
-            ProblemType::BadRevocationReason
-        );
+        assert_eq!(reason(bad.into()).expect_err("no such reason").kind, ProblemType::BadRevocationReason);
     }
 }
 
@@ -465,16 +346,9 @@ fn problems_have_registered_types_and_their_status() {
 
 #[test]
 fn problems_of_other_servers_are_kept_as_they_are() {
-    let problem: Problem =
-        read(json!({"type": "urn:ietf:params:acme:error:later", "detail": "d", "title": "t"}));
-    assert_eq!(
-        problem.kind,
-        ProblemType::Other("urn:ietf:params:acme:error:later".into())
-    );
-    assert_eq!(
-        written(&problem)["type"],
-        "urn:ietf:params:acme:error:later"
-    );
+    let problem: Problem = read(json!({"type": "urn:ietf:params:acme:error:later", "detail": "d", "title": "t"}));
+    assert_eq!(problem.kind, ProblemType::Other("urn:ietf:params:acme:error:later".into()));
+    assert_eq!(written(&problem)["type"], "urn:ietf:params:acme:error:later");
     assert_eq!(problem.to_string(), "urn:ietf:params:acme:error:later: d");
     assert_eq!(read::<Problem>(json!({})).kind.urn(), "about:blank");
 }

@@ -285,11 +285,8 @@ impl Order {
         let authorization =
             self.authorizations.iter_mut().find(|one| one.id == id).ok_or(MoveRefused::NoSuchChallenge)?;
         let ended = authorization.end.is_some() || !testing;
-        let challenge = authorization
-            .challenges
-            .iter_mut()
-            .find(|one| one.method == method)
-            .ok_or(MoveRefused::NoSuchChallenge)?;
+        let challenge =
+            authorization.challenges.iter_mut().find(|one| one.method == method).ok_or(MoveRefused::NoSuchChallenge)?;
         if ended {
             return Err(MoveRefused::AuthorizationEnded);
         }
@@ -407,7 +404,9 @@ impl Order {
             (Some(authorization), Stage::TestChallenge | Stage::Issue) => problem_of(authorization),
             (None | Some(_), Stage::MakeChallenge | Stage::TestChallenge) if now > self.expires => Problem::new(
                 acme::ProblemType::Malformed,
-                format!("the order expired in stage {stage} before all its authorizations were valid and it was finalized"),
+                format!(
+                    "the order expired in stage {stage} before all its authorizations were valid and it was finalized"
+                ),
             ),
             (None | Some(_), Stage::MakeChallenge | Stage::TestChallenge | Stage::Issue | Stage::Done) => return None,
         };

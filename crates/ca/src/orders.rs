@@ -248,7 +248,12 @@ impl Ca {
     ///
     /// # Errors
     /// `malformed` if there is no such challenge, or its authorization has ended.
-    pub async fn answer(&self, account: &Account, id: AuthorizationId, kind: ChallengeKind) -> Answer<AuthorizationView> {
+    pub async fn answer(
+        &self,
+        account: &Account,
+        id: AuthorizationId,
+        kind: ChallengeKind,
+    ) -> Answer<AuthorizationView> {
         let view = self.authorization(account, id).await?;
         let method = Method::from(kind);
         if view.authorization.challenge(method).is_none() {
@@ -257,8 +262,10 @@ impl Ca {
         if view.authorization.end.is_some() || !view.open {
             return Err(Error::refused(
                 ProblemType::Malformed,
-                format!("the authorization for {} has ended: its challenges can't be answered any more; make a new order",
-                    view.authorization.identifier),
+                format!(
+                    "the authorization for {} has ended: its challenges can't be answered any more; make a new order",
+                    view.authorization.identifier
+                ),
             ));
         }
         match self.workbench.answer(id, method, &[]).await? {
@@ -333,10 +340,14 @@ impl Ca {
         csr.public_key().check_strength().map_err(|weak| bad(weak.to_string()))?;
         let account_key = PublicKey::from_spki_der(&account.key.spki_der());
         if account_key.is_ok_and(|key| key == *csr.public_key()) {
-            return Err(bad("the certificate's key is the account's key; use a key of its own (RFC 8555 §11.1)".into()));
+            return Err(
+                bad("the certificate's key is the account's key; use a key of its own (RFC 8555 §11.1)".into()),
+            );
         }
         if csr.wants_must_staple() {
-            return Err(bad("the CSR asks for must-staple (RFC 7633), which this CA does not offer; leave it out".into()));
+            return Err(bad(
+                "the CSR asks for must-staple (RFC 7633), which this CA does not offer; leave it out".into()
+            ));
         }
         if self.ledger.is_blocked(csr.public_key().spki_hash()).await? {
             return Err(Error::refused(

@@ -56,9 +56,7 @@ impl Ca {
         match revoked {
             Revoked::Done => Ok(()),
             // The key's owner may say once, later, why (RFC 8555 §7.6; BR 4.9.1).
-            Revoked::Already(_)
-                if compromised && self.ledger.upgrade_to_key_compromise(record.serial, &by).await? =>
-            {
+            Revoked::Already(_) if compromised && self.ledger.upgrade_to_key_compromise(record.serial, &by).await? => {
                 Ok(())
             }
             Revoked::Already(earlier) => Err(Error::refused(
@@ -127,8 +125,7 @@ impl Ca {
             return Ok(());
         }
         let line = self.audit.append(AuditEvent::KeyBlock { spki_hash, by: by.to_owned() }).await?;
-        let revoked =
-            self.ledger.block(KeyBlock { spki_hash, at: self.now(), by: by.to_owned() }).await?;
+        let revoked = self.ledger.block(KeyBlock { spki_hash, at: self.now(), by: by.to_owned() }).await?;
         self.audit.applied(line);
         tracing::info!(%spki_hash, %by, in_flight = revoked.len(), "key blocked");
         Ok(())

@@ -89,7 +89,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { names_per_order: 100, contacts: 10, tries: 3, issuances: 3, test_workers: 256, issue_workers: 64, sweep_page: 1000 }
+        Self {
+            names_per_order: 100,
+            contacts: 10,
+            tries: 3,
+            issuances: 3,
+            test_workers: 256,
+            issue_workers: 64,
+            sweep_page: 1000,
+        }
     }
 }
 

@@ -65,8 +65,9 @@ pub fn check_certificate(
     let planned = planned_tbs(record)?;
     if record.serial.ct {
         require_status(record, SerialStatus::Good)?;
-        pki::corresponds(planned.tbs_der(), tbs.der())
-            .map_err(|mismatch| Refused::because(format!("it does not correspond to its precertificate: {mismatch}")))?;
+        pki::corresponds(planned.tbs_der(), tbs.der()).map_err(|mismatch| {
+            Refused::because(format!("it does not correspond to its precertificate: {mismatch}"))
+        })?;
     } else {
         require_status(record, SerialStatus::Wait)?;
         if planned.tbs_der() != tbs.der() {
@@ -82,7 +83,10 @@ pub fn check_certificate(
 /// The number was not allocated, or was signed before.
 pub fn check_crl(state: &CrlState, number: u64) -> Result<(), Refused> {
     if number != state.allocated {
-        return Err(Refused::because(format!("CRL number {number} is not the one allocated last, {}", state.allocated)));
+        return Err(Refused::because(format!(
+            "CRL number {number} is not the one allocated last, {}",
+            state.allocated
+        )));
     }
     match &state.last {
         Some(last) if last.number >= number => Err(Refused::because(format!("a CRL with number {number} is stored"))),
@@ -183,11 +187,7 @@ pub fn proven_key(account: &Account) -> Result<Jwk, Refused> {
     Ok(key)
 }
 
-fn check_authorizations(
-    record: &SigningRecord,
-    names: &BTreeSet<GeneralName>,
-    now: Timestamp,
-) -> Result<(), Refused> {
+fn check_authorizations(record: &SigningRecord, names: &BTreeSet<GeneralName>, now: Timestamp) -> Result<(), Refused> {
     for name in names {
         let covered = record.authorizations.iter().any(|authorization| {
             authorization.account == record.account.id
@@ -209,9 +209,7 @@ fn check_caa(record: &SigningRecord, rules: SignerRules, now: Timestamp) -> Resu
         .collect();
     for identifier in &record.order.identifiers {
         let permitted = checks.iter().any(|check| {
-            check.identifier == *identifier
-                && permits(&check.decision)
-                && is_fresh(check, rules.caa_reuse_seconds, now)
+            check.identifier == *identifier && permits(&check.decision) && is_fresh(check, rules.caa_reuse_seconds, now)
         });
         if !permitted && !matches!(identifier, Identifier::Ip(_)) {
             return Err(Refused::because(format!("no fresh CAA check permits {identifier}")));

@@ -27,8 +27,7 @@ impl Ca {
         let mut swept = Swept::default();
         let mut after: Option<OrderId> = None;
         loop {
-            let page =
-                self.workbench.sweep(after, self.settings.limits.sweep_page, self.settings.retention).await?;
+            let page = self.workbench.sweep(after, self.settings.limits.sweep_page, self.settings.retention).await?;
             for (order, stage) in &page.requeued {
                 tracing::info!(%order, %stage, "back on its queue");
             }

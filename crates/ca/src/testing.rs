@@ -11,7 +11,7 @@ use crate::authorization::{
     ValidationRecord,
 };
 use crate::order::{Order, Tested, Verdict};
-use crate::ports::{CaaCheck, ChallengeTest, Stored, StoreError, StoreErrorKind, Validated};
+use crate::ports::{CaaCheck, ChallengeTest, StoreError, StoreErrorKind, Stored, Validated};
 use crate::settings::CaaMode;
 use crate::urls;
 
@@ -122,9 +122,7 @@ impl Ca {
         };
         let caa = match self.settings.caa {
             CaaMode::Off => None,
-            CaaMode::Enforce | CaaMode::Log => {
-                Some(caa.unwrap_or_else(|| unfinished(authorization, self.now())))
-            }
+            CaaMode::Enforce | CaaMode::Log => Some(caa.unwrap_or_else(|| unfinished(authorization, self.now()))),
         };
         Ok(Seen { validated, validation, caa })
     }

@@ -288,9 +288,8 @@ impl Crl {
         let number = crl_extension::<CrlNumber>(&list, oid::CRL_NUMBER)?.ok_or(CrlError::Missing("cRLNumber"))?;
         let entries = tbs.revoked_certificates.iter().flatten().map(entry_of).collect::<Result<_, _>>()?;
         // The reader's own constant for this extension is another's, so none of its constants is relied upon.
-        let distribution_point =
-            crl_extension::<IssuingDistributionPoint>(&list, oid::ISSUING_DISTRIBUTION_POINT)?
-                .and_then(|found| found.distribution_point);
+        let distribution_point = crl_extension::<IssuingDistributionPoint>(&list, oid::ISSUING_DISTRIBUTION_POINT)?
+            .and_then(|found| found.distribution_point);
         Ok(Self {
             der: der.to_vec(),
             tbs: TbsCrl { der: outline.tbs.to_vec() },

@@ -35,8 +35,10 @@ pub enum CsrError {
     #[error("the CSR is not in DER: it does not encode back to the same bytes")]
     NotCanonical,
     /// A signature algorithm that is not known, SHA-1 among them.
-    #[error("the CSR is signed with an algorithm that is not accepted; use SHA-256, SHA-384 or SHA-512 with ECDSA \
-             or RSA (PKCS#1 v1.5), or Ed25519")]
+    #[error(
+        "the CSR is signed with an algorithm that is not accepted; use SHA-256, SHA-384 or SHA-512 with ECDSA \
+             or RSA (PKCS#1 v1.5), or Ed25519"
+    )]
     SignatureAlgorithm,
     /// The key cannot be read or used.
     #[error(transparent)]
@@ -178,8 +180,8 @@ fn malformed(error: der::Error) -> CsrError {
 }
 
 fn verify(key: &PublicKey, outline: &Outline<'_>, request: &CertReq) -> Result<(), CsrError> {
-    let algorithm = SignatureAlgorithm::from_algorithm_identifier_der(outline.algorithm)
-        .ok_or(CsrError::SignatureAlgorithm)?;
+    let algorithm =
+        SignatureAlgorithm::from_algorithm_identifier_der(outline.algorithm).ok_or(CsrError::SignatureAlgorithm)?;
     let signature = request.signature.as_bytes().ok_or(CsrError::BadSignature)?;
     key.verify(algorithm, outline.info, signature).map_err(|error| match error {
         KeyError::BadSignature => CsrError::BadSignature,

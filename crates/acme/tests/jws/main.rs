@@ -5,8 +5,8 @@ mod header;
 mod key_change;
 
 use acme::{
-    ALGORITHMS, Algorithm, Header, Jwk, Jws, JwsError, KeyReference, Payload, ProblemType,
-    SigningKey, Verified, VerifyingKey, base64url_encode, sign,
+    ALGORITHMS, Algorithm, Header, Jwk, Jws, JwsError, KeyReference, Payload, ProblemType, SigningKey, Verified,
+    VerifyingKey, base64url_encode, sign,
 };
 use proptest::prelude::*;
 
@@ -28,26 +28,18 @@ fn key(algorithm: Algorithm) -> SigningKey {
 }
 
 fn kid_header() -> Header<'static> {
-    Header {
-        nonce: Some(NONCE),
-        url: URL,
-        kid: Some(KID),
-    }
+    Header { nonce: Some(NONCE), url: URL, kid: Some(KID) }
 }
 
 /// A JWS with any header and payload, well signed.
 fn signed(key: &SigningKey, protected: &str, payload: &[u8]) -> Vec<u8> {
-    let (protected, payload) = (
-        base64url_encode(protected.as_bytes()),
-        base64url_encode(payload),
-    );
+    let (protected, payload) = (base64url_encode(protected.as_bytes()), base64url_encode(payload));
     let signature = base64url_encode(&key.signature(format!("{protected}.{payload}").as_bytes()));
     body(&protected, &payload, &signature)
 }
 
 fn body(protected: &str, payload: &str, signature: &str) -> Vec<u8> {
-    format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{signature}"}}"#)
-        .into_bytes()
+    format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{signature}"}}"#).into_bytes()
 }
 
 fn verified(payload: &[u8]) -> Verified {
@@ -60,34 +52,21 @@ fn verified(payload: &[u8]) -> Verified {
 fn with_signature(body: &[u8], change: impl Fn(Vec<u8>) -> Vec<u8>) -> Vec<u8> {
     let mut json: serde_json::Value = serde_json::from_slice(body).expect("JSON");
     let text = json["signature"].as_str().expect("a text");
-    json["signature"] =
-        base64url_encode(&change(acme::base64url_decode(text).expect("base64url"))).into();
+    json["signature"] = base64url_encode(&change(acme::base64url_decode(text).expect("base64url"))).into();
     serde_json::to_vec(&json).expect("JSON")
 }
 
 fn verify(key: &SigningKey, body: &[u8]) -> Result<Verified, JwsError> {
-    Jws::parse(body)
-        .expect("parses")
-        .verify(key.jwk().verifying_key())
+    Jws::parse(body).expect("parses").verify(key.jwk().verifying_key())
 }
 
 #[test]
 fn what_each_algorithm_signs_verifies_with_the_embedded_key() {
     for algorithm in ALGORITHMS {
         let key = key(*algorithm);
-        let body = sign(
-            &key,
-            Header {
-                nonce: Some(NONCE),
-                url: URL,
-                kid: None,
-            },
-            b"{\"a\":1}",
-        );
+        let body = sign(&key, Header { nonce: Some(NONCE), url: URL, kid: None }, b"{\"a\":1}");
         let jws = Jws::parse(&body).expect("parses");
-        let KeyReference::Jwk(jwk) = jws.protected().key.clone() else {
-            panic!("no key embedded")
-        };
+        let KeyReference::Jwk(jwk) = jws.protected().key.clone() else { panic!("no key embedded") };
         assert_eq!(&jwk, key.jwk());
         let verified = jws.verify(&VerifyingKey::from(&jwk)).expect("verifies");
         assert_eq!(verified.payload(), Payload::Json(b"{\"a\":1}"));
@@ -106,19 +85,10 @@ fn what_each_algorithm_signs_verifies_with_the_accounts_key_only() {
         for other in ALGORITHMS {
             let outcome = verify(&key(*other), &body);
             if other == algorithm {
-                assert_eq!(
-                    outcome.expect("verifies").protected().key,
-                    KeyReference::Kid(KID.to_owned())
-                );
+                assert_eq!(outcome.expect("verifies").protected().key, KeyReference::Kid(KID.to_owned()));
             } else {
                 let error = outcome.expect_err("another key");
-                assert_eq!(
-                    error,
-                    JwsError::AlgorithmOfOtherKey {
-                        algorithm: *algorithm,
-                        right: *other
-                    }
-                );
+                assert_eq!(error, JwsError::AlgorithmOfOtherKey { algorithm: *algorithm, right: *other });
                 assert_eq!(error.problem().kind, ProblemType::BadSignatureAlgorithm);
             }
         }
@@ -133,9 +103,7 @@ fn another_key_of_the_same_kind_does_not_verify() {
     )
     .expect("RFC 7515 §A.3");
     let jws = Jws::parse(&sign(&key(Algorithm::Es256), kid_header(), b"{}")).expect("parses");
-    let error = jws
-        .verify(rfc7515.verifying_key())
-        .expect_err("another key");
+    let error = jws.verify(rfc7515.verifying_key()).expect_err("another key");
     assert_eq!(error, JwsError::Signature);
     assert_eq!(error.problem().kind, ProblemType::Malformed);
 }
@@ -145,13 +113,8 @@ fn a_changed_payload_or_header_does_not_verify() {
     for algorithm in ALGORITHMS {
         let key = key(*algorithm);
         let signature = base64url_encode(&key.signature(b"another text"));
-        let protected = base64url_encode(
-            format!(r#"{{"alg":"{algorithm}","kid":"{KID}","url":"{URL}"}}"#).as_bytes(),
-        );
-        assert_eq!(
-            verify(&key, &body(&protected, "e30", &signature)).expect_err("forged"),
-            JwsError::Signature
-        );
+        let protected = base64url_encode(format!(r#"{{"alg":"{algorithm}","kid":"{KID}","url":"{URL}"}}"#).as_bytes());
+        assert_eq!(verify(&key, &body(&protected, "e30", &signature)).expect_err("forged"), JwsError::Signature);
     }
 }
 
@@ -167,10 +130,7 @@ fn ecdsa_signatures_of_any_form_but_r_and_s_side_by_side_are_refused() {
         };
         let wrong_length = |change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
             let error = verify(&key, &with_signature(&good, change)).expect_err("wrong length");
-            assert!(
-                matches!(error, JwsError::SignatureLength { right, .. } if right == half * 2),
-                "{error}"
-            );
+            assert!(matches!(error, JwsError::SignatureLength { right, .. } if right == half * 2), "{error}");
         };
         wrong_length(&der);
         wrong_length(&|signature| signature[..half * 2 - 1].to_vec());
@@ -183,10 +143,7 @@ fn ecdsa_signatures_of_any_form_but_r_and_s_side_by_side_are_refused() {
                 signature[range.clone()].fill(0);
                 signature
             });
-            assert_eq!(
-                verify(&key, &changed).expect_err("zero"),
-                JwsError::Signature
-            );
+            assert_eq!(verify(&key, &changed).expect_err("zero"), JwsError::Signature);
         };
         zeroed(0..half);
         zeroed(half..half * 2);
@@ -197,41 +154,23 @@ fn ecdsa_signatures_of_any_form_but_r_and_s_side_by_side_are_refused() {
 #[test]
 fn eddsa_and_rsa_signatures_of_the_wrong_length_are_refused() {
     let eddsa = key(Algorithm::EdDsa);
-    let cut = with_signature(&sign(&eddsa, kid_header(), b"{}"), |signature| {
-        signature[..63].to_vec()
-    });
+    let cut = with_signature(&sign(&eddsa, kid_header(), b"{}"), |signature| signature[..63].to_vec());
     let error = verify(&eddsa, &cut).expect_err("cut short");
-    assert_eq!(
-        error,
-        JwsError::SignatureLength {
-            algorithm: Algorithm::EdDsa,
-            octets: 63,
-            right: 64
-        }
-    );
+    assert_eq!(error, JwsError::SignatureLength { algorithm: Algorithm::EdDsa, octets: 63, right: 64 });
 
     let rsa = key(Algorithm::Rs256);
     let good = sign(&rsa, kid_header(), b"{}");
     let cut = with_signature(&good, |signature| signature[..255].to_vec());
-    assert_eq!(
-        verify(&rsa, &cut).expect_err("cut short"),
-        JwsError::Signature
-    );
+    assert_eq!(verify(&rsa, &cut).expect_err("cut short"), JwsError::Signature);
     let padded = with_signature(&good, |signature| [&[0], signature.as_slice()].concat());
-    assert_eq!(
-        verify(&rsa, &padded).expect_err("padded"),
-        JwsError::Signature
-    );
+    assert_eq!(verify(&rsa, &padded).expect_err("padded"), JwsError::Signature);
 }
 
 #[test]
 fn a_private_key_of_another_kind_is_refused() {
     for algorithm in ALGORITHMS {
         for other in ALGORITHMS.iter().filter(|other| *other != algorithm) {
-            assert!(
-                SigningKey::from_pkcs8(*algorithm, pkcs8(*other)).is_err(),
-                "{algorithm} from a key for {other}"
-            );
+            assert!(SigningKey::from_pkcs8(*algorithm, pkcs8(*other)).is_err(), "{algorithm} from a key for {other}");
         }
         assert!(SigningKey::from_pkcs8(*algorithm, b"").is_err());
     }
@@ -240,10 +179,7 @@ fn a_private_key_of_another_kind_is_refused() {
 #[test]
 fn nothing_that_is_shown_for_debugging_holds_a_secret_or_a_payload() {
     let key = key(Algorithm::Es256);
-    assert_eq!(
-        format!("{key:?}"),
-        format!("SigningKey(ES256 {})", key.jwk().thumbprint())
-    );
+    assert_eq!(format!("{key:?}"), format!("SigningKey(ES256 {})", key.jwk().thumbprint()));
     assert!(!format!("{:?}", verified(b"secret payload")).contains("payload"));
 }
 

@@ -72,9 +72,10 @@ impl<'a> Run<'a> {
                 .authorizations
                 .iter()
                 .filter(|authorization| {
-                    !authorization.caa.as_ref().is_some_and(|check| {
-                        usable(check) && is_fresh(check, times.caa_reuse.as_secs(), self.now())
-                    })
+                    !authorization
+                        .caa
+                        .as_ref()
+                        .is_some_and(|check| usable(check) && is_fresh(check, times.caa_reuse.as_secs(), self.now()))
                 })
                 .collect(),
         };
@@ -166,9 +167,10 @@ impl<'a> Run<'a> {
     pub(super) async fn precommit(&self, profiled: Profiled<'a>) -> Result<Precommitted<'a>, IssuanceEnd> {
         let Profiled { allocated, profile, profile_hash } = profiled;
         let Allocated { permitted, serial, room } = allocated;
-        let issuer = self.ca.issuer().ok_or_else(|| {
-            dead(ProblemType::ServerInternal, "this CA has no issuer (stage issue)".into())
-        })?;
+        let issuer = self
+            .ca
+            .issuer()
+            .ok_or_else(|| dead(ProblemType::ServerInternal, "this CA has no issuer (stage issue)".into()))?;
         let csr = self.request()?;
         let names: BTreeSet<GeneralName> = self.order.identifiers.iter().map(general_name).collect();
         let within = issuer.certificate.validity();
@@ -330,11 +332,13 @@ impl<'a> Run<'a> {
         let Logged { planned, precertificate, scts } = logged;
         let serial = planned.serial;
         let over = |detail: String| IssuanceEnd::Over { serial, detail };
-        let tbs = precertificate.with_scts(&scts).map_err(|error| over(format!("the SCTs can't be embedded: {error}")))?;
+        let tbs =
+            precertificate.with_scts(&scts).map_err(|error| over(format!("the SCTs can't be embedded: {error}")))?;
         let Planned { profile, issuer, csr, names, .. } = &planned;
         let tbs = self.lint(tbs, lint::Kind::Final, profile, issuer, csr, names).await?;
-        pki::corresponds(precertificate.der(), tbs.tbs().der())
-            .map_err(|mismatch| over(format!("the certificate does not correspond to its precertificate: {mismatch}")))?;
+        pki::corresponds(precertificate.der(), tbs.tbs().der()).map_err(|mismatch| {
+            over(format!("the certificate does not correspond to its precertificate: {mismatch}"))
+        })?;
         self.done(8, Some(serial), "certificate built and linted, corresponds to its precertificate");
         Ok(Finished { planned, tbs })
     }
@@ -444,7 +448,9 @@ fn refused_begin(refused: &BeginRefused) -> IssuanceEnd {
             ProblemType::ServerInternal,
             format!("{number} issuances of this order failed, the most it may have (stage issue); make a new order"),
         ),
-        BeginRefused::KeyBlocked => dead(ProblemType::BadPublicKey, "the certificate's key is blocked (stage issue)".into()),
+        BeginRefused::KeyBlocked => {
+            dead(ProblemType::BadPublicKey, "the certificate's key is blocked (stage issue)".into())
+        }
         BeginRefused::Stopped(why) => {
             IssuanceEnd::Wait { detail: format!("issuance is stopped: {why}"), after: Some(Duration::from_secs(60)) }
         }
@@ -456,4 +462,3 @@ fn refused_begin(refused: &BeginRefused) -> IssuanceEnd {
         }
     }
 }
-

@@ -65,12 +65,7 @@ pub trait LogStore: Send + Sync + std::fmt::Debug {
 
     /// **Synced.** Stores a tree head with the nodes and leaf hashes that it completes, before it is shown. Refused
     /// (`false`) if its size or time is below the last one's.
-    async fn store_tree_head(
-        &self,
-        log: LogId,
-        head: TreeHead,
-        nodes: Vec<(u8, u64, Sha256)>,
-    ) -> Stored<bool>;
+    async fn store_tree_head(&self, log: LogId, head: TreeHead, nodes: Vec<(u8, u64, Sha256)>) -> Stored<bool>;
 
     /// The last tree head.
     async fn tree_head(&self, log: LogId) -> Stored<Option<TreeHead>>;

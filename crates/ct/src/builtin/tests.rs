@@ -419,3 +419,60 @@ async fn a_probe_wants_a_head_that_the_key_signed() {
     setting.key.fails.store(true, Ordering::Relaxed);
     assert!(matches!(setting.log.probe().await, Err(EndpointError::Failed(_))));
 }
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "measured by hand, never committed")]
+async fn zz_measure() {
+    let setting = setting().await;
+    let second_key = Arc::new(SoftKey::generate());
+    let second = BuiltinLog::new(
+        second_key.clone(),
+        setting.store.clone(),
+        setting.acceptance.clone(),
+        setting.ca.clock.clone(),
+    );
+    let log = |name: &str, endpoint: Arc<dyn Endpoint>| Log {
+        name: name.to_owned(),
+        operator: "cairn".to_owned(),
+        state: LogState::Usable,
+        interval: None,
+        endpoint,
+    };
+    let logs = vec![log("one", setting.log.clone()), log("two", Arc::new(second))];
+    let submitter = Submitter::new(logs, setting.ca.clock.clone(), SubmitterSettings::default());
+    let mut submissions = Vec::new();
+    for _ in 0..200 {
+        submissions.push(setting.ca.submission().await);
+    }
+    let key = SoftKey::generate();
+    let pk = key.public_key().clone();
+    let sig = key.signature(b"x");
+    pk.verify(pki::SignatureAlgorithm::EcdsaSha256, b"x", &sig).unwrap();
+    let t = std::time::Instant::now();
+    for _ in 0..400 {
+        key.signature(b"x");
+        pk.verify(pki::SignatureAlgorithm::EcdsaSha256, b"x", &sig).unwrap();
+    }
+    let base = t.elapsed() / 200;
+    let t = std::time::Instant::now();
+    for _ in 0..200 {
+        pk.verify(pki::SignatureAlgorithm::EcdsaSha256, b"x", &sig).unwrap();
+    }
+    let verify = t.elapsed() / 200;
+    let t = std::time::Instant::now();
+    for s in &submissions {
+        std::hint::black_box(pki::Certificate::from_der(&s.precertificate).unwrap());
+    }
+    let parse = t.elapsed() / 200;
+    let t = std::time::Instant::now();
+    for s in &submissions {
+        submitter.submit(s.clone()).await.unwrap();
+    }
+    let submit = t.elapsed() / 200;
+    let t = std::time::Instant::now();
+    setting.log.update_tree_head().await.unwrap();
+    let head = t.elapsed() / 200;
+    println!(
+        "2 sign + 2 verify {base:?}; verify {verify:?}; parse {parse:?}; submit {submit:?}; head per leaf {head:?}"
+    );
+}

@@ -46,8 +46,7 @@ pub enum Mismatch {
 }
 
 /// The only encoding of a poison: critical, its value NULL (RFC 6962 §3.1).
-const POISON: &[u8] =
-    &[0x30, 19, 0x06, 10, 0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 3, 0x01, 1, 0xff, 0x04, 2, 0x05, 0];
+const POISON: &[u8] = &[0x30, 19, 0x06, 10, 0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 3, 0x01, 1, 0xff, 0x04, 2, 0x05, 0];
 
 /// One extension: the contents of its OID, and the whole of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -159,9 +158,15 @@ pub fn corresponds(precertificate_tbs: &[u8], final_tbs: &[u8]) -> Result<(), Mi
 }
 
 fn first_difference(one: &[u8], other: &[u8]) -> &'static str {
-    const FIELDS: [&str; 7] =
-        ["the version", "the serial number", "the signature algorithm", "the issuer", "the validity", "the subject",
-        "the public key"];
+    const FIELDS: [&str; 7] = [
+        "the version",
+        "the serial number",
+        "the signature algorithm",
+        "the issuer",
+        "the validity",
+        "the subject",
+        "the public key",
+    ];
     let (mut one, mut other) = (Reader::new(one), Reader::new(other));
     for field in FIELDS {
         if one.any().map(|value| value.encoded) != other.any().map(|value| value.encoded) {

@@ -149,13 +149,7 @@ pub(crate) fn signed(tbs: &[u8], algorithm: SignatureAlgorithm, signature: &[u8]
 }
 
 /// Version 3, serial, signature algorithm, issuer, validity.
-fn write_head(
-    writer: &mut Writer,
-    serial: Serial,
-    algorithm: SignatureAlgorithm,
-    issuer: &[u8],
-    validity: &Validity,
-) {
+fn write_head(writer: &mut Writer, serial: Serial, algorithm: SignatureAlgorithm, issuer: &[u8], validity: &Validity) {
     writer.raw(&[tag::context_constructed(0), 3, tag::INTEGER, 1, 2]);
     writer.value(tag::INTEGER, serial.as_bytes());
     writer.raw(algorithm.algorithm_identifier_der());

@@ -34,15 +34,15 @@ fn golden() -> Vec<(&'static str, Vec<u8>)> {
         must_staple: true,
         ..world.leaf(Ct::Poison)
     });
-    let certificate_with_all =
-        precertificate_with_all.with_scts(&world.scts(&precertificate_with_all)).unwrap();
+    let certificate_with_all = precertificate_with_all.with_scts(&world.scts(&precertificate_with_all)).unwrap();
 
-    let entries = [(b"the first serial", Reason::Unspecified), (b"the second one..", Reason::KeyCompromise)]
-        .map(|(random, reason)| CrlEntry {
+    let entries = [(b"the first serial", Reason::Unspecified), (b"the second one..", Reason::KeyCompromise)].map(
+        |(random, reason)| CrlEntry {
             serial: Serial::from_random(*random),
             revoked_at: at("2026-11-21T09:00:00Z"),
             reason,
-        });
+        },
+    );
     let crl = TbsCrl::build(&world.crl_fields(), &entries);
     let empty_crl = TbsCrl::build(&world.crl_fields(), &[]);
     vec![
@@ -92,10 +92,8 @@ fn golden_certificates_chain_and_say_what_they_should() {
     assert_eq!(leaf.validity().not_after, at("2027-01-05T09:59:59Z"));
 
     let scts = leaf.scts().unwrap();
-    let entry = crate::PrecertEntry {
-        issuer_key_hash: intermediate.public_key().spki_hash(),
-        tbs: leaf.tbs().without_ct(),
-    };
+    let entry =
+        crate::PrecertEntry { issuer_key_hash: intermediate.public_key().spki_hash(), tbs: leaf.tbs().without_ct() };
     assert_eq!(scts.len(), 2);
     for sct in scts {
         assert_eq!(sct.verify(&World::new().log.public_key(), &entry), Ok(()));
@@ -405,9 +403,10 @@ fn second_reader_agrees(der: &[u8], leaf: &Leaf<'_>) -> Result<(), TestCaseError
     prop_assert_eq!(purposes.client_auth, leaf.extended_key_usage.contains(&Purpose::ClientAuth));
     prop_assert!(read.key_usage().unwrap().unwrap().value.digital_signature());
     prop_assert!(read.basic_constraints().unwrap().is_none());
-    let unread = read.extensions().iter().any(|extension| {
-        matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. })
-    });
+    let unread = read
+        .extensions()
+        .iter()
+        .any(|extension| matches!(extension.parsed_extension(), ParsedExtension::ParseError { .. }));
     prop_assert!(!unread);
     Ok(())
 }

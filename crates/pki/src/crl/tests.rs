@@ -7,9 +7,8 @@ use crate::testing::{EdSigner, World, at};
 fn any_entry() -> impl Strategy<Value = CrlEntry> {
     let serial = proptest::collection::vec(any::<u8>(), 1..=20)
         .prop_filter_map("no serial", |octets| Serial::from_der_integer(&octets));
-    (serial, 0i64..4_000_000_000, proptest::sample::select(&Reason::ALL[..])).prop_map(|(serial, seconds, reason)| {
-        CrlEntry { serial, revoked_at: Timestamp::from_seconds(seconds), reason }
-    })
+    (serial, 0i64..4_000_000_000, proptest::sample::select(&Reason::ALL[..]))
+        .prop_map(|(serial, seconds, reason)| CrlEntry { serial, revoked_at: Timestamp::from_seconds(seconds), reason })
 }
 
 proptest! {

@@ -35,8 +35,7 @@ impl fmt::Display for KeyKind {
 }
 
 /// AlgorithmIdentifier of an RSA key: parameters are NULL (RFC 3279 §2.3.1).
-pub(super) const RSA_ENCRYPTION_DER: &[u8] =
-    &[0x30, 13, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0];
+pub(super) const RSA_ENCRYPTION_DER: &[u8] = &[0x30, 13, 0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 0x05, 0];
 
 impl KeyKind {
     /// The AlgorithmIdentifier of such a key; `None` for RSA, whose keys are not points.
@@ -45,12 +44,8 @@ impl KeyKind {
             Self::P256 => Some(&[
                 0x30, 19, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7,
             ]),
-            Self::P384 => {
-                Some(&[0x30, 16, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 4, 0, 34])
-            }
-            Self::P521 => {
-                Some(&[0x30, 16, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 4, 0, 35])
-            }
+            Self::P384 => Some(&[0x30, 16, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 4, 0, 34]),
+            Self::P521 => Some(&[0x30, 16, 0x06, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 0x06, 5, 0x2b, 0x81, 4, 0, 35]),
             Self::Ed25519 => Some(&[0x30, 5, 0x06, 3, 0x2b, 0x65, 0x70]),
             Self::Rsa { .. } => None,
         }
@@ -123,10 +118,7 @@ impl SignatureAlgorithm {
             (Self::RsaSha384, KeyKind::Rsa { .. }) => &verification::RSA_PKCS1_2048_8192_SHA384,
             (Self::RsaSha512, KeyKind::Rsa { .. }) => &verification::RSA_PKCS1_2048_8192_SHA512,
             (Self::Ed25519, KeyKind::Ed25519) => &verification::ED25519,
-            (
-                Self::EcdsaSha256 | Self::EcdsaSha384 | Self::EcdsaSha512,
-                KeyKind::Rsa { .. } | KeyKind::Ed25519,
-            )
+            (Self::EcdsaSha256 | Self::EcdsaSha384 | Self::EcdsaSha512, KeyKind::Rsa { .. } | KeyKind::Ed25519)
             | (
                 Self::RsaSha256 | Self::RsaSha384 | Self::RsaSha512,
                 KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Ed25519,

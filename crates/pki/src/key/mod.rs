@@ -87,9 +87,10 @@ impl PublicKey {
         if read.to_der().map_err(malformed)? != spki {
             return Err(KeyError::Malformed("it does not encode back to the same bytes".to_owned()));
         }
-        let contents = read.subject_public_key.as_bytes().ok_or_else(|| {
-            KeyError::Malformed("the BIT STRING does not end with a whole octet".to_owned())
-        })?;
+        let contents = read
+            .subject_public_key
+            .as_bytes()
+            .ok_or_else(|| KeyError::Malformed("the BIT STRING does not end with a whole octet".to_owned()))?;
         let kind = kind_of(&read.algorithm, contents)?;
         let key = Self {
             inner: Arc::new(Inner {
@@ -163,9 +164,8 @@ impl PublicKey {
 
     /// Verifies a signature in the form X.509 has it: for ECDSA the DER of RFC 3279 §2.2.3.
     pub fn verify(&self, algorithm: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
-        let verification = algorithm
-            .verification(self.kind())
-            .ok_or(KeyError::AlgorithmMismatch { algorithm, kind: self.kind() })?;
+        let verification =
+            algorithm.verification(self.kind()).ok_or(KeyError::AlgorithmMismatch { algorithm, kind: self.kind() })?;
         let verified = if algorithm == self.default_signature_algorithm() {
             self.parsed().ok_or(KeyError::Rsa)?.verify_sig(message, signature)
         } else {
@@ -286,7 +286,6 @@ fn rsa_components(contents: &[u8]) -> Result<(&[u8], &[u8]), KeyError> {
     let key = RsaPublicKey::from_der(contents).map_err(|error| KeyError::Malformed(error.to_string()))?;
     Ok((key.modulus.as_bytes(), key.exponent.as_bytes()))
 }
-
 
 #[cfg(test)]
 mod tests;

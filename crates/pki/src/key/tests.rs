@@ -82,10 +82,7 @@ fn parameters_must_be_those_of_the_algorithm() {
         Err(KeyError::UnsupportedCurve(_))
     ));
     let ed448: &[u8] = &[0x30, 5, 0x06, 3, 0x2b, 0x65, 0x71];
-    assert!(matches!(
-        PublicKey::from_spki_der(&spki_of(ed448, &[1; 57])),
-        Err(KeyError::UnsupportedAlgorithm(_))
-    ));
+    assert!(matches!(PublicKey::from_spki_der(&spki_of(ed448, &[1; 57])), Err(KeyError::UnsupportedAlgorithm(_))));
 }
 
 #[test]

@@ -47,10 +47,8 @@ fn sct_verifies_over_its_own_entry_alone() {
     let precertificate = TbsCertificate::leaf(&world.leaf(Ct::Poison));
     let sct = world.scts(&precertificate).remove(0);
     let log_key = world.log.public_key();
-    let entry = PrecertEntry {
-        issuer_key_hash: world.intermediate.public_key().spki_hash(),
-        tbs: precertificate.without_ct(),
-    };
+    let entry =
+        PrecertEntry { issuer_key_hash: world.intermediate.public_key().spki_hash(), tbs: precertificate.without_ct() };
     assert_eq!(sct.verify(&log_key, &entry), Ok(()));
 
     let bad = Err(SctError::Key(KeyError::BadSignature));

@@ -156,13 +156,7 @@ pub fn verify_inclusion(leaf: &Sha256, index: u64, size: u64, path: &[Sha256], r
 
 /// Whether `path` proves that the tree of size `second` and root `second_root` begins with that of size `first` and
 /// root `first_root`.
-pub fn verify_consistency(
-    first: u64,
-    second: u64,
-    path: &[Sha256],
-    first_root: &Sha256,
-    second_root: &Sha256,
-) -> bool {
+pub fn verify_consistency(first: u64, second: u64, path: &[Sha256], first_root: &Sha256, second_root: &Sha256) -> bool {
     if first == 0 || first > second {
         return false;
     }
