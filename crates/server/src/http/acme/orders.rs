@@ -42,7 +42,7 @@ pub(super) async fn order(
         request.expect_post_as_get().map_err(|error| error.problem())?;
         let poll = Poll::begin(&door, account.id, &headers);
         let order = door.ca.order_changed(&account, order_id(&id)?, poll.wait).await?;
-        Ok(reply(&door, &base, StatusCode::OK, &order))
+        Ok(reply(&door, &base, StatusCode::OK, &order).waited(poll.preferred))
     };
     respond(&door, base.as_ref(), outcome.await).await
 }
@@ -92,8 +92,10 @@ pub(super) async fn authorization(
     let outcome = async {
         let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
         let id = authorization_id(&id)?;
+        let mut waited = false;
         let view = if request.is_post_as_get() {
             let poll = Poll::begin(&door, account.id, &headers);
+            waited = poll.preferred;
             door.ca.authorization_changed(&account, id, poll.wait).await?
         } else {
             let update: AuthorizationUpdate = request.json().map_err(|error| error.problem())?;
@@ -101,7 +103,7 @@ pub(super) async fn authorization(
             door.ca.deactivate_authorization(&account, id).await?
         };
         let object = objects::authorization(&base, &view, door.ca.now());
-        Ok(Reply::object(StatusCode::OK, &object).retry_after(at_work(&view)))
+        Ok(Reply::object(StatusCode::OK, &object).retry_after(at_work(&view)).waited(waited))
     };
     respond(&door, base.as_ref(), outcome.await).await
 }
@@ -178,6 +180,8 @@ struct Poll<'a> {
     door: &'a AcmeDoor,
     account: AccountId,
     wait: Duration,
+    /// Whether the client asked to wait, and may.
+    preferred: bool,
 }
 
 impl<'a> Poll<'a> {
@@ -187,8 +191,13 @@ impl<'a> Poll<'a> {
         let polls = waiting.entry(account).or_insert(0);
         *polls += 1;
         let free = *polls <= door.polls_per_account;
-        let wait = if free { preferred_wait(headers).map_or(door.poll_wait, |asked| asked.min(door.poll_wait)) } else { Duration::ZERO };
-        Self { door, account, wait }
+        let asked = preferred_wait(headers).filter(|_| free);
+        let wait = match (free, asked) {
+            (true, Some(asked)) => asked.min(door.poll_wait),
+            (true, None) => door.poll_wait,
+            (false, _) => Duration::ZERO,
+        };
+        Self { door, account, wait, preferred: asked.is_some() }
     }
 }
 

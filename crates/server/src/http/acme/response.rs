@@ -12,6 +12,7 @@ use super::{AcmeDoor, Base};
 /// What a handler comes to.
 pub(super) type Outcome<T> = Result<T, Error>;
 
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
 /// How long a client is asked to wait after a failure of ours, in seconds.
@@ -25,24 +26,25 @@ pub(super) struct Reply {
     location: Option<String>,
     up: Option<String>,
     retry_after: Option<u32>,
+    waited: bool,
 }
 
 impl Reply {
     /// An object, as JSON.
     pub(super) fn object(status: StatusCode, object: &impl Serialize) -> Self {
         let body = Body::from(serialize(object));
-        Self { status, body, content_type: Some("application/json"), location: None, up: None, retry_after: None }
+        Self { status, body, content_type: Some("application/json"), location: None, up: None, retry_after: None, waited: false }
     }
 
     /// Anything else.
     pub(super) fn body(content_type: &'static str, body: Body) -> Self {
         let status = StatusCode::OK;
-        Self { status, body, content_type: Some(content_type), location: None, up: None, retry_after: None }
+        Self { status, body, content_type: Some(content_type), location: None, up: None, retry_after: None, waited: false }
     }
 
     /// Nothing but a status.
     pub(super) fn empty(status: StatusCode) -> Self {
-        Self { status, body: Body::empty(), content_type: None, location: None, up: None, retry_after: None }
+        Self { status, body: Body::empty(), content_type: None, location: None, up: None, retry_after: None, waited: false }
     }
 
     /// Where the object is (RFC 8555 §7.3, §7.4).
@@ -63,6 +65,12 @@ impl Reply {
         self
     }
 
+    /// The client asked to wait for a change, and it was waited for (RFC 7240 §3).
+    pub(super) const fn waited(mut self, waited: bool) -> Self {
+        self.waited = waited;
+        self
+    }
+
     pub(super) fn into_response(self, base: Option<&Base>) -> Response {
         let mut response = Response::new(self.body);
         *response.status_mut() = self.status;
@@ -75,6 +83,9 @@ impl Reply {
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.waited {
+            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
         }
         let up = self.up.and_then(|url| HeaderValue::from_str(&format!("<{url}>;rel=\"up\"")).ok());
         if let Some(up) = up {
