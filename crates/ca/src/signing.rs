@@ -1,16 +1,18 @@
 //! What a signer checks before it signs: records only, and what clients signed themselves. Pure, so that a signer in a
 //! process of its own runs the very same checks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
 
 use acme::{Identifier, Jwk, Jws, KeyReference};
-use pki::{Certificate, Csr, GeneralName, TbsCertificate, Timestamp};
+use pki::{Certificate, Csr, GeneralName, Sha256, TbsCertificate, Timestamp};
 
 use crate::account::Account;
 use crate::authorization::{CaaDecision, CaaRecord};
 use crate::ports::{CrlState, SerialStatus, SigningRecord};
 use crate::settings::CaaMode;
 use crate::urls;
+use crate::{AccountId, OrderId};
 
 /// Why a signer won't sign. It names the record that is wrong or missing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +39,7 @@ pub struct SignerRules {
 /// # Errors
 /// The first record that doesn't bear it out.
 pub fn check_precertificate(
+    proofs: &Proofs,
     record: &SigningRecord,
     tbs: &TbsCertificate,
     rules: SignerRules,
@@ -49,7 +52,7 @@ pub fn check_precertificate(
     if planned_tbs(record)?.tbs_der() != tbs.der() {
         return Err(Refused::because("these are not the bytes of the linting certificate"));
     }
-    check_issuance(record, tbs, rules, now)
+    check_issuance(proofs, record, tbs, rules, now)
 }
 
 /// Whether this certificate may be signed.
@@ -57,6 +60,7 @@ pub fn check_precertificate(
 /// # Errors
 /// The first record that doesn't bear it out.
 pub fn check_certificate(
+    proofs: &Proofs,
     record: &SigningRecord,
     tbs: &TbsCertificate,
     rules: SignerRules,
@@ -74,7 +78,7 @@ pub fn check_certificate(
             return Err(Refused::because("these are not the bytes of the linting certificate"));
         }
     }
-    check_issuance(record, tbs, rules, now)
+    check_issuance(proofs, record, tbs, rules, now)
 }
 
 /// Whether a CRL with this number may be signed.
@@ -111,6 +115,7 @@ fn planned_tbs(record: &SigningRecord) -> Result<Certificate, Refused> {
 }
 
 fn check_issuance(
+    proofs: &Proofs,
     record: &SigningRecord,
     tbs: &TbsCertificate,
     rules: SignerRules,
@@ -122,7 +127,7 @@ fn check_issuance(
     if !record.account.is_valid() {
         return Err(Refused::because("the account is not valid"));
     }
-    let csr = signed_request(record)?;
+    let csr = proofs.signed_request(record)?;
     let planned = planned_tbs(record)?;
     if planned.serial() != tbs.serial() {
         return Err(Refused::because("the serial is not that of the linting certificate"));
@@ -141,27 +146,94 @@ fn check_issuance(
     }
 }
 
-/// The CSR of the finalize request that the account's own key signed for this very order.
-fn signed_request(record: &SigningRecord) -> Result<Csr, Refused> {
-    let finalize = record
-        .order
-        .finalize_request()
-        .ok_or_else(|| Refused::because("the order on record has no finalize request"))?;
+/// What clients' own signatures were found to prove. Bytes don't change, so each is verified once; the last few thousand
+/// are remembered.
+#[derive(Debug, Default)]
+pub struct Proofs {
+    keys: Mutex<Remembered<Jwk>>,
+    requests: Mutex<Remembered<Csr>>,
+}
+
+/// So many proofs of each kind are remembered.
+const PROOFS_MAX: usize = 4096;
+
+#[derive(Debug)]
+struct Remembered<T> {
+    proved: HashMap<Sha256, T>,
+    oldest_first: VecDeque<Sha256>,
+}
+
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self { proved: HashMap::new(), oldest_first: VecDeque::new() }
+    }
+}
+
+impl<T: Clone> Remembered<T> {
+    fn add(&mut self, name: Sha256, proved: T) {
+        if self.oldest_first.len() >= PROOFS_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.proved.remove(&oldest);
+        }
+        if self.proved.insert(name, proved).is_none() {
+            self.oldest_first.push_back(name);
+        }
+    }
+}
+
+/// What these bytes prove: found, or proved now.
+fn once<T: Clone>(
+    remembered: &Mutex<Remembered<T>>,
+    name: Sha256,
+    prove: impl FnOnce() -> Result<T, Refused>,
+) -> Result<T, Refused> {
+    let found = remembered.lock().unwrap_or_else(PoisonError::into_inner).proved.get(&name).cloned();
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let proved = prove()?;
+    remembered.lock().unwrap_or_else(PoisonError::into_inner).add(name, proved.clone());
+    Ok(proved)
+}
+
+impl Proofs {
+    /// The CSR of the finalize request that the account's own key signed for this very order.
+    fn signed_request(&self, record: &SigningRecord) -> Result<Csr, Refused> {
+        let finalize = record
+            .order
+            .finalize_request()
+            .ok_or_else(|| Refused::because("the order on record has no finalize request"))?;
+        let key = self.account_key(&record.account)?;
+        let (account, order) = (record.account.id, record.serial.order);
+        let thumbprint = key.thumbprint();
+        let name =
+            Sha256::of_parts(&[account.as_bytes(), order.as_bytes(), thumbprint.as_bytes(), finalize.jws.as_slice()]);
+        once(&self.requests, name, || signed_request(&finalize.jws, account, order, &key))
+    }
+
+    fn account_key(&self, account: &Account) -> Result<Jwk, Refused> {
+        let [first] = account.proofs.as_slice() else { return proven_key(account) };
+        let name = Sha256::of_parts(&[account.thumbprint().as_bytes(), first]);
+        once(&self.keys, name, || proven_key(account))
+    }
+}
+
+fn signed_request(finalize: &[u8], account: AccountId, order: OrderId, key: &Jwk) -> Result<Csr, Refused> {
     let wrong = |what: String| Refused::because(format!("the finalize request on record: {what}"));
-    let jws = Jws::parse(&finalize.jws).map_err(|error| wrong(error.to_string()))?;
-    let account = urls::account(record.account.id);
+    let jws = Jws::parse(finalize).map_err(|error| wrong(error.to_string()))?;
     match &jws.protected().key {
-        KeyReference::Kid(kid) if kid.ends_with(&account) => {}
+        KeyReference::Kid(kid) if kid.ends_with(&urls::account(account)) => {}
         KeyReference::Kid(_) | KeyReference::Jwk(_) => return Err(wrong("is not signed by the account".into())),
     }
-    if !jws.protected().url.ends_with(&urls::finalize(record.serial.order)) {
+    if !jws.protected().url.ends_with(&urls::finalize(order)) {
         return Err(wrong("is for another order".into()));
     }
-    let verified =
-        jws.verify(proven_key(&record.account)?.verifying_key()).map_err(|error| wrong(error.to_string()))?;
+    let verified = jws.verify(key.verifying_key()).map_err(|error| wrong(error.to_string()))?;
     let payload: acme::Finalize = verified.json().map_err(|error| wrong(error.to_string()))?;
-    let der = acme::base64url_decode(&payload.csr).map_err(|error| wrong(error.to_string()))?;
-    Csr::parse(&der).map_err(|error| wrong(error.to_string()))
+    let der = payload.csr_der().map_err(|problem| wrong(problem.detail))?;
+    // The account's signature says what it wants; who took the request made sure that it has the key.
+    Csr::parse_without_proof(&der).map_err(|error| wrong(error.to_string()))
 }
 
 /// The account's key, as the chain of its own signed requests proves it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ca::ports::{Clock, Issuer, Ledger, SignError, Signed, Signer, SigningRecord, SigningRequest};
-use ca::signing::{self, Refused, SignerRules};
+use ca::signing::{self, Proofs, Refused, SignerRules};
 use pki::{Crl, CrlEntry, Reason, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, Timestamp};
 
 use crate::KeyPair;
@@ -93,6 +93,7 @@ pub struct FileSigner {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     rules: SignerRules,
+    proofs: Proofs,
     crl_shards: u16,
 }
 
@@ -106,7 +107,7 @@ impl FileSigner {
         crl_shards: u16,
     ) -> Self {
         let issuers = issuers.into_iter().map(|one| (one.issuer.id, one)).collect();
-        Self { issuers, ledger, clock, rules, crl_shards }
+        Self { issuers, ledger, clock, rules, proofs: Proofs::default(), crl_shards }
     }
 
     fn issuer(&self, id: Sha256) -> Result<&IssuerKey, SignError> {
@@ -117,7 +118,7 @@ impl FileSigner {
         &self,
         issuer: Sha256,
         tbs: &TbsCertificate,
-        check: fn(&SigningRecord, &TbsCertificate, SignerRules, Timestamp) -> Result<(), Refused>,
+        check: fn(&Proofs, &SigningRecord, &TbsCertificate, SignerRules, Timestamp) -> Result<(), Refused>,
     ) -> Result<Signed, SignError> {
         let key = self.issuer(issuer)?;
         let serial = tbs.serial();
@@ -128,7 +129,7 @@ impl FileSigner {
             return Err(SignError::Refused(format!("serial {serial} was allocated for issuer {recorded}")));
         }
         // No await between here and the signature: nothing can be read anew that was not read just now.
-        check(&record, tbs, self.rules, self.clock.now()).map_err(|refused| SignError::Refused(refused.to_string()))?;
+        check(&self.proofs, &record, tbs, self.rules, self.clock.now()).map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.sign(tbs.der())?;
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: Some(serial) })
     }
