@@ -1,0 +1,182 @@
+//! Accounts, with the JWS chain that proves their keys.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use acme::{AccountStatus, Thumbprint};
+use ca::AccountId;
+use ca::account::Account;
+use ca::ports::NewAccountRecord;
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::sqlite::columns::{Col, Json, col, document};
+use crate::sqlite::failure::Step;
+use crate::sqlite::writer::Batch;
+
+/// Each half of what is remembered holds at most so many accounts, of 1 to 3 KiB each.
+const REMEMBERED: usize = 256;
+
+pub(super) fn create(batch: &Batch<'_>, new: &NewAccountRecord) -> Step<(Account, bool)> {
+    let thumbprint = new.key.thumbprint();
+    if let Some(known) = by_thumbprint(batch, thumbprint)? {
+        return Ok((known, false));
+    }
+    let NewAccountRecord { id, key, contact, terms_of_service_agreed, created, jws } = new.clone();
+    batch
+        .prepare_cached(
+            "-- ledger.create_account
+            INSERT INTO accounts (id, thumbprint, key, status, contact, terms_of_service_agreed, created)
+            VALUES (?1, ?2, ?3, 'valid', ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            Col(id),
+            Col(thumbprint),
+            key.to_json(),
+            document("accounts.contact", &contact)?,
+            terms_of_service_agreed,
+            Col(created),
+        ])?;
+    batch
+        .prepare_cached("-- ledger.create_account.proof\nINSERT INTO account_proofs (account, number, jws) VALUES (?1, 0, ?2)")?
+        .execute(params![batch.last_insert_rowid(), jws])?;
+    batch.count(|tally| tally.accounts += 1);
+    let status = AccountStatus::Valid;
+    Ok((Account { id, key, status, contact, terms_of_service_agreed, created, proofs: vec![jws] }, true))
+}
+
+pub(super) fn by_id(connection: &Connection, id: AccountId) -> Step<Option<Account>> {
+    read(
+        connection,
+        "-- ledger.account
+        SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws
+        FROM accounts a LEFT JOIN account_proofs p ON p.account = a.row WHERE a.id = ?1 ORDER BY p.number",
+        &Col(id),
+    )
+}
+
+pub(super) fn by_thumbprint(connection: &Connection, thumbprint: Thumbprint) -> Step<Option<Account>> {
+    read(
+        connection,
+        "-- ledger.account_by_key
+        SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws
+        FROM accounts a LEFT JOIN account_proofs p ON p.account = a.row WHERE a.thumbprint = ?1 ORDER BY p.number",
+        &Col(thumbprint),
+    )
+}
+
+/// One row for each proof; without any, one row with NULL.
+fn read(connection: &Connection, sql: &str, key: &dyn ToSql) -> Step<Option<Account>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([key])?;
+    let mut account: Option<Account> = None;
+    while let Some(row) = rows.next()? {
+        let proof: Option<Vec<u8>> = row.get(6)?;
+        if let Some(account) = &mut account {
+            account.proofs.extend(proof);
+        } else {
+            account = Some(Account {
+                id: col(row, 0)?,
+                key: row.get::<_, Json<_>>(1)?.0,
+                status: col(row, 2)?,
+                contact: row.get::<_, Json<_>>(3)?.0,
+                terms_of_service_agreed: row.get(4)?,
+                created: col(row, 5)?,
+                proofs: proof.into_iter().collect(),
+            });
+        }
+    }
+    Ok(account)
+}
+
+/// The status alone; `None` for an unknown account.
+pub(super) fn status(connection: &Connection, id: AccountId) -> Step<Option<AccountStatus>> {
+    Ok(connection
+        .prepare_cached("-- ledger.account.status\nSELECT status FROM accounts WHERE id = ?1")?
+        .query_row([Col(id)], |row| col(row, 0))
+        .optional()?)
+}
+
+pub(super) fn update_contact(batch: &Batch<'_>, id: AccountId, contact: &[String]) -> Step<Option<Account>> {
+    let updated = batch
+        .prepare_cached("-- ledger.update_contact\nUPDATE accounts SET contact = ?2 WHERE id = ?1 AND status = 'valid'")?
+        .execute(params![Col(id), document("accounts.contact", &contact)?])?;
+    if updated == 0 { Ok(None) } else { by_id(batch, id) }
+}
+
+pub(super) fn deactivate(batch: &Batch<'_>, id: AccountId) -> Step<Option<Account>> {
+    batch
+        .prepare_cached(
+            "-- ledger.deactivate_account\nUPDATE accounts SET status = 'deactivated' WHERE id = ?1 AND status = 'valid'",
+        )?
+        .execute([Col(id)])?;
+    by_id(batch, id)
+}
+
+/// Accounts read lately: each request of a client asks for its account, and a key is costly to read.
+///
+/// All writes go through this process, and each of them ends what is remembered of its account before it is answered.
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    accounts: Mutex<Halves>,
+}
+
+/// When the young half is full it becomes the old one, whose accounts are forgotten unless they are asked for again.
+#[derive(Debug, Default)]
+struct Halves {
+    young: HashMap<AccountId, Account>,
+    old: HashMap<AccountId, Account>,
+    /// Counts what was forgotten: what was read before that must not be remembered after it.
+    forgotten: u64,
+}
+
+impl Remembered {
+    /// The account as it is remembered, or as `read` finds it.
+    pub(super) fn account(
+        &self,
+        id: AccountId,
+        read: impl FnOnce() -> Step<Option<Account>>,
+    ) -> Step<Option<Account>> {
+        let before = {
+            let mut halves = self.lock();
+            if let Some(account) = halves.young.get(&id) {
+                return Ok(Some(account.clone()));
+            }
+            if let Some(account) = halves.old.remove(&id) {
+                halves.remember(account.clone());
+                return Ok(Some(account));
+            }
+            halves.forgotten
+        };
+        let found = read()?;
+        if let Some(account) = &found {
+            let mut halves = self.lock();
+            if halves.forgotten == before {
+                halves.remember(account.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// It was written.
+    pub(super) fn forget(&self, id: AccountId) {
+        let mut halves = self.lock();
+        halves.forgotten += 1;
+        halves.young.remove(&id);
+        halves.old.remove(&id);
+    }
+
+    // Nothing that panics runs under this lock.
+    fn lock(&self) -> MutexGuard<'_, Halves> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Halves {
+    fn remember(&mut self, account: Account) {
+        if self.young.len() >= REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(account.id, account);
+    }
+}

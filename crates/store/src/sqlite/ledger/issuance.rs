@@ -1,0 +1,284 @@
+//! The writes of the issuance cycle: `begin`, `mark_good`, `store_final`.
+
+use acme::AccountStatus;
+use ca::order::Order;
+use ca::ports::{Begin, BeginRefused, IssuanceNumber, MarkedGood, SerialStatus, StoredFinal};
+use ca::{AccountId, AuthorizationId, OrderId};
+use pki::{Reason, Serial, Sha256, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{authorizations, orders, serials};
+use crate::sqlite::columns::{Col, col, document, maybe};
+use crate::sqlite::failure::Step;
+use crate::sqlite::writer::Batch;
+
+/// A [`Begin`] that a thread can take along, with all that can be made before it is written.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    order: Order,
+    document: String,
+    authorizations: Vec<(AuthorizationId, String)>,
+    names: Vec<String>,
+    serial: Serial,
+    issuer: Sha256,
+    profile_hash: Sha256,
+    ct: bool,
+    linting_certificate: Vec<u8>,
+    spki_hash: Sha256,
+    not_after: Timestamp,
+    at: Timestamp,
+    issuances_max: u32,
+}
+
+impl Beginning {
+    pub(super) fn of(begin: &Begin<'_>) -> Step<Self> {
+        Ok(Self {
+            order: begin.order.clone(),
+            document: document("order_documents.document", begin.order)?,
+            authorizations: authorizations::of(begin.order),
+            names: begin.names.iter().map(ToString::to_string).collect(),
+            serial: begin.serial,
+            issuer: begin.issuer,
+            profile_hash: begin.profile_hash,
+            ct: begin.ct,
+            linting_certificate: begin.linting_certificate.to_vec(),
+            spki_hash: begin.spki_hash,
+            not_after: begin.not_after,
+            at: begin.at,
+            issuances_max: begin.issuances_max,
+        })
+    }
+
+    pub(super) fn write(&self, batch: &Batch<'_>) -> Step<Result<IssuanceNumber, BeginRefused>> {
+        let known = match self.look(batch)? {
+            Ok(known) => known,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let (order_row, number) = match known {
+            Some((row, last)) => {
+                self.next_issuance(batch, row, last)?;
+                (row, last + 1)
+            }
+            None => (orders::hear_of(batch, &self.order, &self.document, 1)?, 1),
+        };
+        self.write_serial(batch, order_row, number)?;
+        batch.count(|tally| tally.wait += 1);
+        Ok(Ok(IssuanceNumber(number)))
+    }
+
+    /// Whether anything speaks against it. The row of the order and its last number, if the ledger knows it.
+    fn look(&self, connection: &Connection) -> Step<Result<Option<(i64, u32)>, BeginRefused>> {
+        let found = look(connection, self.order.id, self.order.account, self.spki_hash, self.serial)?;
+        if found.ended {
+            return Ok(Err(BeginRefused::OrderEnded));
+        }
+        if found.account != Some(AccountStatus::Valid) {
+            return Ok(Err(BeginRefused::AccountNotValid));
+        }
+        let bad = authorizations::first_not_good(connection, self.order.account, &self.authorizations, self.at)?;
+        if let Some(bad) = bad {
+            return Ok(Err(BeginRefused::AuthorizationNotGood(bad)));
+        }
+        if found.key_blocked {
+            return Ok(Err(BeginRefused::KeyBlocked));
+        }
+        let last = found.order.map_or(0, |(_, last)| last);
+        if last > 0 && last >= self.issuances_max {
+            return Ok(Err(BeginRefused::CapReached(last)));
+        }
+        if found.serial_taken {
+            return Ok(Err(BeginRefused::SerialTaken));
+        }
+        Ok(Ok(found.order))
+    }
+
+    fn next_issuance(&self, batch: &Batch<'_>, order_row: i64, last: u32) -> Step<()> {
+        batch
+            .prepare_cached("-- ledger.begin.next\nUPDATE orders SET issuances = ?2 WHERE row = ?1")?
+            .execute(params![order_row, last + 1])?;
+        serials::give_up(batch, order_row, last)
+    }
+
+    fn write_serial(&self, batch: &Batch<'_>, order_row: i64, number: u32) -> Step<()> {
+        batch
+            .prepare_cached(
+                "-- ledger.begin
+                INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
+                    profile_hash, spki_hash, begun, not_after)
+                VALUES (?1, ?2, ?3, ?4, ?5, 'wait', 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?
+            .execute(params![
+                Col(self.serial),
+                serials::tail(self.serial),
+                order_row,
+                number,
+                Col(self.order.account),
+                self.ct,
+                Col(self.issuer),
+                self.order.profile,
+                Col(self.profile_hash),
+                Col(self.spki_hash),
+                Col(self.at),
+                Col(self.not_after),
+            ])?;
+        let row = batch.last_insert_rowid();
+        batch
+            .prepare_cached("-- ledger.begin.linting\nINSERT INTO linting_certificates (serial, der) VALUES (?1, ?2)")?
+            .execute(params![row, self.linting_certificate])?;
+        let mut named = batch.prepare_cached("-- ledger.begin.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
+        for name in &self.names {
+            named.execute(params![name, row])?;
+        }
+        Ok(())
+    }
+}
+
+/// What `begin` compares, but for the authorizations.
+struct Look {
+    order: Option<(i64, u32)>,
+    ended: bool,
+    account: Option<AccountStatus>,
+    key_blocked: bool,
+    serial_taken: bool,
+}
+
+fn look(connection: &Connection, order: OrderId, account: AccountId, key: Sha256, serial: Serial) -> Step<Look> {
+    let look = connection
+        .prepare_cached(
+            "-- ledger.begin.look
+            SELECT o.row, o.issuances, o.outcome IS NOT NULL,
+                (SELECT status FROM accounts WHERE id = ?2),
+                EXISTS (SELECT 1 FROM blocked_keys WHERE spki_hash = ?3),
+                EXISTS (SELECT 1 FROM serials WHERE serial = ?4)
+            FROM (SELECT 1) LEFT JOIN orders o ON o.id = ?1",
+        )?
+        .query_row(params![Col(order), Col(account), Col(key), Col(serial)], |row| {
+            let order_row: Option<i64> = row.get(0)?;
+            let last: Option<u32> = row.get(1)?;
+            Ok(Look {
+                order: order_row.zip(last),
+                ended: row.get(2)?,
+                account: maybe(row, 3)?,
+                key_blocked: row.get(4)?,
+                serial_taken: row.get(5)?,
+            })
+        })?;
+    Ok(look)
+}
+
+/// A serial as the transitions see it.
+struct State {
+    row: i64,
+    status: SerialStatus,
+    ct: bool,
+    order_row: i64,
+    current: bool,
+    attached: bool,
+    given_up: bool,
+    stored: bool,
+}
+
+fn state(connection: &Connection, serial: Serial) -> Step<Option<State>> {
+    Ok(connection
+        .prepare_cached(
+            "-- ledger.issuance.state
+            SELECT s.row, s.status, s.ct, o.row, o.outcome IS NULL AND o.issuances = s.number, o.serial IS s.serial,
+                s.given_up, s.stored IS NOT NULL
+            FROM serials s JOIN orders o ON o.row = s.order_row WHERE s.serial = ?1",
+        )?
+        .query_row([Col(serial)], |row| {
+            Ok(State {
+                row: row.get(0)?,
+                status: col(row, 1)?,
+                ct: row.get(2)?,
+                order_row: row.get(3)?,
+                current: row.get(4)?,
+                attached: row.get(5)?,
+                given_up: row.get(6)?,
+                stored: row.get(7)?,
+            })
+        })
+        .optional()?)
+}
+
+pub(super) fn mark_good(batch: &Batch<'_>, serial: Serial, at: Timestamp) -> Step<Option<MarkedGood>> {
+    let Some(state) = state(batch, serial)? else {
+        return Ok(None);
+    };
+    let current = state.current;
+    match state.status {
+        SerialStatus::Wait => {}
+        status @ (SerialStatus::Good | SerialStatus::Revoked) => return Ok(Some(MarkedGood { status, current })),
+    }
+    batch
+        .prepare_cached("-- ledger.mark_good\nUPDATE serials SET status = 'good', good = ?2 WHERE row = ?1")?
+        .execute(params![state.row, Col(at)])?;
+    batch.count(|tally| {
+        tally.wait -= 1;
+        tally.good += 1;
+    });
+    Ok(Some(MarkedGood { status: SerialStatus::Good, current }))
+}
+
+pub(super) fn store_final(
+    batch: &Batch<'_>,
+    serial: Serial,
+    certificate: &[u8],
+    at: Timestamp,
+) -> Step<Option<StoredFinal>> {
+    let Some(state) = state(batch, serial)? else {
+        return Ok(None);
+    };
+    if state.stored {
+        return Ok(Some(if state.attached { StoredFinal::OrderValid } else { StoredFinal::Detached }));
+    }
+    let ready = match state.status {
+        SerialStatus::Good => true,
+        SerialStatus::Wait => !state.ct,
+        SerialStatus::Revoked => false,
+    };
+    batch
+        .prepare_cached("-- ledger.store_final.certificate\nINSERT INTO certificates (serial, der) VALUES (?1, ?2)")?
+        .execute(params![state.row, certificate])?;
+    if state.current && ready {
+        attach(batch, &state, serial, at)?;
+        Ok(Some(StoredFinal::OrderValid))
+    } else {
+        detach(batch, &state, at)?;
+        Ok(Some(StoredFinal::Detached))
+    }
+}
+
+fn attach(batch: &Batch<'_>, state: &State, serial: Serial, at: Timestamp) -> Step<()> {
+    batch
+        .prepare_cached(
+            "-- ledger.store_final
+            UPDATE serials SET status = 'good', good = coalesce(good, ?2), stored = ?2 WHERE row = ?1",
+        )?
+        .execute(params![state.row, Col(at)])?;
+    batch
+        .prepare_cached("-- ledger.store_final.order\nUPDATE orders SET outcome = 'valid', ended = ?2, serial = ?3 WHERE row = ?1")?
+        .execute(params![state.order_row, Col(at), Col(serial)])?;
+    batch.count(|tally| {
+        *tally.status(state.status) -= 1;
+        tally.good += 1;
+        tally.valid += 1;
+    });
+    Ok(())
+}
+
+/// An earlier revocation stays as it is.
+fn detach(batch: &Batch<'_>, state: &State, at: Timestamp) -> Step<()> {
+    let by = "cairn";
+    match state.status {
+        SerialStatus::Wait | SerialStatus::Good => {
+            serials::write_revocation(batch, state.row, (Reason::Superseded, at, by), at)?;
+            serials::count_revoked(batch, state.status, state.given_up);
+        }
+        SerialStatus::Revoked => {}
+    }
+    batch
+        .prepare_cached("-- ledger.store_final.detached\nUPDATE serials SET stored = ?2 WHERE row = ?1")?
+        .execute(params![state.row, Col(at)])?;
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! The ledger in SQLite: what must never be lost.
+
+mod accounts;
+mod authorizations;
+mod issuance;
+mod orders;
+mod revocation;
+mod serials;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use acme::Thumbprint;
+use async_trait::async_trait;
+use ca::account::Account;
+use ca::authorization::{CaaRecord, EndedAuthorization};
+use ca::order::{Failure as Death, Order};
+use ca::ports::{
+    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, Ledger, LedgerCounts, LedgerEnd,
+    LedgerOrder, MarkedGood, NewAccountRecord, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord, Stored,
+    StoredFinal,
+};
+use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
+use rusqlite::{OptionalExtension, params};
+
+use super::columns::{Col, col, document};
+use super::failure::Step;
+use super::readers::snapshot;
+use super::writer::{Batch, Durability};
+use super::{Database, tally};
+use accounts::Remembered;
+use issuance::Beginning;
+use orders::Mark;
+use revocation::RevokedPage;
+
+/// The ledger of a [`Database`].
+#[derive(Debug)]
+pub struct SqliteLedger {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    accounts: Arc<Remembered>,
+}
+
+impl SqliteLedger {
+    pub(super) fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
+        Self { database, clock, accounts: Arc::default() }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        step: impl FnMut(&Batch<'_>) -> Step<T> + Send + 'static,
+    ) -> Stored<T> {
+        self.database.writer().write(Durability::Synced, step).await
+    }
+
+    /// A write that changes what is remembered of an account.
+    async fn write_account(
+        &self,
+        id: AccountId,
+        step: impl FnMut(&Batch<'_>) -> Step<Option<Account>> + Send + 'static,
+    ) -> Stored<Option<Account>> {
+        let accounts = Arc::clone(&self.accounts);
+        self.database.writer().submit(Durability::Synced, step, move |_| accounts.forget(id)).await
+    }
+
+    async fn mark(&self, order: OrderId, mark: Mark, at: Timestamp) -> Stored<()> {
+        self.database.writer().write(Durability::Ordered, move |batch| orders::mark(batch, order, mark, at)).await
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)> {
+        self.write(move |batch| accounts::create(batch, &account)).await
+    }
+
+    async fn account(&self, id: AccountId) -> Stored<Option<Account>> {
+        self.database.read(|connection| self.accounts.account(id, || accounts::by_id(connection, id)))
+    }
+
+    async fn account_by_key(&self, thumbprint: Thumbprint) -> Stored<Option<Account>> {
+        self.database.read(|connection| accounts::by_thumbprint(connection, thumbprint))
+    }
+
+    async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>> {
+        self.write_account(id, move |batch| accounts::update_contact(batch, id, &contact)).await
+    }
+
+    async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>> {
+        self.write_account(id, move |batch| accounts::deactivate(batch, id)).await
+    }
+
+    async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization> {
+        let written = document("authorizations.document", &ended)?;
+        let ended = Arc::new(ended);
+        let write = Arc::clone(&ended);
+        let standing = self.write(move |batch| authorizations::authorize(batch, &write, &written)).await?;
+        Ok(standing.unwrap_or_else(|| ended.as_ref().clone()))
+    }
+
+    async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>> {
+        self.write(move |batch| authorizations::deactivate(batch, id, at)).await
+    }
+
+    async fn authorizations(&self, ids: &[AuthorizationId]) -> Stored<Vec<EndedAuthorization>> {
+        self.database.read(|connection| snapshot(connection, |connection| authorizations::by_ids(connection, ids)))
+    }
+
+    async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool> {
+        self.database.read(|connection| {
+            snapshot(connection, |connection| authorizations::authorized_for(connection, account, names, now))
+        })
+    }
+
+    async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>> {
+        self.database.read(|connection| orders::by_id(connection, id))
+    }
+
+    async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>> {
+        self.database.scan(move |connection| orders::ended(connection, before, limit)).await
+    }
+
+    async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()> {
+        let written = checks.iter().map(|check| document("rechecks.document", check)).collect::<Step<Vec<_>>>()?;
+        self.write(move |batch| orders::record_rechecks(batch, order, &written)).await
+    }
+
+    async fn begin(&self, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>> {
+        let beginning = Beginning::of(&begin)?;
+        self.write(move |batch| beginning.write(batch)).await
+    }
+
+    async fn mark_good(&self, serial: Serial, at: Timestamp) -> Stored<Option<MarkedGood>> {
+        self.write(move |batch| issuance::mark_good(batch, serial, at)).await
+    }
+
+    async fn store_final(&self, serial: Serial, certificate: &[u8], at: Timestamp) -> Stored<Option<StoredFinal>> {
+        let certificate = certificate.to_vec();
+        self.write(move |batch| issuance::store_final(batch, serial, &certificate, at)).await
+    }
+
+    async fn finish(&self, order: &Order, failure: Death, at: Timestamp) -> Stored<LedgerEnd> {
+        let written = document("order_documents.document", order)?;
+        let order = order.clone();
+        self.write(move |batch| orders::finish(batch, &order, &written, &failure, at)).await
+    }
+
+    async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>> {
+        self.database.read(|connection| serials::by_serial(connection, serial))
+    }
+
+    async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>> {
+        self.database.scan(move |connection| serials::list(connection, &filter, limit)).await
+    }
+
+    async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {
+        self.database.read(|connection| {
+            snapshot(connection, |connection| {
+                serials::signing_record(connection, serial, |id| {
+                    self.accounts.account(id, || accounts::by_id(connection, id))
+                })
+            })
+        })
+    }
+
+    async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {
+        let now = self.clock.now();
+        self.write(move |batch| revocation::revoke(batch, &revocation, now)).await
+    }
+
+    async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool> {
+        let (by, now) = (by.to_owned(), self.clock.now());
+        self.write(move |batch| revocation::upgrade(batch, serial, &by, now)).await
+    }
+
+    async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>> {
+        self.write(move |batch| revocation::block(batch, &block)).await
+    }
+
+    async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool> {
+        self.database.read(|connection| revocation::is_blocked(connection, spki_hash))
+    }
+
+    async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
+        let state = move |connection: &rusqlite::Connection| revocation::crl_state(connection, issuer, shard, shards);
+        self.database.scan(move |connection| snapshot(connection, state)).await
+    }
+
+    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
+        self.write(move |batch| revocation::allocate_crl_number(batch, issuer, shard, number)).await
+    }
+
+    async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {
+        self.write(move |batch| revocation::store_crl(batch, &crl)).await
+    }
+
+    async fn revoked(
+        &self,
+        issuer: Sha256,
+        shard: (u16, u16),
+        not_after_min: Timestamp,
+        after: Option<Serial>,
+        limit: u32,
+    ) -> Stored<Vec<CrlEntry>> {
+        let page = RevokedPage { issuer, shard, not_after_min, after, limit };
+        self.database.scan(move |connection| revocation::revoked(connection, &page)).await
+    }
+
+    async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()> {
+        let der = der.to_vec();
+        self.write(move |batch| {
+            batch
+                .prepare_cached("-- ledger.store_authority\nINSERT INTO authorities (id, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .execute(params![Col(id), der])?;
+            Ok(())
+        })
+        .await
+    }
+
+    async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {
+        self.database.read(|connection| {
+            Ok(connection
+                .prepare_cached("-- ledger.audit_mark\nSELECT sequence, chain FROM audit_marks WHERE instance = ?1")?
+                .query_row([Col(instance)], |row| Ok(AuditMark { sequence: col(row, 0)?, chain: col(row, 1)? }))
+                .optional()?)
+        })
+    }
+
+    async fn set_audit_mark(&self, instance: InstanceId, mark: AuditMark) -> Stored<()> {
+        let write = move |batch: &Batch<'_>| {
+            batch
+                .prepare_cached(
+                    "-- ledger.set_audit_mark
+                    INSERT INTO audit_marks (instance, sequence, chain) VALUES (?1, ?2, ?3)
+                    ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, chain = excluded.chain",
+                )?
+                .execute(params![Col(instance), Col(mark.sequence), Col(mark.chain)])?;
+            Ok(())
+        };
+        self.database.writer().write(Durability::Ordered, write).await
+    }
+
+    async fn delivered(&self, order: OrderId, at: Timestamp) -> Stored<()> {
+        self.mark(order, Mark::Delivered, at).await
+    }
+
+    async fn acknowledged(&self, order: OrderId, at: Timestamp) -> Stored<()> {
+        self.mark(order, Mark::Acknowledged, at).await
+    }
+
+    async fn counts(&self) -> Stored<LedgerCounts> {
+        self.database.read(|connection| Ok(tally::read(connection)?))
+    }
+}

@@ -1,0 +1,154 @@
+//! Revocations, blocked keys and CRLs.
+
+use ca::ports::{CrlRecord, CrlState, KeyBlock, Revocation, Revoked, SerialStatus};
+use pki::{CrlEntry, Reason, Serial, Sha256, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::serials;
+use crate::sqlite::columns::{Col, col, maybe};
+use crate::sqlite::failure::Step;
+use crate::sqlite::writer::Batch;
+
+pub(super) fn revoke(batch: &Batch<'_>, revocation: &Revocation, written: Timestamp) -> Step<Revoked> {
+    let serial = revocation.serial;
+    let found = batch
+        .prepare_cached(
+            "-- ledger.revoke.look
+            SELECT row, status, given_up, reason, revoked, revoked_by FROM serials WHERE serial = ?1",
+        )?
+        .query_row([Col(serial)], |row| {
+            let (status, given_up): (SerialStatus, bool) = (col(row, 1)?, row.get(2)?);
+            let earlier = maybe(row, 3)?.zip(maybe(row, 4)?).zip(row.get::<_, Option<String>>(5)?);
+            let earlier = earlier.map(|((reason, revoked), by)| Revocation { serial, reason, revoked, by });
+            Ok((row.get::<_, i64>(0)?, status, given_up, earlier))
+        })
+        .optional()?;
+    let Some((row, status, given_up, earlier)) = found else {
+        return Ok(Revoked::UnknownSerial);
+    };
+    if let Some(earlier) = earlier {
+        return Ok(Revoked::Already(earlier));
+    }
+    let Revocation { reason, revoked, by, .. } = revocation;
+    serials::write_revocation(batch, row, (*reason, *revoked, by), written)?;
+    serials::count_revoked(batch, status, given_up);
+    Ok(Revoked::Done)
+}
+
+pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, written: Timestamp) -> Step<bool> {
+    let upgraded = batch
+        .prepare_cached(
+            "-- ledger.upgrade_to_key_compromise
+            UPDATE serials SET reason = ?2, revoked_by = ?3, revoked_at = ?4
+            WHERE serial = ?1 AND status = 'revoked' AND reason <> ?2",
+        )?
+        .execute(params![Col(serial), Col(Reason::KeyCompromise), by, Col(written)])?;
+    Ok(upgraded == 1)
+}
+
+/// The key, and each of its serials in an open issuance, in one transaction: whichever of this and `begin` comes second sees
+/// the other.
+pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock) -> Step<Vec<Serial>> {
+    let open = serials::open_of_key(batch, block.spki_hash)?;
+    batch
+        .prepare_cached(
+            "-- ledger.block
+            INSERT INTO blocked_keys (spki_hash, blocked, blocked_by) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![Col(block.spki_hash), Col(block.at), block.by])?;
+    for (row, _, status) in &open {
+        serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), block.at)?;
+        serials::count_revoked(batch, *status, false);
+    }
+    Ok(open.into_iter().map(|(_, serial, _)| serial).collect())
+}
+
+pub(super) fn is_blocked(connection: &Connection, spki_hash: Sha256) -> Step<bool> {
+    Ok(connection
+        .prepare_cached("-- ledger.is_blocked\nSELECT 1 FROM blocked_keys WHERE spki_hash = ?1")?
+        .exists([Col(spki_hash)])?)
+}
+
+pub(super) fn crl_state(connection: &Connection, issuer: Sha256, shard: u16, shards: u16) -> Step<CrlState> {
+    let allocated = connection
+        .prepare_cached("-- ledger.crl_state\nSELECT allocated FROM crl_numbers WHERE issuer = ?1 AND shard = ?2")?
+        .query_row(params![Col(issuer), shard], |row| col(row, 0))
+        .optional()?;
+    let last = connection
+        .prepare_cached(
+            "-- ledger.crl_state.last
+            SELECT number, this_update, next_update, der FROM crls WHERE issuer = ?1 AND shard = ?2",
+        )?
+        .query_row(params![Col(issuer), shard], |row| {
+            let (this_update, next_update) = (col(row, 1)?, col(row, 2)?);
+            Ok(CrlRecord { issuer, shard, number: col(row, 0)?, this_update, next_update, der: row.get(3)? })
+        })
+        .optional()?;
+    let last_revocation = connection
+        .prepare_cached(
+            "-- ledger.crl_state.revocation
+            SELECT revoked_at FROM serials INDEXED BY serials_revoked_last
+            WHERE issuer = ?1 AND status = 'revoked' AND tail % ?3 = ?2 ORDER BY revoked_at DESC LIMIT 1",
+        )?
+        .query_row(params![Col(issuer), shard, shards.max(1)], |row| col(row, 0))
+        .optional()?;
+    Ok(CrlState { allocated: allocated.unwrap_or(0), last, last_revocation })
+}
+
+pub(super) fn allocate_crl_number(batch: &Batch<'_>, issuer: Sha256, shard: u16, number: u64) -> Step<bool> {
+    let allocated = batch
+        .prepare_cached(
+            "-- ledger.allocate_crl_number
+            INSERT INTO crl_numbers (issuer, shard, allocated) SELECT ?1, ?2, ?3 WHERE ?3 > 0
+            ON CONFLICT (issuer, shard) DO UPDATE SET allocated = excluded.allocated WHERE excluded.allocated > allocated",
+        )?
+        .execute(params![Col(issuer), shard, Col(number)])?;
+    Ok(allocated == 1)
+}
+
+pub(super) fn store_crl(batch: &Batch<'_>, crl: &CrlRecord) -> Step<bool> {
+    let stored = batch
+        .prepare_cached(
+            "-- ledger.store_crl
+            INSERT INTO crls (issuer, shard, number, this_update, next_update, der) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            ON CONFLICT (issuer, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
+                next_update = excluded.next_update, der = excluded.der
+            WHERE excluded.number > number",
+        )?
+        .execute(params![
+            Col(crl.issuer),
+            crl.shard,
+            Col(crl.number),
+            Col(crl.this_update),
+            Col(crl.next_update),
+            crl.der,
+        ])?;
+    Ok(stored == 1)
+}
+
+/// What a page of a shard's revoked serials is asked for by.
+#[derive(Debug)]
+pub(super) struct RevokedPage {
+    pub(super) issuer: Sha256,
+    pub(super) shard: (u16, u16),
+    pub(super) not_after_min: Timestamp,
+    pub(super) after: Option<Serial>,
+    pub(super) limit: u32,
+}
+
+pub(super) fn revoked(connection: &Connection, page: &RevokedPage) -> Step<Vec<CrlEntry>> {
+    let RevokedPage { issuer, shard: (shard, shards), not_after_min, after, limit } = page;
+    let mut statement = connection.prepare_cached(
+        "-- ledger.revoked
+        SELECT serial, revoked, reason FROM serials INDEXED BY serials_revoked
+        WHERE issuer = ?1 AND status = 'revoked' AND (length(serial), serial) > (?2, ?3)
+            AND tail % ?4 = ?5 AND not_after >= ?6
+        ORDER BY length(serial), serial LIMIT ?7",
+    )?;
+    let behind = after.as_ref().map_or(&[][..], Serial::as_bytes);
+    let rows = statement.query_map(
+        params![Col(*issuer), Col(behind.len() as u64), behind, (*shards).max(1), shard, Col(*not_after_min), limit],
+        |row| Ok(CrlEntry { serial: col(row, 0)?, revoked_at: col(row, 1)?, reason: col(row, 2)? }),
+    )?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,182 @@
+//! Serials, and all that hangs on them.
+
+use ca::AccountId;
+use ca::account::Account;
+use ca::ports::{IssuanceNumber, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord};
+use pki::{Reason, Serial, Sha256, Timestamp};
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use super::{accounts, authorizations, orders, revocation};
+use crate::sqlite::columns::{Col, col, maybe};
+use crate::sqlite::failure::{Failure, Step};
+use crate::sqlite::writer::Batch;
+
+const COLUMNS: &str = "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
+        s.good, s.stored, s.not_after, s.spki_hash, l.der, c.der, o.serial IS s.serial,
+        o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by
+    FROM serials s JOIN orders o ON o.row = s.order_row
+        JOIN linting_certificates l ON l.serial = s.row LEFT JOIN certificates c ON c.serial = s.row";
+
+/// The last four octets as a number: its remainder is the CRL shard, as in [`Serial::shard`].
+pub(super) fn tail(serial: Serial) -> u32 {
+    let octets = serial.as_bytes();
+    octets[octets.len().saturating_sub(4)..].iter().fold(0, |value, octet| value << 8 | u32::from(*octet))
+}
+
+fn from_columns(row: &Row<'_>) -> rusqlite::Result<SerialRecord> {
+    let serial = col(row, 0)?;
+    let revoked = maybe(row, 18)?.zip(maybe(row, 19)?).zip(row.get::<_, Option<String>>(20)?);
+    Ok(SerialRecord {
+        serial,
+        status: col(row, 1)?,
+        order: col(row, 2)?,
+        number: IssuanceNumber(row.get(3)?),
+        account: col(row, 4)?,
+        issuer: col(row, 5)?,
+        profile: row.get(6)?,
+        profile_hash: col(row, 7)?,
+        ct: row.get(8)?,
+        begun: col(row, 9)?,
+        good: maybe(row, 10)?,
+        stored: maybe(row, 11)?,
+        not_after: col(row, 12)?,
+        spki_hash: col(row, 13)?,
+        linting_certificate: row.get(14)?,
+        certificate: row.get(15)?,
+        attached: row.get(16)?,
+        current: row.get(17)?,
+        revocation: revoked.map(|((revoked, reason), by)| Revocation { serial, reason, revoked, by }),
+    })
+}
+
+pub(super) fn by_serial(connection: &Connection, serial: Serial) -> Step<Option<SerialRecord>> {
+    let mut statement = connection.prepare_cached(&format!("-- ledger.serial\n{COLUMNS} WHERE s.serial = ?1"))?;
+    let mut rows = statement.query([Col(serial)])?;
+    Ok(rows.next()?.map(from_columns).transpose()?)
+}
+
+pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -> Step<Vec<SerialRecord>> {
+    let mut sql = format!("-- ledger.serials\n{COLUMNS} WHERE 1");
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut only = |condition: &str, value: Box<dyn ToSql>| {
+        sql.push_str(condition);
+        values.push(value);
+    };
+    if let Some(status) = filter.status {
+        only(" AND s.status = ?", Box::new(Col(status)));
+    }
+    if let Some(name) = &filter.name {
+        only(" AND s.row IN (SELECT serial FROM serial_names WHERE name = ?)", Box::new(name.to_string()));
+    }
+    if let Some(account) = filter.account {
+        only(" AND s.account = ?", Box::new(Col(account)));
+    }
+    if let Some(order) = filter.order {
+        only(" AND s.order_row = (SELECT row FROM orders WHERE id = ?)", Box::new(Col(order)));
+    }
+    if let Some(spki_hash) = filter.spki_hash {
+        only(" AND s.spki_hash = ?", Box::new(Col(spki_hash)));
+    }
+    if let Some(after) = filter.after {
+        only(" AND s.row > (SELECT row FROM serials WHERE serial = ?)", Box::new(Col(after)));
+    }
+    if filter.abandoned {
+        sql.push_str(" AND s.given_up = 1 AND s.status <> 'revoked'");
+    }
+    sql.push_str(" ORDER BY s.row LIMIT ?");
+    values.push(Box::new(limit));
+    let mut statement = connection.prepare_cached(&sql)?;
+    let rows = statement.query_map(params_from_iter(values), from_columns)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// All of it in the caller's snapshot. `account` gives what an account's status is not part of.
+pub(super) fn signing_record(
+    connection: &Connection,
+    serial: Serial,
+    account: impl FnOnce(AccountId) -> Step<Option<Account>>,
+) -> Step<Option<SigningRecord>> {
+    let Some(record) = by_serial(connection, serial)? else {
+        return Ok(None);
+    };
+    let missing = |what| Failure::corrupt("serials", format!("serial {serial} lacks its {what}"));
+    let order = orders::by_id(connection, record.order)?.ok_or_else(|| missing("order"))?.order;
+    let status = accounts::status(connection, record.account)?.ok_or_else(|| missing("account"))?;
+    let mut account = account(record.account)?.ok_or_else(|| missing("account"))?;
+    account.status = status;
+    Ok(Some(SigningRecord {
+        account,
+        authorizations: authorizations::by_ids(connection, &order.authorization_ids())?,
+        rechecks: orders::rechecks(connection, order.id)?,
+        key_blocked: revocation::is_blocked(connection, record.spki_hash)?,
+        serial: record,
+        order,
+    }))
+}
+
+/// An issuance is no longer its order's last, or its order has ended without it. Without one (0) there is nothing to do.
+pub(super) fn give_up(batch: &Batch<'_>, order_row: i64, number: u32) -> Step<()> {
+    if number == 0 {
+        return Ok(());
+    }
+    let mut statement = batch.prepare_cached(
+        "-- ledger.give_up
+        UPDATE serials SET given_up = 1 WHERE order_row = ?1 AND number = ?2 AND given_up = 0 RETURNING status <> 'revoked'",
+    )?;
+    let mut rows = statement.query(params![order_row, number])?;
+    while let Some(row) = rows.next()? {
+        let abandoned: bool = row.get(0)?;
+        batch.count(|tally| tally.abandoned += i64::from(abandoned));
+    }
+    Ok(())
+}
+
+/// Over `wait` or `good` only.
+pub(super) fn write_revocation(
+    batch: &Batch<'_>,
+    row: i64,
+    (reason, revoked, by): (Reason, Timestamp, &str),
+    written: Timestamp,
+) -> Step<()> {
+    batch
+        .prepare_cached(
+            "-- ledger.revoke
+            UPDATE serials SET status = 'revoked', reason = ?2, revoked = ?3, revoked_by = ?4, revoked_at = ?5 WHERE row = ?1",
+        )?
+        .execute(params![row, Col(reason), Col(revoked), by, Col(written)])?;
+    Ok(())
+}
+
+pub(super) fn count_revoked(batch: &Batch<'_>, before: SerialStatus, given_up: bool) {
+    batch.count(|tally| {
+        *tally.status(before) -= 1;
+        tally.revoked += 1;
+        tally.abandoned -= i64::from(given_up);
+    });
+}
+
+/// The serials of a key in open issuances that are not revoked, in the order of their allocation.
+pub(super) fn open_of_key(connection: &Connection, spki_hash: Sha256) -> Step<Vec<(i64, Serial, SerialStatus)>> {
+    let mut statement = connection.prepare_cached(
+        "-- ledger.block.open
+        SELECT s.row, s.serial, s.status FROM serials s JOIN orders o ON o.row = s.order_row
+        WHERE s.spki_hash = ?1 AND s.status <> 'revoked' AND o.outcome IS NULL AND o.issuances = s.number ORDER BY s.row",
+    )?;
+    let rows = statement.query_map([Col(spki_hash)], |row| Ok((row.get(0)?, col(row, 1)?, col(row, 2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_in_the_file_are_those_of_the_serial() {
+        for serial in [Serial::from_random([0xfe; 16]), Serial::parse("7f").unwrap(), Serial::parse("8f0102").unwrap()] {
+            for shards in [1, 7, 128, 65_535] {
+                assert_eq!(tail(serial) % u32::from(shards), u32::from(serial.shard(shards)), "{serial} of {shards}");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Numbered migrations: a store made by any released version opens in every later one.
+
+use pki::Sha256;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::open::OpenError;
+
+/// One step from a schema to the next. Once released it never changes: its checksum is kept in each store.
+struct Migration {
+    number: u32,
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    number: 1,
+    name: "ledger, workbench and logs",
+    sql: include_str!("../../migrations/sqlite/0001_ledger_workbench_logs.sql"),
+}];
+
+/// The schema that this version reads and writes.
+pub const SCHEMA: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;
+
+/// The number of a store's schema; 0: an empty file.
+pub(super) fn schema(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.query_row("-- migrations.schema\nPRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Brings a store to [`SCHEMA`] in one transaction, after a look at what was done to it before.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let found = schema(connection)?;
+    if found == SCHEMA {
+        return verify(connection, found);
+    }
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
+    // Read again: another process may have migrated it before this one had the lock.
+    let found = schema(&transaction)?;
+    if found > 0 {
+        verify(&transaction, found)?;
+    }
+    for migration in MIGRATIONS.iter().filter(|one| one.number > found) {
+        transaction.execute_batch(migration.sql)?;
+        transaction.execute(
+            "-- migrations.applied\nINSERT INTO migrations (number, name, sha256) VALUES (?1, ?2, ?3)",
+            params![migration.number, migration.name, Sha256::of(migration.sql.as_bytes()).as_bytes()],
+        )?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn verify(connection: &Connection, found: u32) -> Result<(), OpenError> {
+    for migration in MIGRATIONS.iter().filter(|one| one.number <= found) {
+        let stored: Option<[u8; 32]> = connection
+            .query_row(
+                "-- migrations.verify\nSELECT sha256 FROM migrations WHERE number = ?1",
+                [migration.number],
+                |row| row.get(0),
+            )
+            .optional()?;
+        if stored != Some(*Sha256::of(migration.sql.as_bytes()).as_bytes()) {
+            return Err(OpenError::Altered { number: migration.number, name: migration.name });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn migrations_are_numbered_without_gaps() {
+        for (at, migration) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(u32::try_from(at + 1), Ok(migration.number));
+        }
+    }
+
+    #[test]
+    fn migrating_twice_is_migrating_once() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(schema(&connection).unwrap(), SCHEMA);
+    }
+
+    #[test]
+    fn a_store_whose_migration_was_another_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection.execute("UPDATE migrations SET sha256 = zeroblob(32)", []).unwrap();
+        assert!(matches!(migrate(&mut connection), Err(OpenError::Altered { number: 1, .. })));
+    }
+}

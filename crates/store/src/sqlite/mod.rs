@@ -1,0 +1,173 @@
+//! The embedded store: ledger, workbench and built-in logs in one SQLite file, `cairn.db`.
+//!
+//! One thread writes ([`writer`]), a few connections read. A point read is done where it is asked for: in a write-ahead log
+//! readers wait for nobody, and the file is in memory. What pages through many records goes to a thread that may block.
+
+mod checkpoint;
+mod columns;
+mod failure;
+mod ledger;
+mod log_store;
+mod migrations;
+mod open;
+mod readers;
+mod tally;
+mod workbench;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ca::ports::{Clock, Random, Stored};
+
+use crate::nonce::NonceFile;
+use checkpoint::Checkpoints;
+use readers::Readers;
+use writer::{Health, Writer};
+
+pub use ledger::SqliteLedger;
+pub use log_store::SqliteLogStore;
+pub use migrations::SCHEMA;
+pub use open::{OpenError, OpenOptions};
+pub use workbench::SqliteWorkbench;
+pub use writer::WriterCounts;
+
+/// The name of the file in a data folder.
+pub const FILE_NAME: &str = "cairn.db";
+
+/// An open store. Cheap to clone; the file is closed when the last clone, and all ports made of it, are gone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    readers: Arc<Readers>,
+    // Before the thread: its end is what the thread waits for.
+    writer: Option<Writer>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Database {
+    /// Opens the store, and makes it if there is none. Who opens it holds the instance's lock: it has one writer.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with the file, and what would be right.
+    pub fn open(path: impl AsRef<Path>, options: OpenOptions) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let connection = open::writer(&path, &options)?;
+        let page_octets = open::page_octets(&connection)?;
+        let readers = Readers::open(&path, options.readers, options.reader_cache_kib)?;
+        let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
+        let unstarted = |error: std::io::Error| OpenError::NotWritable { path: path.clone(), detail: error.to_string() };
+        let checkpoints = Checkpoints::start(
+            open::checkpointer(&path)?,
+            Arc::clone(&health),
+            (options.checkpoint_octets, options.log_octets_max),
+            page_octets,
+        )
+        .map_err(unstarted)?;
+        let (writer, thread) =
+            Writer::start(connection, checkpoints, health, options.batch_max, options.queue_max).map_err(unstarted)?;
+        let shared = Shared { path, readers: Arc::new(readers), writer: Some(writer), thread: Some(thread) };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Opens a store for reading only, live or stopped. Every transition is refused as `Unavailable`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; an older schema too, since nothing is changed.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref().to_owned();
+        let readers = Readers::open(&path, 1, OpenOptions::default().reader_cache_kib)?;
+        let shared = Shared { path, readers: Arc::new(readers), writer: Some(Writer::none()), thread: None };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The ledger.
+    pub fn ledger(&self, clock: Arc<dyn Clock>) -> SqliteLedger {
+        SqliteLedger::new(self.clone(), clock)
+    }
+
+    /// The workbench, with at most `active_max` active orders.
+    ///
+    /// # Errors
+    /// Those of a read: it looks how many orders there are, and where the queues end.
+    pub fn workbench(
+        &self,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        nonces: Option<Arc<NonceFile>>,
+        active_max: u64,
+    ) -> Stored<SqliteWorkbench> {
+        SqliteWorkbench::new(self.clone(), clock, random, nonces, active_max)
+    }
+
+    /// The store of the built-in logs.
+    pub fn log_store(&self, clock: Arc<dyn Clock>) -> SqliteLogStore {
+        SqliteLogStore::new(self.clone(), clock)
+    }
+
+    /// What the writer did since the store was opened: for metrics.
+    pub fn writer_counts(&self) -> WriterCounts {
+        self.writer().counts()
+    }
+
+    /// Looks at the whole file: whether its pages, rows and indexes are sound, and its references lead somewhere. What is wrong, at
+    /// most 100 lines; nothing if all is well.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub async fn integrity(&self) -> Stored<Vec<String>> {
+        self.scan(|connection| {
+            let mut found: Vec<String> = connection
+                .prepare("-- integrity.pages\nPRAGMA quick_check(100)")?
+                .query_map([], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            found.retain(|line| line != "ok");
+            let mut references = connection.prepare("-- integrity.references\nPRAGMA foreign_key_check")?;
+            let mut rows = references.query([])?;
+            while let Some(row) = rows.next()?
+                && found.len() < 100
+            {
+                let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+                found.push(format!("{table} refers to a record of {parent} that isn't there"));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    fn writer(&self) -> &Writer {
+        self.shared.writer.as_ref().expect("the writer is taken out when the last Database is dropped, and not before")
+    }
+
+    fn read<T>(&self, step: impl FnOnce(&rusqlite::Connection) -> failure::Step<T>) -> Stored<T> {
+        self.shared.readers.read(step)
+    }
+
+    async fn scan<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&rusqlite::Connection) -> failure::Step<T> + Send + 'static,
+    ) -> Stored<T> {
+        Readers::scan(&self.shared.readers, step).await
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        drop(self.writer.take());
+        // What is still in the queue is written first, then the log is copied and the file closed.
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the writer of the store panicked");
+        }
+    }
+}

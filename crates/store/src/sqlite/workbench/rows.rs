@@ -1,0 +1,369 @@
+//! An active order as a row: its document, and the place where it stands.
+
+use ca::order::{Order, Outcome, Place, Progress, Stage};
+use ca::ports::{ActiveOrder, Claimed, Lease, Standing, StageCount};
+use ca::{InstanceId, LeaseToken, OrderId};
+use pki::Timestamp;
+use rusqlite::{Connection, Row, params};
+
+use super::queues::Effects;
+use crate::sqlite::columns::{Col, col, document, json, maybe};
+use crate::sqlite::failure::{Failure, Step};
+use crate::sqlite::writer::Batch;
+
+/// A row that a step has loaded.
+#[derive(Debug)]
+pub(super) struct Active {
+    row: i64,
+    pub(super) order: Order,
+    pub(super) place: Option<PlaceName>,
+    pub(super) token: Option<LeaseToken>,
+    claims: u32,
+    /// The stage in which the claims were counted.
+    stage: Stage,
+}
+
+/// What stands in the column `place`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlaceName {
+    Queue,
+    Lease,
+    Park,
+    Client,
+    PendingDone,
+}
+
+impl PlaceName {
+    const ALL: [Self; 5] = [Self::Queue, Self::Lease, Self::Park, Self::Client, Self::PendingDone];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Lease => "lease",
+            Self::Park => "park",
+            Self::Client => "client",
+            Self::PendingDone => "pending-done",
+        }
+    }
+
+    pub(super) fn of(text: Option<&str>) -> Step<Option<Self>> {
+        let Some(text) = text else { return Ok(None) };
+        let found = Self::ALL.into_iter().find(|one| one.name() == text);
+        found.map(Some).ok_or_else(|| Failure::corrupt("active_orders.place", text))
+    }
+}
+
+pub(super) fn load(connection: &Connection, id: OrderId) -> Step<Option<Active>> {
+    let mut statement = connection.prepare_cached(
+        "-- workbench.load\nSELECT row, document, place, lease_token, claims, stage FROM active_orders WHERE id = ?1",
+    )?;
+    let mut rows = statement.query([Col(id)])?;
+    rows.next()?.map(active).transpose()
+}
+
+fn active(row: &Row<'_>) -> Step<Active> {
+    Ok(Active {
+        row: row.get(0)?,
+        order: json(row, 1)?,
+        place: PlaceName::of(row.get_ref(2)?.as_str_or_null().map_err(|error| Failure::corrupt("active_orders.place", error))?)?,
+        token: maybe(row, 3)?,
+        claims: row.get(4)?,
+        stage: col(row, 5)?,
+    })
+}
+
+/// The orders that stand nowhere, at most `limit`.
+pub(super) fn nowhere(connection: &Connection, limit: u32) -> Step<Vec<Active>> {
+    let mut statement = connection.prepare_cached(
+        "-- workbench.sweep.nowhere
+        SELECT row, document, place, lease_token, claims, stage FROM active_orders WHERE place IS NULL LIMIT ?1",
+    )?;
+    let mut rows = statement.query([limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(active(row)?);
+    }
+    Ok(found)
+}
+
+/// Where an order is put.
+#[derive(Clone, Copy, Debug)]
+struct Stand {
+    name: PlaceName,
+    turn: Option<i64>,
+}
+
+impl Stand {
+    fn of(place: Place, order: &Order, effects: &mut Effects) -> Self {
+        match place {
+            Place::Queue => {
+                let turn = effects.queue(order.stage());
+                Self { name: PlaceName::Queue, turn: Some(turn) }
+            }
+            Place::Park { until } => Self { name: PlaceName::Park, turn: Some(until.millis()) },
+            Place::Client => Self { name: PlaceName::Client, turn: None },
+            Place::PendingDone => {
+                let turn = match &order.progress {
+                    Progress::Done { ended, .. } => Some(ended.millis()),
+                    Progress::MakeChallenge | Progress::TestChallenge | Progress::Issue { .. } => None,
+                };
+                Self { name: PlaceName::PendingDone, turn }
+            }
+        }
+    }
+}
+
+impl Active {
+    /// Whether this lease is the one under which it stands.
+    pub(super) fn is_held_under(&self, lease: &Lease) -> bool {
+        self.place == Some(PlaceName::Lease) && self.token == Some(lease.token)
+    }
+
+    /// Writes the order, and puts it where it belongs as it now is.
+    pub(super) fn settle_down(&mut self, batch: &Batch<'_>, now: Timestamp, effects: &mut Effects) -> Step<()> {
+        self.put(batch, self.order.place(now), now, effects)
+    }
+
+    /// Writes the order, and puts it into this place, without a lease.
+    pub(super) fn put(&mut self, batch: &Batch<'_>, place: Place, now: Timestamp, effects: &mut Effects) -> Step<()> {
+        let stand = Stand::of(place, &self.order, effects);
+        effects.changed(self.order.id);
+        let stage = self.order.stage();
+        let written = document("active_orders.document", &self.order)?;
+        if stage == self.stage {
+            batch
+                .prepare_cached(
+                    "-- workbench.put
+                    UPDATE active_orders SET document = ?2, place = ?3, turn = ?4, since = ?5, lease_token = NULL,
+                        lease_holder = NULL
+                    WHERE row = ?1",
+                )?
+                .execute(params![self.row, written, stand.name.name(), stand.turn, Col(now)])?;
+        } else {
+            self.claims = 0;
+            self.stage = stage;
+            batch
+                .prepare_cached(
+                    "-- workbench.put.stage
+                    UPDATE active_orders SET document = ?2, place = ?3, turn = ?4, since = ?5, lease_token = NULL,
+                        lease_holder = NULL, stage = ?6, claims = 0, deadline = ?7, outcome = ?8, delivered = ?9
+                    WHERE row = ?1",
+                )?
+                .execute(params![
+                    self.row,
+                    written,
+                    stand.name.name(),
+                    stand.turn,
+                    Col(now),
+                    Col(stage),
+                    self.order.deadline().map(Col),
+                    outcome(&self.order),
+                    delivered(&self.order).map(Col),
+                ])?;
+        }
+        self.place = Some(stand.name);
+        self.token = None;
+        Ok(())
+    }
+
+    /// Writes the order and leaves it where it stands. It has not changed its stage.
+    pub(super) fn keep(&self, batch: &Batch<'_>, effects: &mut Effects) -> Step<()> {
+        effects.changed(self.order.id);
+        batch
+            .prepare_cached("-- workbench.keep\nUPDATE active_orders SET document = ?2 WHERE row = ?1")?
+            .execute(params![self.row, document("active_orders.document", &self.order)?])?;
+        Ok(())
+    }
+
+    /// Marks the order as delivered: the first time counts.
+    pub(super) fn mark_delivered(mut self, batch: &Batch<'_>, at: Timestamp, effects: &mut Effects) -> Step<()> {
+        match &mut self.order.progress {
+            Progress::Done { delivered: delivered @ None, .. } => *delivered = Some(at),
+            Progress::Done { .. } | Progress::MakeChallenge | Progress::TestChallenge | Progress::Issue { .. } => return Ok(()),
+        }
+        effects.changed(self.order.id);
+        batch
+            .prepare_cached("-- workbench.delivered\nUPDATE active_orders SET document = ?2, delivered = ?3 WHERE row = ?1")?
+            .execute(params![self.row, document("active_orders.document", &self.order)?, Col(at)])?;
+        Ok(())
+    }
+
+    /// Takes the order out of the active set.
+    pub(super) fn remove(self, batch: &Batch<'_>, effects: &mut Effects) -> Step<()> {
+        batch.prepare_cached("-- workbench.remove\nDELETE FROM active_orders WHERE row = ?1")?.execute([self.row])?;
+        effects.removed(self.order.id);
+        Ok(())
+    }
+}
+
+const fn outcome(order: &Order) -> Option<&'static str> {
+    match order.outcome() {
+        Some(Outcome::Valid(_)) => Some("valid"),
+        Some(Outcome::Invalid(_)) => Some("invalid"),
+        None => None,
+    }
+}
+
+const fn delivered(order: &Order) -> Option<Timestamp> {
+    match &order.progress {
+        Progress::Done { delivered, .. } => *delivered,
+        Progress::MakeChallenge | Progress::TestChallenge | Progress::Issue { .. } => None,
+    }
+}
+
+/// A lease to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewLease {
+    pub(super) token: LeaseToken,
+    pub(super) holder: InstanceId,
+    pub(super) expires: Timestamp,
+    pub(super) now: Timestamp,
+}
+
+/// Adds an order under a lease.
+pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: NewLease) -> Step<Lease> {
+    batch
+        .prepare_cached(
+            "-- workbench.create
+            INSERT INTO active_orders (id, account, stage, place, turn, since, claims, lease_token, lease_holder, deadline,
+                outcome, delivered, document)
+            VALUES (?1, ?2, ?3, 'lease', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?
+        .execute(params![
+            Col(order.id),
+            Col(order.account),
+            Col(order.stage()),
+            Col(lease.expires),
+            Col(lease.now),
+            Col(lease.token),
+            Col(lease.holder),
+            order.deadline().map(Col),
+            outcome(order),
+            delivered(order).map(Col),
+            written,
+        ])?;
+    Ok(Lease { order: order.id, token: lease.token, expires: lease.expires, claims: 1 })
+}
+
+pub(super) fn exists(connection: &Connection, id: OrderId) -> Step<bool> {
+    Ok(connection
+        .prepare_cached("-- workbench.create.look\nSELECT 1 FROM active_orders WHERE id = ?1")?
+        .exists([Col(id)])?)
+}
+
+/// Takes the oldest order of a queue and puts a lease on it.
+pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Option<Claimed>> {
+    let mut statement = batch.prepare_cached(
+        "-- workbench.claim.look
+        SELECT row, document, claims FROM active_orders WHERE place = 'queue' AND stage = ?1 ORDER BY turn LIMIT 1",
+    )?;
+    let mut rows = statement.query([Col(stage)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let number: i64 = row.get(0)?;
+    let order: Order = json(row, 1)?;
+    let claims = row.get::<_, u32>(2)?.saturating_add(1);
+    drop(rows);
+    batch
+        .prepare_cached(
+            "-- workbench.claim
+            UPDATE active_orders SET place = 'lease', turn = ?2, since = ?3, claims = ?4, lease_token = ?5, lease_holder = ?6
+            WHERE row = ?1",
+        )?
+        .execute(params![number, Col(lease.expires), Col(lease.now), claims, Col(lease.token), Col(lease.holder)])?;
+    let lease = Lease { order: order.id, token: lease.token, expires: lease.expires, claims };
+    Ok(Some(Claimed { lease, order }))
+}
+
+/// Puts an order back on the queue of its stage, as it is.
+pub(super) fn requeue(batch: &Batch<'_>, row: i64, id: OrderId, stage: Stage, now: Timestamp, effects: &mut Effects) -> Step<()> {
+    let turn = effects.queue(stage);
+    effects.changed(id);
+    batch
+        .prepare_cached(
+            "-- workbench.requeue
+            UPDATE active_orders SET place = 'queue', turn = ?2, since = ?3, lease_token = NULL, lease_holder = NULL
+            WHERE row = ?1",
+        )?
+        .execute(params![row, turn, Col(now)])?;
+    Ok(())
+}
+
+const SHOWN: &str = "SELECT document, place, turn, lease_holder, claims, since FROM active_orders";
+
+fn show(row: &Row<'_>) -> Step<ActiveOrder> {
+    let place: Option<String> = row.get(1)?;
+    let turn = maybe(row, 2)?.unwrap_or_else(|| Timestamp::from_millis(0));
+    let standing = match PlaceName::of(place.as_deref())? {
+        None => Standing::Nowhere,
+        Some(PlaceName::Queue) => Standing::Queue,
+        Some(PlaceName::Lease) => Standing::Lease { expires: turn, holder: col(row, 3)? },
+        Some(PlaceName::Park) => Standing::Park { until: turn },
+        Some(PlaceName::Client) => Standing::Client,
+        Some(PlaceName::PendingDone) => Standing::PendingDone,
+    };
+    Ok(ActiveOrder { order: json(row, 0)?, standing, claims: row.get(4)?, since: col(row, 5)? })
+}
+
+pub(super) fn read(connection: &Connection, id: OrderId) -> Step<Option<ActiveOrder>> {
+    let mut statement = connection.prepare_cached(&format!("-- workbench.read\n{SHOWN} WHERE id = ?1"))?;
+    let mut rows = statement.query([Col(id)])?;
+    rows.next()?.map(show).transpose()
+}
+
+pub(super) fn list(connection: &Connection, stage: Option<Stage>, after: Option<OrderId>, limit: u32) -> Step<Vec<ActiveOrder>> {
+    let behind = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
+    let of_stage = if stage.is_some() { "AND stage = ?3" } else { "AND ?3 IS NULL" };
+    let mut statement = connection.prepare_cached(&format!(
+        "-- workbench.list\n{SHOWN} WHERE id > ?1 {of_stage} ORDER BY id LIMIT ?2"
+    ))?;
+    let mut rows = statement.query(params![behind, limit, stage.map(Col)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(show(row)?);
+    }
+    Ok(found)
+}
+
+pub(super) fn counts(connection: &Connection) -> Step<Vec<(Stage, StageCount)>> {
+    let mut counts = Stage::ALL.map(|stage| (stage, StageCount::default()));
+    let mut statement = connection.prepare_cached(
+        "-- workbench.counts
+        SELECT stage, place, count(*) FROM active_orders INDEXED BY active_orders_by_place GROUP BY place, stage",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (stage, place): (Stage, Option<String>) = (col(row, 0)?, row.get(1)?);
+        let number = col(row, 2)?;
+        let Some((_, count)) = counts.iter_mut().find(|(of, _)| *of == stage) else { continue };
+        match PlaceName::of(place.as_deref())? {
+            None => count.nowhere = number,
+            Some(PlaceName::Queue) => count.queued = number,
+            Some(PlaceName::Lease) => count.leased = number,
+            Some(PlaceName::Park) => count.parked = number,
+            Some(PlaceName::Client) => count.client = number,
+            Some(PlaceName::PendingDone) => count.undelivered = number,
+        }
+    }
+    let delivered: u64 = connection
+        .prepare_cached(
+            "-- workbench.counts.delivered
+            SELECT count(delivered) FROM active_orders INDEXED BY active_orders_ended WHERE place = 'pending-done'",
+        )?
+        .query_row([], |row| col(row, 0))?;
+    let mut oldest = connection.prepare_cached(
+        "-- workbench.counts.oldest
+        SELECT since FROM active_orders WHERE place = 'queue' AND stage = ?1 ORDER BY turn LIMIT 1",
+    )?;
+    for (stage, count) in &mut counts {
+        if *stage == Stage::Done {
+            count.undelivered = count.undelivered.saturating_sub(delivered);
+            count.delivered = delivered;
+        }
+        if count.queued > 0 {
+            count.oldest_queued = oldest.query_row([Col(*stage)], |row| maybe(row, 0))?;
+        }
+    }
+    Ok(counts.to_vec())
+}
