@@ -1,0 +1,72 @@
+//! Clients that others wrote, against the real server: each obtains, renews and revokes, and what it gets is checked by
+//! OpenSSL, Python and pkilint. `./test` installs them. Each test has a server of its own, on ports of its own.
+
+mod dns;
+mod readme;
+mod server;
+
+use server::Server;
+
+#[test]
+fn certbot_obtains_renews_and_revokes_by_http_01() {
+    Server::start("").run("certbot_http_01.sh", &[]);
+}
+
+#[test]
+fn certbot_obtains_renews_and_revokes_by_dns_01() {
+    Server::start("").run("certbot_dns_01.sh", &[]);
+}
+
+#[test]
+fn lego_obtains_renews_and_revokes_by_http_01() {
+    let server = Server::start("");
+    let port = format!(":{}", server.ports.http);
+    server.run("lego.sh", &["lego.example.com,www.lego.example.com", "--http", "--http.port", &port]);
+}
+
+#[test]
+fn lego_obtains_renews_and_revokes_by_tls_alpn_01() {
+    let server = Server::start("");
+    let port = format!(":{}", server.ports.tls);
+    server.run("lego.sh", &["lego.example.com,www.lego.example.com", "--tls", "--tls.port", &port]);
+}
+
+#[test]
+fn lego_obtains_renews_and_revokes_by_dns_01() {
+    let server = Server::start("");
+    let dns = server.dns.address().to_string();
+    server.run(
+        "lego.sh",
+        &["*.lego.example.com,lego.example.com", "--dns", "exec", "--dns.disable-cp", "--dns.resolvers", &dns],
+    );
+}
+
+#[test]
+fn uacme_obtains_renews_and_revokes() {
+    Server::start("").run("uacme.sh", &[]);
+}
+
+#[test]
+fn dehydrated_obtains_renews_and_revokes() {
+    Server::start("").run("dehydrated.sh", &[]);
+}
+
+#[test]
+fn pkilint_finds_no_error_in_what_classic_issues() {
+    Server::start("").run("lint.sh", &["classic"]);
+}
+
+#[test]
+fn pkilint_finds_no_error_in_what_shortlived_issues() {
+    Server::start(&not_offered(&["classic"])).run("lint.sh", &["shortlived"]);
+}
+
+#[test]
+fn pkilint_finds_no_error_in_what_internal_issues() {
+    Server::start(&not_offered(&["classic", "shortlived"])).run("lint.sh", &["internal"]);
+}
+
+/// The first profile that is offered is the default; old clients can't name another.
+fn not_offered(profiles: &[&str]) -> String {
+    profiles.iter().map(|name| format!("[[profile]]\nname = \"{name}\"\noffered = false\n")).collect()
+}

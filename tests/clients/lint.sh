@@ -1,0 +1,33 @@
+#!/bin/bash
+# pkilint over what a profile issues: lint.sh PROFILE. It is the server's default profile here.
+. "$CLIENTS/checks.sh"
+profile=$1
+export LEGO_CA_CERTIFICATES=$ROOT
+
+lint() { # lint FILE [TYPE]: RFC 5280's rules, and for a TYPE those of the Baseline Requirements; errors count
+  echo "$1"
+  "$LINTERS/lint_pkix_cert" lint --severity ERROR "$1"
+  if [ $# = 2 ]; then "$LINTERS/lint_cabf_serverauth_cert" lint --type "$2" --severity ERROR "$1"; fi
+}
+
+step obtain
+lego --path lego --server "$DIRECTORY" --accept-tos --email tests@example.org \
+  --domains lint.example.com --domains www.lint.example.com --http --http.port ":$HTTP_PORT" run
+openssl x509 -in lego/certificates/lint.example.com.crt -out final.pem
+curl --silent --show-error --fail --cacert "$ROOT" --output intermediate.pem "$ADMIN/intermediates/0"
+jq --raw-output 'select(.event == "precertificate") | .der' "$DATA"/audit/*.jsonl >precertificates
+mapfile -t precertificates <precertificates
+
+step lint
+if [ "$profile" = internal ]; then
+  [ ${#precertificates[@]} = 0 ]
+  lint final.pem
+  lint intermediate.pem
+else
+  [ ${#precertificates[@]} = 1 ]
+  base64 --decode <<<"${precertificates[0]}" | openssl x509 -inform DER -out precertificate.pem
+  [ "$(serial precertificate.pem)" = "$(serial final.pem)" ]
+  lint precertificate.pem DV-PRE-CERTIFICATE
+  lint final.pem DV-FINAL-CERTIFICATE
+  lint intermediate.pem INTERNAL-UNCONSTRAINED-TLS-CA
+fi
