@@ -15,7 +15,8 @@ const LOCK_FILE: &str = "lock";
 const HARMLESS: [&str; 3] = [ID_FILE_NEW, LOCK_FILE, "lost+found"];
 const OURS_ONLY: u32 = 0o700;
 
-/// A data folder that this process holds. The lock lives as long as this value, and ends with the process however it dies.
+/// A data folder that this process holds. The lock lives as long as this value, and ends with the process however it
+/// dies.
 #[derive(Debug)]
 pub struct Instance {
     id: InstanceId,
@@ -29,8 +30,8 @@ pub struct Instance {
 pub enum InstanceError {
     /// The folder holds something, and nothing of it is ours.
     #[error(
-        "{folder} is not empty (it holds {found:?}) and no data folder of Cairn's: name another folder, one that is empty \
-         or does not exist yet"
+        "{folder} is not empty (it holds {found:?}) and no data folder of Cairn's: name another folder, one that is \
+         empty or does not exist yet"
     )]
     Foreign {
         /// The folder.
@@ -76,7 +77,8 @@ pub enum InstanceError {
 }
 
 impl Instance {
-    /// Takes a data folder: makes it (mode 0700) if it isn't there, takes its lock, and draws its id at the first start.
+    /// Takes a data folder: makes it (mode 0700) if it isn't there, takes its lock, and draws its id at the first
+    /// start.
     pub fn take(folder: &Path, random: &dyn Random) -> Result<Self, InstanceError> {
         DirBuilder::new()
             .recursive(true)

@@ -1,8 +1,8 @@
 //! Nonces (RFC 8555 §6.5) of the embedded store: sealed counters, and a file with one bit for each that was used.
 //!
-//! A use is one positional write of one octet, made before it is answered: a killed process forgets nothing. The file is
-//! never synced: a power cut begins a new boot, and a new boot is a new epoch with a new key, whose beginning refuses all
-//! nonces of the last one once.
+//! A use is one positional write of one octet, made before it is answered: a killed process forgets nothing. The file
+//! is never synced: a power cut begins a new boot, and a new boot is a new epoch with a new key, whose beginning
+//! refuses all nonces of the last one once.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -135,8 +135,8 @@ impl NonceFile {
         Some(u64::from_be_bytes(<[u8; COUNTER_OCTETS]>::try_from(&*opened).ok()?))
     }
 
-    /// The header comes first: if the process dies between the two writes, the block is skipped and no used nonce becomes
-    /// fresh.
+    /// The header comes first: if the process dies between the two writes, the block is skipped and no used nonce
+    /// becomes fresh.
     fn take_block(&self, state: &mut State) -> io::Result<()> {
         let taken = state.taken + BLOCK;
         self.file.write_all_at(&encode(&self.epoch, taken), 0)?;

@@ -88,8 +88,8 @@ impl Lines {
     }
 }
 
-/// Where the line of this sequence number begins: the file that holds it, and the octet there. The end of the last file,
-/// if that line is still to be written.
+/// Where the line of this sequence number begins: the file that holds it, and the octet there. The end of the last
+/// file, if that line is still to be written.
 pub(super) fn find(folder: &Path, numbers: &[u32], sequence: u64) -> Result<(u32, u64), AuditLogError> {
     for number in numbers.iter().rev() {
         let path = path_of(folder, *number);

@@ -65,8 +65,8 @@ impl FileAuditLog {
         Self::open_with(folder, instance, AuditLimits::default(), clock, on_fatal)
     }
 
-    /// Opens the log in this folder, or begins one. A torn last line, of a process that died while it wrote, is cut off:
-    /// nobody was told of it.
+    /// Opens the log in this folder, or begins one. A torn last line, of a process that died while it wrote, is cut
+    /// off: nobody was told of it.
     ///
     /// The mark begins behind the last line: what was there before is applied by the recovery, which reads it from the
     /// ledger's own mark on, before anything is signed.

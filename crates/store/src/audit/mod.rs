@@ -1,8 +1,8 @@
 //! The audit log on files (design §6): one for each instance that signs or revokes, with its own hash chain.
 //!
-//! `FOLDER/NNNNNNNN.jsonl` hold one JSON object per line. The last member of each, `chain`, is the SHA-256 of the chain's
-//! hash before the line and the line without that member; the chain goes on from file to file. One thread writes, and many
-//! callers share each sync.
+//! `FOLDER/NNNNNNNN.jsonl` hold one JSON object per line. The last member of each, `chain`, is the SHA-256 of the
+//! chain's hash before the line and the line without that member; the chain goes on from file to file. One thread
+//! writes, and many callers share each sync.
 
 mod files;
 mod line;
@@ -30,11 +30,13 @@ pub struct AuditLimits {
     pub file_octets_max: u64,
     /// So much of the disk, in octets, is left to others: the ledger needs room too.
     pub free_octets_min: u64,
+    /// All reservations together may keep so many octets at most.
+    pub reserved_octets_max: u64,
 }
 
 impl Default for AuditLimits {
     fn default() -> Self {
-        Self { file_octets_max: 256 << 20, free_octets_min: 32 << 20 }
+        Self { file_octets_max: 256 << 20, free_octets_min: 32 << 20, reserved_octets_max: 256 << 20 }
     }
 }
 

@@ -109,16 +109,17 @@ impl Tail {
     /// Keeps room for so many octets more.
     pub(super) fn reserve(&mut self, octets: u64) -> Stored<()> {
         let reserved = self.reserved.saturating_add(octets);
-        if !self.has_room(reserved, self.limits.free_octets_min)? {
-            let detail = format!(
-                "the audit log in {} has no room for {octets} octets: the disk is full, but for {} octets left to others",
-                self.folder.display(),
-                self.limits.free_octets_min
-            );
-            return Err(StoreError::new(StoreErrorKind::Full, detail));
-        }
-        self.reserved = reserved;
-        Ok(())
+        let AuditLimits { reserved_octets_max, free_octets_min, .. } = self.limits;
+        let reason = if reserved > reserved_octets_max {
+            format!("{reserved} octets would be reserved, above {reserved_octets_max}")
+        } else if !self.has_room(reserved, free_octets_min)? {
+            format!("the disk is full, but for {free_octets_min} octets left to others")
+        } else {
+            self.reserved = reserved;
+            return Ok(());
+        };
+        let folder = self.folder.display();
+        Err(StoreError::new(StoreErrorKind::Full, format!("the audit log in {folder} has no room: {reason}")))
     }
 
     /// Gives back what was reserved.
@@ -126,8 +127,8 @@ impl Tail {
         self.reserved = self.reserved.saturating_sub(octets);
     }
 
-    /// Writes lines with one write. Each gets its own answer, but that a failed write fails all: it is cut back to the last
-    /// whole line. An error of the whole call is fatal.
+    /// Writes lines with one write. Each gets its own answer, but that a failed write fails all: it is cut back to the
+    /// last whole line. An error of the whole call is fatal.
     pub(super) fn write(&mut self, events: &[AuditEvent], now: Timestamp) -> Stored<Vec<Stored<Written>>> {
         if self.end >= self.limits.file_octets_max {
             self.begin_next_file()?;
@@ -175,8 +176,8 @@ impl Tail {
         Ok(written)
     }
 
-    /// Whether there is room for so many octets, if need be by keeping more of it. A line that has to be written may use
-    /// the last of the disk; what is kept ahead leaves some to others.
+    /// Whether there is room for so many octets, if need be by keeping more of it. A line that has to be written may
+    /// use the last of the disk; what is kept ahead leaves some to others.
     fn has_room(&mut self, octets: u64, free_octets_min: u64) -> Stored<bool> {
         let wanted = self.end.saturating_add(octets);
         if wanted <= self.room {

@@ -64,10 +64,9 @@ impl Records {
             return Err(BeginRefused::KeyBlocked);
         }
         let last = known.and_then(|known| known.last);
-        if let Some(IssuanceNumber(number)) = last
-            && number >= begin.issuances_max
-        {
-            return Err(BeginRefused::CapReached(number));
+        let had = last.map_or(0, |IssuanceNumber(last)| last);
+        if had >= begin.issuances_max {
+            return Err(BeginRefused::CapReached(had));
         }
         if self.serials.contains_key(&begin.serial) {
             return Err(BeginRefused::SerialTaken);

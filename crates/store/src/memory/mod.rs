@@ -1,4 +1,5 @@
-//! The ports' stores in memory: true to the contract, deterministic, and gone with the process. For tests and simulations.
+//! The ports' stores in memory: true to the contract, deterministic, and gone with the process. For tests and
+//! simulations.
 
 mod audit;
 mod begin;

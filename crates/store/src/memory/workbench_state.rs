@@ -118,8 +118,8 @@ impl State {
         Some((answer, changed))
     }
 
-    /// A client's step or the ledger's word, on an order that somebody may hold. An order under a lease stays there, unless
-    /// it `takes` the lease away.
+    /// A client's step or the ledger's word, on an order that somebody may hold. An order under a lease stays there,
+    /// unless it `takes` the lease away.
     pub(super) fn move_on(&mut self, id: OrderId, changed: bool, takes: bool, now: Timestamp) -> Option<Order> {
         let entry = self.orders.get(&id)?;
         if changed && (takes || !entry.is_leased()) {

@@ -1,0 +1,188 @@
+//! Accounts and authorizations of the ledger.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use acme::{AccountStatus, Identifier};
+use ca::authorization::AuthorizationEnd;
+use ca::{AccountId, AuthorizationId};
+use pki::GeneralName;
+
+use super::Stores;
+use super::fixtures::{dns, ended, key, names, wildcard};
+
+macro_rules! suite {
+    ($open:path) => {
+        crate::contract::cases!($open, accounts:
+            account_is_found_by_its_id_and_by_its_key
+            second_account_with_one_key_is_the_first_one
+            simultaneous_accounts_with_one_key_are_one
+            contacts_of_valid_accounts_alone_are_replaced
+            deactivated_account_stays_deactivated
+            first_end_of_an_authorization_stands
+            simultaneous_ends_of_an_authorization_are_one
+            valid_authorization_is_deactivated_and_no_other
+            ended_authorizations_are_answered_and_unknown_ones_left_out
+            account_is_authorized_for_the_names_it_holds_and_no_others
+            wildcard_authorization_is_for_the_wildcard_alone
+            authorization_counts_until_it_expires_or_is_given_up
+        );
+    };
+}
+pub(crate) use suite;
+
+pub(crate) async fn account_is_found_by_its_id_and_by_its_key(stores: &Stores) {
+    let record = stores.new_account(0);
+    let (made, new) = stores.ledger.create_account(record.clone()).await.unwrap();
+    assert!(new && made.is_valid());
+    assert_eq!((made.id, &made.contact, &made.proofs), (record.id, &record.contact, &vec![record.jws]));
+    assert_eq!(stores.ledger.account(made.id).await.unwrap().as_ref(), Some(&made));
+    assert_eq!(stores.ledger.account_by_key(key(0).thumbprint()).await.unwrap(), Some(made));
+    assert_eq!(stores.ledger.account_by_key(key(1).thumbprint()).await.unwrap(), None);
+    assert_eq!(stores.ledger.account(AccountId::from_bytes([9; 16])).await.unwrap(), None);
+}
+
+pub(crate) async fn second_account_with_one_key_is_the_first_one(stores: &Stores) {
+    let first = stores.account(0).await;
+    let mut again = stores.new_account(0);
+    again.contact.clear();
+    assert_eq!(stores.ledger.create_account(again.clone()).await.unwrap(), (first, false));
+    assert_eq!(stores.ledger.account(again.id).await.unwrap(), None);
+}
+
+pub(crate) async fn simultaneous_accounts_with_one_key_are_one(stores: &Stores) {
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let (ledger, record) = (Arc::clone(&stores.ledger), stores.new_account(0));
+            tokio::spawn(async move { ledger.create_account(record).await.unwrap() })
+        })
+        .collect();
+    let mut made = Vec::new();
+    for call in calls {
+        made.push(call.await.unwrap());
+    }
+    assert_eq!(made.iter().filter(|(_, new)| *new).count(), 1);
+    assert!(made.iter().all(|(account, _)| *account == made[0].0));
+    assert_eq!(stores.ledger.counts().await.unwrap().accounts, 1);
+}
+
+pub(crate) async fn contacts_of_valid_accounts_alone_are_replaced(stores: &Stores) {
+    let account = stores.account(0).await;
+    let contact = vec!["mailto:other@example.com".to_owned()];
+    let updated = stores.ledger.update_contact(account.id, contact.clone()).await.unwrap().unwrap();
+    assert_eq!(updated.contact, contact);
+    assert_eq!(stores.ledger.account(account.id).await.unwrap(), Some(updated));
+    stores.ledger.deactivate_account(account.id).await.unwrap();
+    assert_eq!(stores.ledger.update_contact(account.id, Vec::new()).await.unwrap(), None);
+    assert_eq!(stores.ledger.update_contact(AccountId::from_bytes([9; 16]), Vec::new()).await.unwrap(), None);
+    assert_eq!(stores.ledger.account(account.id).await.unwrap().unwrap().contact, contact);
+}
+
+pub(crate) async fn deactivated_account_stays_deactivated(stores: &Stores) {
+    let account = stores.account(0).await;
+    let deactivated = stores.ledger.deactivate_account(account.id).await.unwrap().unwrap();
+    assert_eq!(deactivated.status, AccountStatus::Deactivated);
+    let (found, new) = stores.ledger.create_account(stores.new_account(0)).await.unwrap();
+    assert_eq!((found, new), (deactivated, false));
+    assert_eq!(stores.ledger.deactivate_account(AccountId::from_bytes([9; 16])).await.unwrap(), None);
+}
+
+pub(crate) async fn first_end_of_an_authorization_stands(stores: &Stores) {
+    let order = pending_order(stores).await;
+    let valid = ended(&order, 0, stores.valid(), stores.now());
+    let invalid = ended(&order, 0, AuthorizationEnd::Invalid, stores.in_seconds(1));
+    assert_eq!(stores.ledger.authorize(valid.clone()).await.unwrap(), valid);
+    assert_eq!(stores.ledger.authorize(invalid).await.unwrap(), valid);
+    assert_eq!(stores.ledger.authorizations(&[valid.id]).await.unwrap(), [valid]);
+}
+
+pub(crate) async fn simultaneous_ends_of_an_authorization_are_one(stores: &Stores) {
+    let order = pending_order(stores).await;
+    let calls: Vec<_> = (0..16)
+        .map(|number| {
+            let end = if number % 2 == 0 { stores.valid() } else { AuthorizationEnd::Invalid };
+            let (ledger, end) = (Arc::clone(&stores.ledger), ended(&order, 0, end, stores.in_seconds(number)));
+            tokio::spawn(async move { ledger.authorize(end).await.unwrap() })
+        })
+        .collect();
+    let standing = stores.ledger.authorizations(&order.authorization_ids()).await.unwrap();
+    for call in calls {
+        let answered = call.await.unwrap();
+        assert!(standing.first().is_none_or(|standing| *standing == answered));
+        assert_eq!(stores.ledger.authorizations(&[answered.id]).await.unwrap(), [answered]);
+    }
+}
+
+pub(crate) async fn valid_authorization_is_deactivated_and_no_other(stores: &Stores) {
+    let order = pending_order(stores).await;
+    let (valid, invalid) = (order.authorizations[0].id, order.authorizations[1].id);
+    stores.ledger.authorize(ended(&order, 0, stores.valid(), stores.now())).await.unwrap();
+    stores.ledger.authorize(ended(&order, 1, AuthorizationEnd::Invalid, stores.now())).await.unwrap();
+    for (id, end) in [(valid, AuthorizationEnd::Deactivated), (invalid, AuthorizationEnd::Invalid)] {
+        let stands = stores.ledger.deactivate_authorization(id, stores.in_seconds(5)).await.unwrap().unwrap();
+        assert_eq!(stands.end, end);
+        assert_eq!(stores.ledger.authorizations(&[id]).await.unwrap(), [stands]);
+    }
+    let unknown = AuthorizationId { order: order.id, number: 7 };
+    assert_eq!(stores.ledger.deactivate_authorization(unknown, stores.now()).await.unwrap(), None);
+}
+
+pub(crate) async fn ended_authorizations_are_answered_and_unknown_ones_left_out(stores: &Stores) {
+    let order = pending_order(stores).await;
+    stores.ledger.authorize(ended(&order, 1, stores.valid(), stores.now())).await.unwrap();
+    let found = stores.ledger.authorizations(&order.authorization_ids()).await.unwrap();
+    assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [order.authorizations[1].id]);
+    assert_eq!(stores.ledger.authorizations(&[]).await.unwrap(), []);
+}
+
+pub(crate) async fn account_is_authorized_for_the_names_it_holds_and_no_others(stores: &Stores) {
+    let (account, other) = (stores.account(0).await, stores.account(1).await);
+    let address: IpAddr = "192.0.2.1".parse().unwrap();
+    stores.order_in_issue(&account, &[dns("one.example.com"), Identifier::Ip(address)]).await;
+    stores.order_in_issue(&account, &[dns("two.example.com")]).await;
+    let mut held = names(&["one.example.com", "two.example.com"]);
+    held.insert(GeneralName::Ip(address));
+    let authorized_for =
+        |account, names| async move { stores.ledger.authorized_for(account, &names, stores.now()).await.unwrap() };
+    assert!(authorized_for(account.id, held.clone()).await);
+    assert!(!authorized_for(other.id, held.clone()).await);
+    held.insert(GeneralName::Dns("three.example.com".to_owned()));
+    assert!(!authorized_for(account.id, held).await);
+}
+
+pub(crate) async fn wildcard_authorization_is_for_the_wildcard_alone(stores: &Stores) {
+    let account = stores.account(0).await;
+    stores.order_in_issue(&account, &[wildcard("example.com")]).await;
+    stores.order_in_issue(&account, &[dns("example.net")]).await;
+    for (name, authorized) in [
+        ("*.example.com", true),
+        ("example.com", false),
+        ("one.example.com", false),
+        ("*.one.example.com", false),
+        ("example.net", true),
+        ("*.example.net", false),
+    ] {
+        let found = stores.ledger.authorized_for(account.id, &names(&[name]), stores.now()).await.unwrap();
+        assert_eq!(found, authorized, "{name}");
+    }
+}
+
+pub(crate) async fn authorization_counts_until_it_expires_or_is_given_up(stores: &Stores) {
+    let account = stores.account(0).await;
+    let order = stores.order_in_issue(&account, &[dns("one.example.com")]).await;
+    let AuthorizationEnd::Valid { expires } = stores.valid() else { unreachable!("it is made valid") };
+    let name = names(&["one.example.com"]);
+    assert!(stores.ledger.authorized_for(account.id, &name, expires).await.unwrap());
+    let later = expires.plus(std::time::Duration::from_millis(1));
+    assert!(!stores.ledger.authorized_for(account.id, &name, later).await.unwrap());
+    stores.ledger.deactivate_authorization(order.authorizations[0].id, stores.now()).await.unwrap();
+    assert!(!stores.ledger.authorized_for(account.id, &name, stores.now()).await.unwrap());
+}
+
+/// An order with two pending authorizations of an account of the ledger.
+async fn pending_order(stores: &Stores) -> ca::order::Order {
+    let account = stores.account(0).await;
+    let mut order = stores.order_for(account.id, &[dns("one.example.com"), dns("two.example.com")]);
+    order.authorizations = stores.authorizations_of(&order);
+    order
+}

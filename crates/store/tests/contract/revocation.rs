@@ -1,0 +1,235 @@
+//! Revocations, blocked keys and CRLs of the ledger.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ca::ports::{CrlRecord, KeyBlock, Revocation, Revoked, SerialStatus};
+use pki::{Reason, Serial, Sha256};
+
+use super::Stores;
+use super::fixtures::{Wanted, issuer};
+
+macro_rules! suite {
+    ($open:path) => {
+        crate::contract::cases!($open, revocation:
+            serial_is_revocable_as_soon_as_it_is_allocated
+            first_revocation_of_a_serial_stands
+            serial_never_allocated_is_not_revoked
+            reason_becomes_key_compromise_once
+            block_revokes_the_open_issuances_of_its_key_alone
+            block_again_finds_nothing_more
+            begin_and_block_see_each_other
+            crl_numbers_grow_strictly_for_each_issuer_and_shard
+            simultaneous_allocations_of_a_number_are_one
+            crl_with_the_highest_number_is_kept
+            crl_state_knows_the_last_revocation_of_its_shard
+            revoked_serials_are_paged_by_shard
+            revoked_serials_leave_when_their_validity_has_ended
+        );
+    };
+}
+pub(crate) use suite;
+
+fn revocation(stores: &Stores, serial: Serial, reason: Reason) -> Revocation {
+    Revocation { serial, reason, revoked: stores.now(), by: "a test".to_owned() }
+}
+
+fn block(stores: &Stores, spki_hash: Sha256) -> KeyBlock {
+    KeyBlock { spki_hash, at: stores.now(), by: "a test".to_owned() }
+}
+
+pub(crate) async fn serial_is_revocable_as_soon_as_it_is_allocated(stores: &Stores) {
+    let wanted = stores.begun().await;
+    let revocation = revocation(stores, wanted.serial, Reason::Superseded);
+    assert_eq!(stores.ledger.revoke(revocation.clone()).await.unwrap(), Revoked::Done);
+    let record = stores.record(wanted.serial).await;
+    assert_eq!((record.status, record.revocation), (SerialStatus::Revoked, Some(revocation)));
+}
+
+pub(crate) async fn first_revocation_of_a_serial_stands(stores: &Stores) {
+    let wanted = stores.begun().await;
+    stores.ledger.mark_good(wanted.serial, stores.now()).await.unwrap();
+    let first = revocation(stores, wanted.serial, Reason::CessationOfOperation);
+    stores.ledger.revoke(first.clone()).await.unwrap();
+    stores.clock.pass_seconds(10);
+    let second = revocation(stores, wanted.serial, Reason::KeyCompromise);
+    assert_eq!(stores.ledger.revoke(second).await.unwrap(), Revoked::Already(first.clone()));
+    assert_eq!(stores.record(wanted.serial).await.revocation, Some(first));
+}
+
+pub(crate) async fn serial_never_allocated_is_not_revoked(stores: &Stores) {
+    let revocation = revocation(stores, stores.serial(), Reason::Superseded);
+    assert_eq!(stores.ledger.revoke(revocation).await.unwrap(), Revoked::UnknownSerial);
+    assert_eq!(stores.ledger.counts().await.unwrap().revoked, 0);
+}
+
+pub(crate) async fn reason_becomes_key_compromise_once(stores: &Stores) {
+    let wanted = stores.begun().await;
+    let serial = wanted.serial;
+    let upgrade = || stores.ledger.upgrade_to_key_compromise(serial, "who has the key");
+    assert!(!upgrade().await.unwrap(), "it is not revoked");
+    let first = revocation(stores, serial, Reason::Superseded);
+    stores.ledger.revoke(first.clone()).await.unwrap();
+    assert!(upgrade().await.unwrap());
+    let now = stores.record(serial).await.revocation.unwrap();
+    assert_eq!((now.reason, now.revoked), (Reason::KeyCompromise, first.revoked));
+    assert!(!upgrade().await.unwrap(), "it was changed before");
+    assert!(!stores.ledger.upgrade_to_key_compromise(stores.serial(), "nobody").await.unwrap());
+}
+
+pub(crate) async fn block_revokes_the_open_issuances_of_its_key_alone(stores: &Stores) {
+    let waiting = stores.begun().await;
+    let superseded = stores.begun().await;
+    let good = stores.begun_again(&superseded).await;
+    stores.ledger.mark_good(good.serial, stores.now()).await.unwrap();
+    let finished = stores.begun().await;
+    stores.ledger.mark_good(finished.serial, stores.now()).await.unwrap();
+    stores.ledger.store_final(finished.serial, b"certificate", stores.now()).await.unwrap();
+    let other = Wanted { spki_hash: Sha256::of(b"another key"), ..stores.wanted().await };
+    stores.begin(&other).await.unwrap();
+
+    assert!(!stores.ledger.is_blocked(waiting.spki_hash).await.unwrap());
+    let revoked = stores.ledger.block(block(stores, waiting.spki_hash)).await.unwrap();
+    assert_eq!(revoked.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&waiting.serial, &good.serial]));
+    assert!(stores.ledger.is_blocked(waiting.spki_hash).await.unwrap());
+    assert!(!stores.ledger.is_blocked(other.spki_hash).await.unwrap());
+    for wanted in [&waiting, &good] {
+        let record = stores.record(wanted.serial).await;
+        assert_eq!(record.status, SerialStatus::Revoked);
+        assert_eq!(record.revocation.map(|revocation| revocation.reason), Some(Reason::KeyCompromise));
+    }
+    for wanted in [&superseded, &finished, &other] {
+        assert_eq!(stores.record(wanted.serial).await.revocation, None, "that is left to a worker");
+    }
+    assert!(stores.ledger.signing_record(finished.serial).await.unwrap().unwrap().key_blocked);
+    assert!(!stores.ledger.signing_record(other.serial).await.unwrap().unwrap().key_blocked);
+}
+
+pub(crate) async fn block_again_finds_nothing_more(stores: &Stores) {
+    let wanted = stores.begun().await;
+    assert_eq!(stores.ledger.block(block(stores, wanted.spki_hash)).await.unwrap(), [wanted.serial]);
+    assert_eq!(stores.ledger.block(block(stores, wanted.spki_hash)).await.unwrap(), []);
+}
+
+pub(crate) async fn begin_and_block_see_each_other(stores: &Stores) {
+    let mut orders = Vec::new();
+    for _ in 0..12 {
+        orders.push(stores.wanted().await);
+    }
+    let (ledger, blocked) = (Arc::clone(&stores.ledger), block(stores, orders[0].spki_hash));
+    let mut blocking = None;
+    let mut begun = BTreeSet::new();
+    for (number, wanted) in orders.iter().enumerate() {
+        if number == 4 {
+            let (ledger, blocked) = (Arc::clone(&ledger), blocked.clone());
+            blocking = Some(tokio::spawn(async move { ledger.block(blocked).await.unwrap() }));
+        }
+        if stores.begin(wanted).await.is_ok() {
+            begun.insert(wanted.serial);
+        }
+    }
+    let revoked = blocking.unwrap().await.unwrap();
+    assert_eq!(revoked.into_iter().collect::<BTreeSet<_>>(), begun, "each that began before the block, and no other");
+    assert!(begun.len() >= 4);
+}
+
+pub(crate) async fn crl_numbers_grow_strictly_for_each_issuer_and_shard(stores: &Stores) {
+    let allocate = |issuer, shard, number| stores.ledger.allocate_crl_number(issuer, shard, number);
+    assert!(allocate(issuer(), 0, 1).await.unwrap());
+    assert!(!allocate(issuer(), 0, 1).await.unwrap());
+    assert!(allocate(issuer(), 0, 5).await.unwrap());
+    assert!(!allocate(issuer(), 0, 4).await.unwrap());
+    assert!(allocate(issuer(), 1, 1).await.unwrap());
+    assert!(allocate(Sha256::of(b"another issuer"), 0, 1).await.unwrap());
+    assert_eq!(stores.ledger.crl_state(issuer(), 0, 2).await.unwrap().allocated, 5);
+    assert_eq!(stores.ledger.crl_state(issuer(), 1, 2).await.unwrap().allocated, 1);
+}
+
+pub(crate) async fn simultaneous_allocations_of_a_number_are_one(stores: &Stores) {
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let ledger = Arc::clone(&stores.ledger);
+            tokio::spawn(async move { ledger.allocate_crl_number(issuer(), 0, 7).await.unwrap() })
+        })
+        .collect();
+    let mut allocated = 0;
+    for call in calls {
+        allocated += u32::from(call.await.unwrap());
+    }
+    assert_eq!(allocated, 1);
+}
+
+pub(crate) async fn crl_with_the_highest_number_is_kept(stores: &Stores) {
+    let crl = |number: u64| CrlRecord {
+        issuer: issuer(),
+        shard: 0,
+        number,
+        this_update: stores.now(),
+        next_update: stores.in_seconds(3600),
+        der: number.to_be_bytes().to_vec(),
+    };
+    assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, None);
+    assert!(stores.ledger.store_crl(crl(2)).await.unwrap());
+    assert!(!stores.ledger.store_crl(crl(2)).await.unwrap());
+    assert!(!stores.ledger.store_crl(crl(1)).await.unwrap());
+    assert!(stores.ledger.store_crl(crl(3)).await.unwrap());
+    assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, Some(crl(3)));
+    assert_eq!(stores.ledger.crl_state(issuer(), 1, 2).await.unwrap().last, None);
+}
+
+pub(crate) async fn crl_state_knows_the_last_revocation_of_its_shard(stores: &Stores) {
+    let wanted = stores.begun().await;
+    let shard = wanted.serial.shard(2);
+    let last = |shard| async move { stores.ledger.crl_state(issuer(), shard, 2).await.unwrap().last_revocation };
+    assert_eq!(last(shard).await, None);
+    stores.clock.pass_seconds(1);
+    let revoked = stores.now();
+    stores.ledger.revoke(revocation(stores, wanted.serial, Reason::Superseded)).await.unwrap();
+    assert_eq!((last(shard).await, last(1 - shard).await), (Some(revoked), None));
+    stores.clock.pass_seconds(1);
+    stores.ledger.upgrade_to_key_compromise(wanted.serial, "who has the key").await.unwrap();
+    assert_eq!(last(shard).await, Some(stores.now()), "the next CRL has to show the new reason");
+}
+
+pub(crate) async fn revoked_serials_are_paged_by_shard(stores: &Stores) {
+    const SHARDS: u16 = 3;
+    let mut expected = BTreeSet::new();
+    for number in 0..20 {
+        let wanted = stores.begun().await;
+        if number % 4 > 0 {
+            stores.ledger.revoke(revocation(stores, wanted.serial, Reason::Superseded)).await.unwrap();
+            expected.insert(wanted.serial);
+        }
+    }
+    let foreign = Wanted { issuer: Sha256::of(b"another issuer"), ..stores.wanted().await };
+    stores.begin(&foreign).await.unwrap();
+    stores.ledger.revoke(revocation(stores, foreign.serial, Reason::Superseded)).await.unwrap();
+
+    let mut found = BTreeSet::new();
+    for shard in 0..SHARDS {
+        let mut after = None;
+        loop {
+            let page = stores.ledger.revoked(issuer(), (shard, SHARDS), stores.now(), after, 2).await.unwrap();
+            assert!(page.len() <= 2);
+            for entry in &page {
+                assert!(after.is_none_or(|after| entry.serial > after), "in the order of the serials");
+                assert_eq!(entry.serial.shard(SHARDS), shard);
+                assert_eq!((entry.reason, entry.revoked_at), (Reason::Superseded, stores.now()));
+                assert!(found.insert(entry.serial), "once");
+                after = Some(entry.serial);
+            }
+            if page.is_empty() {
+                break;
+            }
+        }
+    }
+    assert_eq!(found, expected);
+}
+
+pub(crate) async fn revoked_serials_leave_when_their_validity_has_ended(stores: &Stores) {
+    let wanted = stores.begun().await;
+    stores.ledger.revoke(revocation(stores, wanted.serial, Reason::Superseded)).await.unwrap();
+    let listed = |from| async move { stores.ledger.revoked(issuer(), (0, 1), from, None, 10).await.unwrap().len() };
+    assert_eq!(listed(wanted.not_after).await, 1);
+    assert_eq!(listed(wanted.not_after.plus(std::time::Duration::from_millis(1))).await, 0);
+}

@@ -1,0 +1,188 @@
+//! What the ledger answers about serials and orders.
+
+use ca::authorization::{CaaDecision, CaaRecord};
+use ca::ports::{AuditMark, LedgerCounts, Revocation, SerialFilter, SerialStatus};
+use ca::{InstanceId, OrderId};
+use pki::{GeneralName, Reason, Serial, Sha256};
+
+use super::Stores;
+use super::fixtures::{Wanted, dns, failure};
+
+macro_rules! suite {
+    ($open:path) => {
+        crate::contract::cases!($open, serials:
+            serials_come_in_the_order_of_their_allocation
+            serials_are_found_by_what_they_are_for
+            abandoned_serials_are_found
+            signing_record_has_all_that_a_signer_checks
+            ended_orders_come_latest_first
+            first_delivery_and_first_acknowledgement_count
+            records_are_counted
+            audit_marks_are_kept_by_instance
+        );
+    };
+}
+pub(crate) use suite;
+
+async fn serials(stores: &Stores, filter: SerialFilter) -> Vec<Serial> {
+    stores.ledger.serials(filter, 100).await.unwrap().iter().map(|record| record.serial).collect()
+}
+
+pub(crate) async fn serials_come_in_the_order_of_their_allocation(stores: &Stores) {
+    let mut allocated = Vec::new();
+    for _ in 0..7 {
+        allocated.push(stores.begun().await.serial);
+    }
+    assert_eq!(serials(stores, SerialFilter::default()).await, allocated);
+    let page = stores.ledger.serials(SerialFilter::default(), 3).await.unwrap();
+    assert_eq!(page.iter().map(|record| record.serial).collect::<Vec<_>>(), allocated[..3]);
+    let after = SerialFilter { after: Some(allocated[2]), ..SerialFilter::default() };
+    assert_eq!(serials(stores, after).await, allocated[3..]);
+}
+
+pub(crate) async fn serials_are_found_by_what_they_are_for(stores: &Stores) {
+    let one = stores.begun().await;
+    let other = stores.account(1).await;
+    let two = Wanted {
+        order: stores.order_in_issue(&other, &[dns("two.example.com"), dns("three.example.com")]).await,
+        spki_hash: Sha256::of(b"another key"),
+        ..stores.wanted().await
+    };
+    stores.begin(&two).await.unwrap();
+    stores.ledger.mark_good(two.serial, stores.now()).await.unwrap();
+    let name = |name: &str| Some(GeneralName::Dns(name.to_owned()));
+    let all = SerialFilter::default;
+    for (filter, expected) in [
+        (SerialFilter { status: Some(SerialStatus::Wait), ..all() }, vec![one.serial]),
+        (SerialFilter { status: Some(SerialStatus::Good), ..all() }, vec![two.serial]),
+        (SerialFilter { status: Some(SerialStatus::Revoked), ..all() }, vec![]),
+        (SerialFilter { name: name("one.example.com"), ..all() }, vec![one.serial]),
+        (SerialFilter { name: name("three.example.com"), ..all() }, vec![two.serial]),
+        (SerialFilter { name: name("example.com"), ..all() }, vec![]),
+        (SerialFilter { account: Some(other.id), ..all() }, vec![two.serial]),
+        (SerialFilter { order: Some(one.order.id), ..all() }, vec![one.serial]),
+        (SerialFilter { order: Some(OrderId::from_bytes([9; 16])), ..all() }, vec![]),
+        (SerialFilter { spki_hash: Some(one.spki_hash), ..all() }, vec![one.serial]),
+        (SerialFilter { spki_hash: Some(one.spki_hash), account: Some(other.id), ..all() }, vec![]),
+        (SerialFilter { spki_hash: Some(two.spki_hash), after: Some(one.serial), ..all() }, vec![two.serial]),
+    ] {
+        assert_eq!(serials(stores, filter.clone()).await, expected, "{filter:?}");
+    }
+}
+
+pub(crate) async fn abandoned_serials_are_found(stores: &Stores) {
+    let abandoned = stores.begun().await;
+    let revoked = stores.begun_again(&abandoned).await;
+    let (serial, by) = (revoked.serial, "a test".to_owned());
+    let revocation = Revocation { serial, reason: Reason::Superseded, revoked: stores.now(), by };
+    stores.ledger.revoke(revocation).await.unwrap();
+    let attached = stores.begun_again(&abandoned).await;
+    stores.ledger.mark_good(attached.serial, stores.now()).await.unwrap();
+    let filter = SerialFilter { abandoned: true, ..SerialFilter::default() };
+    assert_eq!(serials(stores, filter.clone()).await, [abandoned.serial]);
+    stores.ledger.store_final(attached.serial, b"certificate", stores.now()).await.unwrap();
+    assert_eq!(serials(stores, filter.clone()).await, [abandoned.serial]);
+    let failed = stores.begun().await;
+    stores.ledger.finish(&failed.order, failure("deadline"), stores.now()).await.unwrap();
+    assert_eq!(serials(stores, filter).await, [abandoned.serial, failed.serial]);
+}
+
+pub(crate) async fn signing_record_has_all_that_a_signer_checks(stores: &Stores) {
+    let wanted = stores.wanted().await;
+    let check = CaaRecord {
+        identifier: dns("one.example.com"),
+        checked: stores.now(),
+        ttl_seconds: 300,
+        decision: CaaDecision::Permitted,
+        evidence: vec!["one.example.com CAA: no record".to_owned()],
+    };
+    stores.ledger.record_rechecks(wanted.order.id, vec![check.clone()]).await.unwrap();
+    assert!(stores.ledger.signing_record(wanted.serial).await.unwrap().is_none());
+    stores.begin(&wanted).await.unwrap();
+    let later = CaaRecord { checked: stores.in_seconds(5), ..check.clone() };
+    stores.ledger.record_rechecks(wanted.order.id, vec![later.clone()]).await.unwrap();
+    let record = stores.ledger.signing_record(wanted.serial).await.unwrap().unwrap();
+    assert_eq!(record.serial, stores.record(wanted.serial).await);
+    assert_eq!(record.order, wanted.order);
+    assert_eq!(record.order.finalize_request(), Some(&stores.finalize()));
+    assert_eq!(record.account, stores.account(0).await);
+    assert_eq!(record.account.proofs, [b"the request as it was signed"]);
+    assert_eq!(record.authorizations.iter().map(|one| one.id).collect::<Vec<_>>(), wanted.order.authorization_ids());
+    assert_eq!(record.rechecks, [check, later]);
+    assert!(!record.key_blocked);
+}
+
+pub(crate) async fn ended_orders_come_latest_first(stores: &Stores) {
+    let mut ended = Vec::new();
+    for _ in 0..5 {
+        let wanted = stores.wanted().await;
+        stores.clock.pass_seconds(1);
+        stores.ledger.finish(&wanted.order, failure("deadline"), stores.now()).await.unwrap();
+        ended.insert(0, (wanted.order.id, stores.now()));
+    }
+    stores.begun().await;
+    let listed = |before, limit| async move {
+        let orders = stores.ledger.ended_orders(before, limit).await.unwrap();
+        orders.into_iter().map(|order| (order.order.id, order.end.unwrap().1)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, 100).await, ended);
+    assert_eq!(listed(None, 2).await, ended[..2]);
+    assert_eq!(listed(Some(ended[1].1), 2).await, ended[2..4]);
+}
+
+pub(crate) async fn first_delivery_and_first_acknowledgement_count(stores: &Stores) {
+    let wanted = stores.begun().await;
+    stores.ledger.mark_good(wanted.serial, stores.now()).await.unwrap();
+    stores.ledger.store_final(wanted.serial, b"certificate", stores.now()).await.unwrap();
+    for seconds in [3, 4] {
+        stores.ledger.delivered(wanted.order.id, stores.in_seconds(seconds)).await.unwrap();
+        stores.ledger.acknowledged(wanted.order.id, stores.in_seconds(seconds + 2)).await.unwrap();
+    }
+    stores.ledger.delivered(OrderId::from_bytes([9; 16]), stores.now()).await.unwrap();
+    stores.waited_for().await;
+    let known = stores.ledger.order(wanted.order.id).await.unwrap().unwrap();
+    assert_eq!((known.delivered, known.acknowledged), (Some(stores.in_seconds(3)), Some(stores.in_seconds(5))));
+    assert_eq!(stores.ledger.order(OrderId::from_bytes([9; 16])).await.unwrap(), None);
+}
+
+pub(crate) async fn records_are_counted(stores: &Stores) {
+    assert_eq!(stores.ledger.counts().await.unwrap(), LedgerCounts::default());
+    let finished = stores.begun().await;
+    stores.ledger.mark_good(finished.serial, stores.now()).await.unwrap();
+    stores.ledger.store_final(finished.serial, b"certificate", stores.now()).await.unwrap();
+    let abandoned = stores.begun().await;
+    let detached = stores.begun_again(&abandoned).await;
+    stores.ledger.finish(&detached.order, failure("deadline"), stores.now()).await.unwrap();
+    stores.ledger.store_final(detached.serial, b"certificate", stores.now()).await.unwrap();
+    stores.begun().await;
+    stores.account(1).await;
+    stores.ledger.delivered(finished.order.id, stores.now()).await.unwrap();
+    stores.waited_for().await;
+    let expected = LedgerCounts {
+        accounts: 2,
+        wait: 2,
+        good: 1,
+        revoked: 1,
+        abandoned: 1,
+        valid: 1,
+        invalid: 1,
+        delivered: 1,
+        acknowledged: 0,
+    };
+    assert_eq!(stores.ledger.counts().await.unwrap(), expected);
+    stores.ledger.acknowledged(finished.order.id, stores.now()).await.unwrap();
+    stores.waited_for().await;
+    assert_eq!(stores.ledger.counts().await.unwrap(), LedgerCounts { acknowledged: 1, ..expected });
+}
+
+pub(crate) async fn audit_marks_are_kept_by_instance(stores: &Stores) {
+    let (one, other) = (InstanceId::from_bytes([1; 16]), InstanceId::from_bytes([2; 16]));
+    assert_eq!(stores.ledger.audit_mark(one).await.unwrap(), None);
+    for sequence in [4, 9] {
+        let mark = AuditMark { sequence, chain: Sha256::of(&[9]) };
+        stores.ledger.set_audit_mark(one, mark).await.unwrap();
+        stores.waited_for().await;
+        assert_eq!(stores.ledger.audit_mark(one).await.unwrap(), Some(mark));
+    }
+    assert_eq!(stores.ledger.audit_mark(other).await.unwrap(), None);
+}
