@@ -38,7 +38,8 @@ revoked() { # revoked CHAIN: the CRL that the certificate names says so, within 
   local url said
   url=$(openssl x509 -noout -ext crlDistributionPoints -in "$1" | sed -n 's/^ *URI://p')
   for _ in $(seq 100); do
-    curl --silent --show-error --fail "$url" | openssl crl -inform DER -out crl.pem
+    # Certificates name the status listener as a public host, for the linters' sake.
+    curl --silent --show-error --fail --connect-to ::127.0.0.1: "$url" | openssl crl -inform DER -out crl.pem
     said=$(openssl verify -crl_check -CAfile "$ROOT" -untrusted "$1" -CRLfile crl.pem "$1" 2>&1) || true
     if grep --quiet 'certificate revoked' <<<"$said"; then
       echo "revoked, by $url"

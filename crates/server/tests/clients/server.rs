@@ -40,7 +40,7 @@ impl Ports {
     fn configuration(&self) -> String {
         let Self { acme, status, admin, http, https, tls } = self;
         format!(
-            "status-url = \"http://localhost:{status}\"\n\
+            "status-url = \"http://ca.example.com:{status}\"\n\
              [listen]\nacme = \"127.0.0.1:{acme}\"\nstatus = \"127.0.0.1:{status}\"\nadmin = \"127.0.0.1:{admin}\"\n\
              [validation]\nhttp-port = {http}\nhttps-port = {https}\ntls-alpn-port = {tls}\n"
         )
