@@ -4,6 +4,7 @@ pub mod admin_socket;
 pub mod assembly;
 pub mod cli;
 pub mod config;
+mod fsck;
 pub mod hierarchy;
 pub mod http;
 pub mod metrics;

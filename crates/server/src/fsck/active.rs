@@ -19,7 +19,9 @@ impl Fsck<'_> {
         let counts = self.records.workbench.counts().await?;
         let total = counts
             .iter()
-            .map(|(_, one)| one.queued + one.leased + one.parked + one.client + one.undelivered + one.delivered + one.nowhere)
+            .map(|(_, one)| {
+                one.queued + one.leased + one.parked + one.client + one.undelivered + one.delivered + one.nowhere
+            })
             .sum();
         let (mut after, mut done) = (None, 0);
         loop {
@@ -28,7 +30,9 @@ impl Fsck<'_> {
             after = Some(last.order.id);
             done += page.len() as u64;
             for active in page {
-                self.active_order(active).await?;
+                let subject = format!("order {}", active.order.id);
+                let read = self.active_order(active, &subject).await;
+                self.go_on(&subject, read)?;
             }
             self.tell("active orders", done, done.max(total));
         }
@@ -36,7 +40,7 @@ impl Fsck<'_> {
         Ok(())
     }
 
-    async fn active_order(&mut self, mut active: ActiveOrder) -> Result<(), StoreError> {
+    async fn active_order(&mut self, mut active: ActiveOrder, subject: &str) -> Result<(), StoreError> {
         let id = active.order.id;
         let mut faults = self.active_faults(&active).await?;
         for _ in 1..LOOKS {
@@ -49,7 +53,7 @@ impl Fsck<'_> {
             active = again;
             faults = self.active_faults(&active).await?;
         }
-        self.add(&format!("order {id}"), faults);
+        self.add(subject, faults);
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use pki::{Certificate, LogId, PublicKey, Sha256};
 
-use super::report::{Fault, Report};
 use super::Invariant;
+use super::report::{Fault, Report};
 use crate::hierarchy::Files;
 
 /// More issuers than this are no hierarchy of one CA.

@@ -11,11 +11,10 @@ use super::authorities::Authorities;
 use super::report::Fault;
 use super::{CLOCK_STEP, Invariant};
 
-/// Whether a signed certificate has the bytes that were announced for it: those of its linting certificate, or, as a final
-/// certificate with CT, those that correspond to them.
+/// Whether a signed certificate has the bytes that were announced for it: those of its linting certificate, or, as a
+/// final certificate with CT, those that correspond to them.
 pub(super) fn tbs_fault(der: &[u8], record: &SerialRecord, is_final: bool) -> Option<Fault> {
-    let invariant =
-        if is_final { Invariant::CertificateCorresponds } else { Invariant::PrecertificateRecorded };
+    let invariant = if is_final { Invariant::CertificateCorresponds } else { Invariant::PrecertificateRecorded };
     let fault = |detail: String| Some(Fault::new(invariant, detail));
     let linting = match Certificate::from_der(&record.linting_certificate) {
         Ok(linting) => linting,
@@ -52,7 +51,10 @@ pub(super) fn chain_fault(certificate: &Certificate, issuer: &Sha256, authoritie
     if certificate.authority_key_identifier() != issuer.key_identifier() {
         return fault("its authorityKeyIdentifier is not that of its issuer".to_owned());
     }
-    certificate.verify_signed_by(issuer.public_key()).err().and_then(|error| fault(format!("its signature is wrong: {error}")))
+    certificate
+        .verify_signed_by(issuer.public_key())
+        .err()
+        .and_then(|error| fault(format!("its signature is wrong: {error}")))
 }
 
 /// Whether a certificate, final or linting, says what the columns of its serial say.
@@ -73,7 +75,9 @@ pub(super) fn record_fault(certificate: &Certificate, record: &SerialRecord) -> 
 pub(super) fn sct_faults(certificate: &Certificate, issuer: &Sha256, authorities: &Authorities) -> (u64, Vec<Fault>) {
     let scts = match certificate.scts() {
         Ok(scts) => scts,
-        Err(error) => return (0, vec![Fault::new(Invariant::SctsVerify, format!("its SCT list can't be read: {error}"))]),
+        Err(error) => {
+            return (0, vec![Fault::new(Invariant::SctsVerify, format!("its SCT list can't be read: {error}"))]);
+        }
     };
     let entry = PrecertEntry { issuer_key_hash: *issuer, tbs: certificate.tbs().without_ct() };
     let (mut verified, mut faults) = (0, Vec::new());

@@ -23,7 +23,8 @@ impl Fsck<'_> {
             self.shards_fault(&issuer, lines);
             for shard in 0..self.rules.crl_shards {
                 let last = lines.last.get(&(issuer, shard)).copied().unwrap_or_default();
-                self.crl(issuer, shard, last).await?;
+                let read = self.crl(issuer, shard, last).await;
+                self.go_on(&format!("CRL of shard {shard}"), read)?;
                 self.tell("CRLs", self.report.checked.crls, total);
             }
         }
@@ -35,7 +36,7 @@ impl Fsck<'_> {
         let seen = lines.last.keys().filter(|(of, _)| of == issuer).map(|(_, shard)| *shard).max();
         if let Some(shard) = seen.filter(|shard| *shard >= self.rules.crl_shards) {
             let detail = format!(
-                "the audit log shows CRLs of shard {shard}, the configuration has {} shards: name its file with --config",
+                "the audit log shows CRLs of shard {shard}, the configuration has {} shards: name it with --config",
                 self.rules.crl_shards
             );
             self.report.add(&format!("issuer {issuer}"), Fault::warning(Invariant::CrlComplete, detail));
@@ -73,11 +74,17 @@ impl Fsck<'_> {
             Err(error) => wrong.push(format!("it can't be read: {error}")),
             Ok(crl) => {
                 if crl.number() != last.number || crl.this_update() != last.this_update {
-                    wrong.push(format!("it is number {} of {}, not as it is recorded", crl.number(), crl.this_update()));
+                    wrong.push(format!(
+                        "it is number {} of {}, not as it is recorded",
+                        crl.number(),
+                        crl.this_update()
+                    ));
                 }
                 match self.authorities.issuer(issuer) {
                     Some(issuer) => wrong.extend(
-                        crl.verify_signed_by(issuer.public_key()).err().map(|error| format!("its signature is wrong: {error}")),
+                        crl.verify_signed_by(issuer.public_key())
+                            .err()
+                            .map(|error| format!("its signature is wrong: {error}")),
                     ),
                     None => wrong.push("its issuer's certificate is not known".to_owned()),
                 }
@@ -141,8 +148,8 @@ impl Fsck<'_> {
     }
 }
 
-/// Whether a CRL must show a revocation: all that were written before it was made. A date lies a little before the time at
-/// which the ledger has it; that one is known of the last revocation only.
+/// Whether a CRL must show a revocation: all that were written before it was made. A date lies a little before the time
+/// at which the ledger has it; that one is known of the last revocation only.
 fn is_seen(revoked: Timestamp, state: &CrlState, this_update: Timestamp) -> bool {
     let all_before = state.last_revocation.is_some_and(|written| written < this_update);
     all_before || revoked.plus(Duration::from_secs(60)) < this_update

@@ -16,8 +16,11 @@ impl Fsck<'_> {
             }
             done += page.len() as u64;
             for order in &page {
-                let faults = self.ended_fault(order).await?;
-                self.add(&format!("order {}", order.order.id), faults.into_iter().collect());
+                let subject = format!("order {}", order.order.id);
+                match self.ended_fault(order).await {
+                    Ok(faults) => self.add(&subject, faults.into_iter().collect()),
+                    Err(error) => self.go_on(&subject, Err(error))?,
+                }
             }
             self.tell("ended orders", done, total.max(done));
         }
@@ -33,7 +36,9 @@ impl Fsck<'_> {
             Some(record) if record.order != order.order.id => {
                 format!("it ended with serial {serial}, which was allocated for order {}", record.order)
             }
-            Some(record) if record.certificate.is_none() => format!("it ended with serial {serial}, which has no certificate"),
+            Some(record) if record.certificate.is_none() => {
+                format!("it ended with serial {serial}, which has no certificate")
+            }
             Some(_) => return Ok(None),
         };
         Ok(Some(Fault::new(Invariant::OneCertificatePerOrder, wrong)))

@@ -5,6 +5,8 @@ use std::fmt;
 /// An invariant that can be read from the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Invariant {
+    /// The store's records can be read.
+    RecordsReadable,
     /// The audit log is whole.
     AuditChain,
     /// A precertificate was announced.
@@ -57,7 +59,8 @@ pub(crate) enum Invariant {
 
 impl Invariant {
     /// All of them, in the order in which they are listed.
-    pub(crate) const ALL: [Self; 24] = [
+    pub(crate) const ALL: [Self; 25] = [
+        Self::RecordsReadable,
         Self::AuditChain,
         Self::PrecertificateRecorded,
         Self::CertificateCorresponds,
@@ -87,6 +90,7 @@ impl Invariant {
     /// Its name, as findings show it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::RecordsReadable => "records-readable",
             Self::AuditChain => "audit-chain",
             Self::PrecertificateRecorded => "precertificate-recorded",
             Self::CertificateCorresponds => "certificate-corresponds",
@@ -117,16 +121,20 @@ impl Invariant {
     /// What holds.
     pub(crate) const fn says(self) -> &'static str {
         match self {
+            Self::RecordsReadable => "each record of ledger and workbench makes sense",
             Self::AuditChain => "the audit log's chain verifies from its first line to the last that the ledger knows",
             Self::PrecertificateRecorded => {
-                "each precertificate in the audit log has a serial of the ledger, whose linting certificate has the same TBS bytes"
+                "each precertificate in the audit log has a serial of the ledger, whose linting certificate has the same \
+                 TBS bytes"
             }
             Self::CertificateCorresponds => {
-                "each certificate has an earlier precertificate line and corresponds to it (RFC 6962 3.2); without CT, it has \
-                 the TBS bytes of its linting certificate"
+                "each certificate has an earlier precertificate line and corresponds to it (RFC 6962 3.2); without CT, it \
+                 has the TBS bytes of its linting certificate"
             }
             Self::OneSignaturePerSerial => "a serial has at most one precertificate and one certificate",
-            Self::SignatureLogged => "each serial that is good, and each stored certificate, has its line in the audit log",
+            Self::SignatureLogged => {
+                "each serial that is good, and each stored certificate, has its line in the audit log"
+            }
             Self::CertificateStored => "each certificate of the audit log is stored under its serial, byte for byte",
             Self::LogApplied => {
                 "each signature, revocation, key block and CRL number of the audit log has come to the ledger"
@@ -136,8 +144,12 @@ impl Invariant {
                 "serial, key and end of validity in each certificate are those that the ledger keeps"
             }
             Self::CertificateChain => "each certificate verifies under its issuer, and each issuer up to the root",
-            Self::SctsVerify => "each SCT of a built-in log verifies under its key (keys that can't be read are left out)",
-            Self::CertificateAskedFor => "each certificate is for the key and the names of its client's finalize request",
+            Self::SctsVerify => {
+                "each SCT of a built-in log verifies under its key (keys that can't be read are left out)"
+            }
+            Self::CertificateAskedFor => {
+                "each certificate is for the key and the names of its client's finalize request"
+            }
             Self::NamesAuthorized => {
                 "each name of a certificate has an authorization of its account that was valid when the issuance began"
             }
@@ -151,12 +163,17 @@ impl Invariant {
             Self::BehindTheLedger => {
                 "no order is active that has ended in the ledger (the next worker or sweep mends it: a warning)"
             }
-            Self::DeadlineKept => "no order lives longer than one sweep after its deadline (a warning while no server runs)",
-            Self::LeaseEnds => "no lease or park is older than one sweep after its end (a warning while no server runs)",
+            Self::DeadlineKept => {
+                "no order lives longer than one sweep after its deadline (a warning while no server runs)"
+            }
+            Self::LeaseEnds => {
+                "no lease or park is older than one sweep after its end (a warning while no server runs)"
+            }
             Self::CrlNumbersGrow => "CRL numbers in the audit log grow, for each issuer and shard",
             Self::CrlSound => "each last CRL verifies under its issuer, has its number and its line in the audit log",
             Self::CrlComplete => {
-                "each revoked serial that has not expired is in the last CRL of its shard, if that was made later; no other is"
+                "each revoked serial that has not expired is in the last CRL of its shard, if that was made later; no \
+                 other is"
             }
         }
     }

@@ -95,16 +95,21 @@ impl Fsck<'_> {
                 break;
             }
             for line in &lines {
-                self.line(line, mark, logged, crls).await?;
+                let read = self.line(line, mark, logged, crls).await;
+                self.go_on(&at_line(line.sequence), read)?;
             }
             at = next;
             if at.sequence == mark.sequence && at.chain != mark.chain {
-                self.chain_fault(logged, "its lines are not those that the ledger knows: the log was written anew".to_owned());
+                self.chain_fault(
+                    logged,
+                    "its lines are not those that the ledger knows: the log was written anew".to_owned(),
+                );
             }
             self.tell("lines of the audit log", at.sequence, mark.sequence.max(at.sequence));
         }
         if at.sequence < mark.sequence {
-            let detail = format!("it has {} lines, and the ledger knows of {}: it was cut short", at.sequence, mark.sequence);
+            let detail =
+                format!("it has {} lines, and the ledger knows of {}: it was cut short", at.sequence, mark.sequence);
             self.chain_fault(logged, detail);
             return Ok(());
         }
@@ -131,12 +136,16 @@ impl Fsck<'_> {
         let sequence = line.sequence;
         match &line.event {
             AuditEvent::Precertificate { order, serial, der } if logged.has(*serial) => {
-                self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: false }, mark, logged).await
+                self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: false }, mark, logged)
+                    .await
             }
             AuditEvent::Certificate { order, serial, der } if logged.has(*serial) => {
-                self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: true }, mark, logged).await
+                self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: true }, mark, logged)
+                    .await
             }
-            AuditEvent::Revocation { serial, .. } if logged.has(*serial) => self.revocation(sequence, *serial, mark).await,
+            AuditEvent::Revocation { serial, .. } if logged.has(*serial) => {
+                self.revocation(sequence, *serial, mark).await
+            }
             AuditEvent::KeyBlock { spki_hash, .. } if logged.is_first() => {
                 for look in 0..LOOKS {
                     if self.records.ledger.is_blocked(*spki_hash).await? {
@@ -146,7 +155,10 @@ impl Fsck<'_> {
                         self.pause().await;
                     }
                 }
-                self.add(&at_line(sequence), vec![not_applied(sequence, mark, format!("the block of key {spki_hash}"))]);
+                self.add(
+                    &at_line(sequence),
+                    vec![not_applied(sequence, mark, format!("the block of key {spki_hash}"))],
+                );
                 Ok(())
             }
             AuditEvent::CrlNumber { issuer, shard, number } if logged.is_first() => {
@@ -188,9 +200,9 @@ impl Fsck<'_> {
         faults.extend(line.sequence_faults(*signed, record.ct));
         *(if line.is_final { &mut signed.certificate } else { &mut signed.precertificate }) = true;
         for look in 0..LOOKS {
-            let unapplied = line.unapplied(&record);
+            let unapplied = line.unapplied(&record, mark);
             if unapplied.is_none() || look + 1 == LOOKS {
-                faults.extend(unapplied.map(|what| not_applied(line.sequence, mark, what)));
+                faults.extend(unapplied);
                 break;
             }
             self.pause().await;
@@ -313,17 +325,20 @@ impl Line<'_> {
     }
 
     /// What the ledger does not have of this line yet.
-    fn unapplied(&self, record: &SerialRecord) -> Option<String> {
+    fn unapplied(&self, record: &SerialRecord, mark: AuditMark) -> Option<Fault> {
         if self.is_final && record.certificate.is_none() {
-            return Some("the certificate".to_owned());
+            let invariant = Invariant::CertificateStored;
+            return Some(Fault { invariant, ..not_applied(self.sequence, mark, "the certificate".to_owned()) });
         }
-        (record.status == SerialStatus::Wait).then(|| "the status `good`".to_owned())
+        let waits = record.status == SerialStatus::Wait;
+        waits.then(|| not_applied(self.sequence, mark, "the status `good`".to_owned()))
     }
 
     fn content_faults(&self, record: &SerialRecord) -> Vec<Fault> {
         let mut faults = Vec::new();
         if record.order != self.order {
-            let detail = format!("it is logged for order {}, the ledger has the serial for order {}", self.order, record.order);
+            let detail =
+                format!("it is logged for order {}, the ledger has the serial for order {}", self.order, record.order);
             faults.push(Fault::new(Invariant::PrecertificateRecorded, detail));
         }
         if self.is_final && record.certificate.as_deref().is_some_and(|stored| stored != self.der) {
@@ -335,8 +350,8 @@ impl Line<'_> {
     }
 }
 
-/// The ledger lacks something that the log announces. Before the mark it was there once; behind it, the next start of the
-/// instance brings it in.
+/// The ledger lacks something that the log announces. Before the mark it was there once; behind it, the next start of
+/// the instance brings it in.
 fn not_applied(sequence: u64, mark: AuditMark, what: String) -> Fault {
     let severity = if sequence < mark.sequence { Severity::Fault } else { Severity::Warning };
     let hint = match severity {

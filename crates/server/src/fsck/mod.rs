@@ -1,7 +1,7 @@
-//! The invariants (design §11) that can be read from the records: of a live or a stopped store, without changing anything.
+//! The invariants (design §11) that can be read from the records: of a live or a stopped store, and nothing is changed.
 //!
-//! Everything goes in pages. What has to be remembered of each serial (which signatures its audit log shows) is kept for
-//! one part of all serials at a time, so that memory stays bounded however many there are.
+//! Everything goes in pages. What has to be remembered of each serial (which signatures its audit log shows) is kept
+//! for one part of all serials at a time, so that memory stays bounded however many there are.
 
 mod active;
 mod authorities;
@@ -14,17 +14,17 @@ mod records;
 mod report;
 mod serials;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 
-use ca::ports::StoreError;
+use ca::ports::{StoreError, StoreErrorKind};
 use pki::Timestamp;
 
 pub(crate) use authorities::log_keys;
 pub(crate) use invariant::Invariant;
-pub(crate) use records::{EndedOrders, Records, RecordsError};
-pub(crate) use report::{Checked, Finding, Report, Severity};
+pub(crate) use records::{EndedOrders, Records};
+pub(crate) use report::{Finding, Report, Severity};
 
 use authorities::Authorities;
 use log::Logged;
@@ -36,8 +36,8 @@ const PAGE: u32 = 500;
 const SERIALS_PER_PART: u64 = 1_000_000;
 /// Writes that belong together come within this time on a live store.
 const PAUSE: Duration = Duration::from_millis(200);
-/// After so many pauses the store is not just busy: what is found is looked at again without waiting.
-const PAUSES_MAX: u32 = 50;
+/// After so many findings the store is not just busy: what is found is looked at again without waiting.
+const VAIN_PAUSES_MAX: u32 = 50;
 /// How often something is looked at again before it is reported.
 const LOOKS: u32 = 3;
 /// Two clock readings in the wrong order, less than this apart, say that the clock was set, and nothing else.
@@ -73,7 +73,8 @@ struct Fsck<'a> {
     live: bool,
     authorities: Authorities,
     report: Report,
-    pauses: u32,
+    /// Findings that stayed however often they were looked at.
+    confirmed: u32,
     progress: &'a mut dyn FnMut(Progress),
 }
 
@@ -89,7 +90,7 @@ pub(crate) async fn check(
     let mut report = Report::default();
     let authorities = Authorities::read(records.data(), &mut report);
     let (began, live) = (records.now(), records.is_live());
-    let mut fsck = Fsck { records, rules, began, live, authorities, report, pauses: 0, progress };
+    let mut fsck = Fsck { records, rules, began, live, authorities, report, confirmed: 0, progress };
     fsck.run().await?;
     Ok(fsck.report)
 }
@@ -102,18 +103,34 @@ impl Fsck<'_> {
         let mut crls = log::CrlLines::default();
         for part in 0..parts {
             let mut logged = Logged::new(part, parts);
-            self.audit_log(&mut logged, &mut crls).await?;
-            self.serials(&logged, serials).await?;
+            let read = self.audit_log(&mut logged, &mut crls).await;
+            self.go_on("audit log", read)?;
+            let read = self.serials(&logged, serials).await;
+            self.go_on("serials", read)?;
         }
-        self.ended_orders(counts.valid + counts.invalid).await?;
-        self.active_orders().await?;
-        self.crls(&crls).await
+        let read = self.ended_orders(counts.valid + counts.invalid).await;
+        self.go_on("ended orders", read)?;
+        let read = self.active_orders().await;
+        self.go_on("active orders", read)?;
+        let read = self.crls(&crls).await;
+        self.go_on("CRLs", read)
+    }
+
+    /// A record that makes no sense is a finding; what can't be read for other reasons ends the check.
+    fn go_on(&mut self, what: &str, read: Result<(), StoreError>) -> Result<(), StoreError> {
+        match read {
+            Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                let detail = format!("a record makes no sense: {error}; what hangs on it was not looked at");
+                self.report.add(what, Fault::new(Invariant::RecordsReadable, detail));
+                Ok(())
+            }
+            read => read,
+        }
     }
 
     /// What is found on a live store may be a write in two steps, seen between them: it is given time.
     async fn pause(&mut self) {
-        if self.live && self.pauses < PAUSES_MAX {
-            self.pauses += 1;
+        if self.live && self.confirmed < VAIN_PAUSES_MAX {
             self.records.clock.sleep(PAUSE).await;
         }
     }
@@ -124,6 +141,7 @@ impl Fsck<'_> {
 
     fn add(&mut self, subject: &str, faults: Vec<Fault>) {
         for fault in faults {
+            self.confirmed = self.confirmed.saturating_add(1);
             self.report.add(subject, fault);
         }
     }

@@ -19,15 +19,16 @@ impl Fsck<'_> {
             done += page.len() as u64;
             for record in page {
                 if logged.has(record.serial) {
-                    self.serial(record, logged).await?;
+                    let subject = format!("serial {}", record.serial);
+                    let read = self.serial(record, &subject, logged).await;
+                    self.go_on(&subject, read)?;
                 }
             }
             self.tell("serials", done, total.max(done));
         }
     }
 
-    async fn serial(&mut self, mut record: SerialRecord, logged: &Logged) -> Result<(), StoreError> {
-        let subject = format!("serial {}", record.serial);
+    async fn serial(&mut self, mut record: SerialRecord, subject: &str, logged: &Logged) -> Result<(), StoreError> {
         let (mut faults, mut scts) = self.serial_faults(&record, logged).await?;
         for _ in 1..LOOKS {
             if faults.is_empty() {
@@ -40,7 +41,7 @@ impl Fsck<'_> {
         self.report.checked.serials += 1;
         self.report.checked.certificates += u64::from(record.certificate.is_some());
         self.report.checked.scts += scts;
-        self.add(&subject, faults);
+        self.add(subject, faults);
         Ok(())
     }
 
@@ -98,7 +99,10 @@ impl Fsck<'_> {
             return one(format!("order {} has not ended with it", record.order));
         }
         if record.current && order.end.is_none() && self.records.workbench.read(record.order).await?.is_none() {
-            let detail = format!("order {} has an open issuance and is not on the workbench: a poll brings it back", record.order);
+            let detail = format!(
+                "order {} has an open issuance and is not on the workbench: a poll brings it back",
+                record.order
+            );
             return Ok(Some(Fault::warning(Invariant::OnePlace, detail)));
         }
         Ok(None)
@@ -117,9 +121,7 @@ fn status_fault(record: &SerialRecord) -> Option<Fault> {
             SerialStatus::Wait if good => "it waits and has a time at which it became good",
             SerialStatus::Wait if stored => "it waits and has a certificate",
             SerialStatus::Good if !good => "it is good without a time at which it became so",
-            SerialStatus::Good if !record.ct && !stored && !record.current => {
-                "it is good without CT, and has no certificate"
-            }
+            SerialStatus::Good if !record.ct && !stored => "it is good without CT, and has no certificate",
             SerialStatus::Revoked | SerialStatus::Wait | SerialStatus::Good => return None,
         }
     };

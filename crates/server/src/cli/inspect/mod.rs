@@ -1,0 +1,96 @@
+//! Looking inside: orders, queues, certificates, the audit log and the invariants, on a live or a stopped store.
+
+mod audit;
+mod cert;
+mod cert_show;
+mod fsck;
+mod order;
+mod order_show;
+mod print;
+mod queue;
+#[cfg(test)]
+mod tests;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::Failure;
+use crate::fsck::Records;
+use print::Paper;
+
+/// Commands that look inside.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Looks at orders: where each stands, or how it ended
+    #[command(subcommand)]
+    Order(order::Command),
+    /// Shows how many orders stand where, and how old the oldest of each queue is
+    Queue(Folder),
+    /// Looks at serials and their certificates, and revokes them
+    #[command(subcommand)]
+    Cert(cert::Command),
+    /// Looks at the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Checks the invariants that can be read from the records, and changes nothing
+    Fsck(fsck::Fsck),
+}
+
+/// Which data folder, and how the answer is written.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Folder {
+    /// The folder of the CA's keys, store and audit log
+    #[arg(long, value_name = "DIR", default_value = "cairn-data")]
+    data: PathBuf,
+    /// Writes one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Folder {
+    fn open(&self) -> Result<Records, Failure> {
+        Records::open(&self.data).map_err(Failure::failed)
+    }
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// What could not be done; for checks also: that something was found.
+pub(crate) fn run(command: Command) -> Result<(), Failure> {
+    let runtime = super::runtime()?;
+    let stdout = std::io::stdout();
+    let mut out = stdout.lock();
+    let mut paper = Paper::new(&mut out);
+    let done = runtime.block_on(run_on(command, &mut paper));
+    paper.finish()?;
+    done
+}
+
+async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Order(order::Command::Show(asked)) => order_show::show(&asked, paper).await,
+        Command::Order(order::Command::List(asked)) => order::list(&asked, paper).await,
+        Command::Queue(folder) => queue::show(&folder, paper).await,
+        Command::Cert(cert::Command::List(asked)) => cert::list(&asked, paper).await,
+        Command::Cert(cert::Command::Show(asked)) => cert_show::show(&asked, paper).await,
+        Command::Cert(cert::Command::Revoke(asked)) => cert::revoke(&asked, paper).await,
+        Command::Audit(audit::Command::Verify(folder)) => audit::verify(&folder, paper).await,
+        Command::Fsck(asked) => fsck::run(&asked, paper).await,
+    }
+}
+
+/// A bar on standard error, if people look at it.
+fn progress_bar() -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let bar = indicatif::ProgressBar::new(0);
+    let style = indicatif::ProgressStyle::with_template("{msg:26} {wide_bar} {percent:>3} %, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
