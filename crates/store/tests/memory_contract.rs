@@ -1,5 +1,7 @@
 //! The stores in memory keep the contracts of the ports; so does the audit log, in memory and on files.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod contract;
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The files of an audit log: `NNNNNNNN.jsonl`, numbered without gaps, and the way to a line in them.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::AuditLogError;
 use super::line::{LINE_OCTETS_MAX, chain_after, chain_of, decode, sequence_of};
 
 const EXTENSION: &str = ".jsonl";
-const READ_OCTETS: usize = 1 << 20;
+const READ_OCTETS: usize = 128 << 10;
 
 pub(super) fn path_of(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:08}{EXTENSION}"))
@@ -55,27 +55,23 @@ impl Lines {
     /// The next whole line, without its newline. `None`: the file ends here, or in the middle of a line.
     pub(super) fn next(&mut self) -> Result<Option<&[u8]>, AuditLogError> {
         self.line.clear();
-        loop {
-            let found = self.reader.fill_buf().map_err(|source| AuditLogError::io("read", &self.path, source))?;
-            if found.is_empty() {
-                return Ok(None);
-            }
-            let newline = found.iter().position(|octet| *octet == b'\n');
-            let taken = newline.map_or(found.len(), |at| at + 1);
-            self.line.extend_from_slice(&found[..taken]);
-            self.reader.consume(taken);
-            if newline.is_some() {
-                self.offset += self.line.len() as u64;
-                self.line.pop();
-                return Ok(Some(&self.line));
-            }
-            if self.line.len() > LINE_OCTETS_MAX {
-                return Err(AuditLogError::Damaged {
-                    path: self.path.clone(),
-                    what: format!("a line from octet {} on has no end within {LINE_OCTETS_MAX} octets", self.offset),
-                });
-            }
+        let whole_or_too_long = LINE_OCTETS_MAX as u64 + 1;
+        (&mut self.reader)
+            .take(whole_or_too_long)
+            .read_until(b'\n', &mut self.line)
+            .map_err(|source| AuditLogError::io("read", &self.path, source))?;
+        if self.line.last() == Some(&b'\n') {
+            self.offset += self.line.len() as u64;
+            self.line.pop();
+            return Ok(Some(&self.line));
         }
+        if self.line.len() > LINE_OCTETS_MAX {
+            return Err(AuditLogError::Damaged {
+                path: self.path.clone(),
+                what: format!("a line from octet {} on has no end within {LINE_OCTETS_MAX} octets", self.offset),
+            });
+        }
+        Ok(None)
     }
 
     pub(super) fn path(&self) -> &Path {

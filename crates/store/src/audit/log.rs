@@ -255,3 +255,48 @@ impl AuditLog for FileAuditLog {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::BoxFuture;
+    use pki::Timestamp;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Epoch;
+
+    impl Clock for Epoch {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(0)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+
+        fn sleep(&self, _duration: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn file_that_can_neither_be_written_nor_cut_back_is_fatal_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&told);
+        let on_fatal: FatalHook = Arc::new(move |error| lock(&heard).push(error.kind));
+        let log =
+            FileAuditLog::open(folder.path(), InstanceId::from_bytes([1; 16]), Arc::new(Epoch), on_fatal).unwrap();
+        let event = || AuditEvent::Authority { der: vec![1] };
+        assert_eq!(log.append(event()).await, Ok(1));
+        let mark = log.mark();
+        lock(&log.shared.tail).spoil();
+        for _ in 0..2 {
+            assert_eq!(log.append(event()).await.unwrap_err().kind, StoreErrorKind::Fatal);
+        }
+        assert_eq!((lock(&told).as_slice(), log.mark()), (&[StoreErrorKind::Fatal][..], mark));
+    }
+}

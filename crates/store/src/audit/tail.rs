@@ -271,3 +271,29 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
 pub(super) fn fatal(doing: &str, error: &io::Error) -> StoreError {
     StoreError::new(StoreErrorKind::Fatal, format!("cannot {doing} of the audit log: {error}"))
 }
+
+#[cfg(test)]
+impl Tail {
+    /// From now on neither a write nor cutting it back succeeds.
+    pub(super) fn spoil(&mut self) {
+        self.file = Arc::new(File::open(path_of(&self.folder, self.number)).unwrap());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_write_is_cut_back_to_the_last_whole_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut tail, _) = Tail::open(folder.path(), AuditLimits::default()).unwrap();
+        let begun = AuditEvent::Begun { instance: InstanceId::from_bytes([1; 16]) };
+        tail.write(&[begun], Timestamp::from_seconds(1)).unwrap()[0].as_ref().unwrap();
+        let whole = std::fs::read(path_of(folder.path(), 0)).unwrap();
+        tail.file.write_all_at(b"{\"seq\":1,", tail.end).unwrap();
+        tail.cut_back().unwrap();
+        assert_eq!(std::fs::read(path_of(folder.path(), 0)).unwrap(), whole);
+        assert_eq!(tail.mark().sequence, 1);
+    }
+}

@@ -1,6 +1,8 @@
 //! The contract suites: one per port, the same for every back end. Each case gets fresh stores and says one sentence of
 //! the port's documentation.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 pub(crate) mod accounts;
 #[allow(
     dead_code,
