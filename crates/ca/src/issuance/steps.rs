@@ -291,6 +291,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A certificate that no order has: another issuance came first, or its serial was revoked while it was made.
+    async fn why_detached(&self, serial: Serial) -> IssuanceEnd {
+        match self.ca.ledger.serial(serial).await {
+            Ok(Some(record)) if record.current => revoked(serial),
+            Ok(Some(_) | None) | Err(_) => IssuanceEnd::Superseded,
+        }
+    }
+
     /// 7. The precertificate goes to CT logs, again and again within the lease; their SCTs are verified.
     pub(super) async fn submit_to_ct(&self, precertified: Precertified<'a>) -> Result<Logged<'a>, IssuanceEnd> {
         let Precertified { planned, tbs, der } = precertified;
@@ -363,7 +371,7 @@ impl<'a> Run<'a> {
         self.done(9, Some(serial), "certificate signed, logged and stored");
         match stored.ok_or_else(|| unknown_serial(serial))? {
             StoredFinal::OrderValid => Ok(Issued { serial, number }),
-            StoredFinal::Detached => Err(IssuanceEnd::Superseded),
+            StoredFinal::Detached => Err(self.why_detached(serial).await),
         }
     }
 }
