@@ -1,6 +1,6 @@
 //! The command line. Exit codes: 0 done; 1 it could not be done; 2 the command itself is wrong.
 
-
+mod inspect;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,8 +25,8 @@ struct Cli {
 enum Command {
     /// Runs the CA; the first start makes everything that it needs
     Serve(Serve),
-
-
+    #[command(flatten)]
+    Inspect(inspect::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -102,7 +102,7 @@ pub fn run() -> ExitCode {
     };
     let done = match cli.command {
         Command::Serve(serve) => run_serve(serve),
-
+        Command::Inspect(command) => inspect::run(command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
