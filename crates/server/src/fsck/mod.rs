@@ -30,10 +30,10 @@ use authorities::Authorities;
 use log::Logged;
 use report::Fault;
 
-/// Records read at a time.
-const PAGE: u32 = 500;
+/// Records read at a time. Tests have few records, and go through several pages and parts all the same.
+const PAGE: u32 = if cfg!(test) { 3 } else { 500 };
 /// Serials of which the signatures in the audit log are remembered at a time: some 64 MiB.
-const SERIALS_PER_PART: u64 = 1_000_000;
+const SERIALS_PER_PART: u64 = if cfg!(test) { 2 } else { 1_000_000 };
 /// Writes that belong together come within this time on a live store.
 const PAUSE: Duration = Duration::from_millis(200);
 /// After so many findings the store is not just busy: what is found is looked at again without waiting.

@@ -111,9 +111,8 @@ fn table(report: &Report, paper: &mut Paper<'_>) {
         }
     }
     paper.line(&format!(
-        "{} invariants, {} lines of the audit log, {} serials, {} certificates with {} SCTs of built-in logs, \
-         {} active and {} ended orders, {} CRLs",
-        Invariant::ALL.len(),
+        "looked at: audit log lines {}, serials {}, certificates {}, SCTs of built-in logs {}, active orders {}, \
+         ended orders {}, CRLs {}",
         checked.audit_lines,
         checked.serials,
         checked.certificates,
@@ -124,6 +123,6 @@ fn table(report: &Report, paper: &mut Paper<'_>) {
     ));
     paper.line(&match (report.number(Severity::Fault), report.number(Severity::Warning)) {
         (0, 0) => "nothing was found".to_owned(),
-        (faults, warnings) => format!("{faults} faults, {warnings} warnings"),
+        (faults, warnings) => format!("faults: {faults}; warnings: {warnings}"),
     });
 }

@@ -58,6 +58,8 @@ pub(super) async fn list(asked: &List, paper: &mut Paper<'_>) -> Result<(), Fail
     if !cut && matches!(asked.stage, None | Some(Stage::Done)) {
         cut = ended(&records, &mut left, |one| push(&mut listing, &Row::ended(one), now)).await?;
     }
+    // A reader who has had enough wants no more.
+    let cut = cut && !listing.is_torn();
     listing.end("there are no such orders");
     note_limit(cut, asked.limit);
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ca::ports::StageCount;
 use serde_json::json;
 
 use super::print::{Listing, Paper, duration, json_time};
@@ -11,6 +12,10 @@ pub(super) async fn show(folder: &Folder, paper: &mut Paper<'_>) -> Result<(), F
     let records = folder.open()?;
     let counts = records.workbench.counts().await.map_err(Failure::failed)?;
     let now = records.now();
+    if !folder.json && counts.iter().all(|(_, count)| *count == StageCount::default()) {
+        paper.line("there are no active orders");
+        return Ok(());
+    }
     let headers = ["stage", "queue", "oldest", "lease", "park", "client", "undelivered", "delivered", "nowhere"];
     let mut listing = Listing::new(paper, folder.json, &headers);
     for (stage, count) in counts {

@@ -106,6 +106,7 @@ async fn order_is_shown_with_its_challenges_and_issuances() {
 async fn queue_shows_orders_by_stage_and_place() {
     let scene = Scene::new();
     let running = scene.start().await;
+    assert_eq!(text(&scene, "queue").await, "there are no active orders\n");
     running.finalized("a.example.org", None).await;
     running.pending("b.example.org", None).await;
     let queues = json(&scene, "queue").await;
