@@ -1,8 +1,8 @@
 -- The first schema: the ledger, the workbench and the built-in logs in one file.
 --
 -- Times are milliseconds since the Unix epoch. Ids are 16 octets, hashes 32, serials the contents octets of their DER
--- INTEGER. Tables that grow have integer keys, so that rows are added at the end; what is written once and large stands in
--- a table of its own, so that a change of status does not write it again.
+-- INTEGER. Tables that grow have integer keys, so that rows are added at the end; what is written once and large stands
+-- in a table of its own, so that a change of status does not write it again.
 
 PRAGMA application_id = 0x4341524e; -- "CARN"
 
@@ -87,7 +87,8 @@ CREATE INDEX orders_by_end ON orders (ended) WHERE ended IS NOT NULL;
 CREATE TRIGGER orders_end_once BEFORE UPDATE OF outcome ON orders WHEN OLD.outcome IS NOT NULL
 BEGIN SELECT RAISE(ABORT, 'the first end of an order wins'); END;
 
--- An order as it was when its first issuance began, or when it ended: with the finalize request as its client signed it.
+-- An order as it was when its first issuance began, or when it ended: with the finalize request as its client signed
+-- it.
 CREATE TABLE order_documents (
     order_row INTEGER PRIMARY KEY REFERENCES orders (row),
     document  TEXT NOT NULL -- JSON

@@ -1,11 +1,11 @@
-//! Copying the write-ahead log into the file: by a thread of its own, beside the writer, so that no commit waits for it.
+//! Copying the write-ahead log into the file: by a thread of its own, beside the writer, so that no commit waits for
+//! it.
 //!
-//! Such a copy never quite catches a busy writer, and the log begins anew only when nothing is left in it. So above a mark the
-//! writer copies the few pages itself that the thread has left.
+//! Such a copy never quite catches a busy writer, and the log begins anew only when nothing is left in it. So above a
+//! mark the writer waits for the thread, and copies the few pages itself that it has left.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -18,7 +18,7 @@ use super::writer::Health;
 pub(super) struct Checkpoints {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    busy: Arc<AtomicBool>,
+    work: Arc<Work>,
     /// Frames of the log from one checkpoint to the next.
     step: u64,
     /// Above so many frames the writer makes it.
@@ -36,18 +36,19 @@ impl Checkpoints {
         page_octets: u64,
     ) -> std::io::Result<Self> {
         let (wake, woken) = sync_channel::<()>(1);
-        let busy = Arc::<AtomicBool>::default();
-        let working = Arc::clone(&busy);
+        let work = Arc::<Work>::default();
+        let working = Arc::clone(&work);
         let thread = std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || {
             while woken.recv().is_ok() {
+                // Done when it is dropped, so that the writer never waits for a thread that panicked.
+                let _copying = Copying(&working);
                 copy(&connection, &health);
-                working.store(false, Ordering::Release);
             }
         })?;
         let (step, max) = octets;
         let step = (step / page_octets).max(1);
         let frames_max = (max / page_octets).max(2 * step);
-        Ok(Self { wake: Some(wake), thread: Some(thread), busy, step, frames_max, due: step })
+        Ok(Self { wake: Some(wake), thread: Some(thread), work, step, frames_max, due: step })
     }
 
     /// Called by the writer between two transactions.
@@ -60,18 +61,58 @@ impl Checkpoints {
             // It has begun anew.
             self.due = self.step;
         }
-        if frames < self.due || self.busy.load(Ordering::Acquire) {
-            return;
-        }
-        self.due = frames + self.step;
-        if frames > self.frames_max {
+        if frames > self.frames_max && frames >= self.due {
+            self.work.wait();
             copy(writer, health);
-        } else if let Some(wake) = &self.wake {
-            self.busy.store(true, Ordering::Release);
-            if wake.try_send(()).is_err() {
-                self.busy.store(false, Ordering::Release);
+            self.due = frames + self.step;
+        } else if let Some(wake) = &self.wake
+            && frames >= self.due
+            && self.work.begin()
+        {
+            self.due = frames + self.step;
+            if wake.send(()).is_err() {
+                self.work.done();
             }
         }
+    }
+}
+
+/// Whether the thread is copying.
+#[derive(Debug, Default)]
+struct Work {
+    copying: Mutex<bool>,
+    ended: Condvar,
+}
+
+struct Copying<'w>(&'w Work);
+
+impl Drop for Copying<'_> {
+    fn drop(&mut self) {
+        self.0.done();
+    }
+}
+
+impl Work {
+    /// `false`: it is copying already.
+    fn begin(&self) -> bool {
+        !std::mem::replace(&mut *self.lock(), true)
+    }
+
+    fn done(&self) {
+        *self.lock() = false;
+        self.ended.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut copying = self.lock();
+        while *copying {
+            copying = self.ended.wait(copying).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    // Nothing that panics runs under this lock.
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.copying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

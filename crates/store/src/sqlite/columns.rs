@@ -1,6 +1,7 @@
 //! How values of the domain stand in columns.
 
 use acme::{AccountStatus, Thumbprint};
+use ca::order::Stage;
 use ca::ports::SerialStatus;
 use ca::{AccountId, InstanceId, LeaseToken, OrderId};
 use pki::{LogId, Reason, Serial, Sha256, Timestamp};
@@ -166,8 +167,8 @@ names! {
         AccountStatus::Valid, AccountStatus::Deactivated, AccountStatus::Revoked;
     SerialStatus, "serial status", SerialStatus::name:
         SerialStatus::Wait, SerialStatus::Good, SerialStatus::Revoked;
-    ca::order::Stage, "stage", ca::order::Stage::name:
-        ca::order::Stage::MakeChallenge, ca::order::Stage::TestChallenge, ca::order::Stage::Issue, ca::order::Stage::Done;
+    Stage, "stage", Stage::name:
+        Stage::MakeChallenge, Stage::TestChallenge, Stage::Issue, Stage::Done;
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ pub(crate) enum Failure {
 /// What a step or a read comes to.
 pub(crate) type Step<T> = Result<T, Failure>;
 
-// `SQLITE_IOERR_*` of <https://www.sqlite.org/rescode.html>: what a sync, or the keeping of what it made durable, failed with.
+// `SQLITE_IOERR_*` of <https://www.sqlite.org/rescode.html>: what a sync, or the keeping of what it made durable,
+// failed with.
 const IOERR_FSYNC: i32 = 10 | 4 << 8;
 const IOERR_DIR_FSYNC: i32 = 10 | 5 << 8;
 const IOERR_TRUNCATE: i32 = 10 | 6 << 8;
@@ -54,11 +55,13 @@ impl Failure {
         }
     }
 
-    /// What a caller may conclude when this ended a COMMIT: what the disk holds after an input or output error is found out
-    /// by the next start alone.
+    /// What a caller may conclude when this ended a COMMIT: what the disk holds after an input or output error is found
+    /// out by the next start alone.
     pub(crate) fn kind_at_commit(&self) -> StoreErrorKind {
         match self {
-            Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => StoreErrorKind::Fatal,
+            Self::Sqlite(error) if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                StoreErrorKind::Fatal
+            }
             Self::Sqlite(_) | Self::Corrupt { .. } | Self::Refused(_) => self.kind(),
         }
     }
@@ -78,10 +81,7 @@ fn kind_of(error: &rusqlite::Error) -> StoreErrorKind {
         // A column that has not the type we wrote: everything else of rusqlite's own is a fault of this program.
         return StoreErrorKind::Corrupt;
     };
-    if matches!(
-        failure.extended_code,
-        IOERR_FSYNC | IOERR_DIR_FSYNC | IOERR_TRUNCATE | IOERR_DIR_CLOSE | IOERR_CLOSE
-    ) {
+    if matches!(failure.extended_code, IOERR_FSYNC | IOERR_DIR_FSYNC | IOERR_TRUNCATE | IOERR_DIR_CLOSE | IOERR_CLOSE) {
         return StoreErrorKind::Fatal;
     }
     if failure.code == ErrorCode::DiskFull {

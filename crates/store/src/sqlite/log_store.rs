@@ -53,7 +53,8 @@ impl LogStore for SqliteLogStore {
             Ok(connection
                 .prepare_cached(
                     "-- log_store.index_of
-                    SELECT h.leaf FROM ct_leaf_hashes h JOIN ct_logs l ON l.row = h.log WHERE h.hash = ?2 AND l.log_id = ?1",
+                    SELECT h.leaf FROM ct_leaf_hashes h JOIN ct_logs l ON l.row = h.log
+                    WHERE h.hash = ?2 AND l.log_id = ?1",
                 )?
                 .query_row(params![Col(log), Col(leaf_hash)], |row| col(row, 0))
                 .optional()?)
@@ -69,7 +70,8 @@ impl LogStore for SqliteLogStore {
                     WHERE l.log_id = ?1 AND n.level = ?2 AND n.number = ?3",
                 )?;
                 let hashes = nodes.iter().map(|(level, number)| {
-                    let found = statement.query_row(params![Col(log), level, Col(*number)], |row| col(row, 0)).optional()?;
+                    let found =
+                        statement.query_row(params![Col(log), level, Col(*number)], |row| col(row, 0)).optional()?;
                     let missing = || format!("log {log} has no hash of subtree {number} at level {level}");
                     found.ok_or_else(|| Failure::corrupt("ct_nodes", missing()))
                 });
@@ -112,7 +114,9 @@ fn add_leaf(batch: &Batch<'_>, log: LogId, leaf: &NewLeaf, chain: &[u8], clock: 
     let entry = match entry(batch, leaf.identity)? {
         Some(entry) => {
             let standing = batch
-                .prepare_cached("-- log_store.add_leaf.look\nSELECT leaf, timestamp FROM ct_leaves WHERE entry = ?1 AND log = ?2")?
+                .prepare_cached(
+                    "-- log_store.add_leaf.look\nSELECT leaf, timestamp FROM ct_leaves WHERE entry = ?1 AND log = ?2",
+                )?
                 .query_row([entry, log], |row| Ok((col(row, 0)?, col(row, 1)?)))
                 .optional()?;
             if let Some(standing) = standing {
@@ -124,7 +128,9 @@ fn add_leaf(batch: &Batch<'_>, log: LogId, leaf: &NewLeaf, chain: &[u8], clock: 
     };
     let (index, now) = (next_index(batch, log)?, clock.now());
     batch
-        .prepare_cached("-- log_store.add_leaf\nINSERT INTO ct_leaves (log, leaf, timestamp, entry) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "-- log_store.add_leaf\nINSERT INTO ct_leaves (log, leaf, timestamp, entry) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute(params![log, Col(index), Col(now), entry])?;
     Ok((index, now))
 }
@@ -195,7 +201,8 @@ fn leaf(row: &Row<'_>) -> Step<Leaf> {
         issuer_key_hash: col(row, 3)?,
         tbs: row.get(4)?,
         precertificate: row.get(5)?,
-        chain: decode_chain(&chain).ok_or_else(|| Failure::corrupt("ct_chains.certificates", "a length leads behind its end"))?,
+        chain: decode_chain(&chain)
+            .ok_or_else(|| Failure::corrupt("ct_chains.certificates", "a length leads behind its end"))?,
     };
     Ok(Leaf { index: col(row, 0)?, timestamp: col(row, 1)?, entry })
 }
@@ -219,10 +226,12 @@ fn store_tree_head(batch: &Batch<'_>, log: LogId, head: &TreeHead, nodes: &[(u8,
         return Ok(false);
     }
     let mut node = batch.prepare_cached(
-        "-- log_store.node\nINSERT INTO ct_nodes (log, level, number, hash) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        "-- log_store.node
+        INSERT INTO ct_nodes (log, level, number, hash) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
     )?;
     let mut leaf_hash = batch.prepare_cached(
-        "-- log_store.leaf_hash\nINSERT INTO ct_leaf_hashes (hash, log, leaf) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        "-- log_store.leaf_hash
+        INSERT INTO ct_leaf_hashes (hash, log, leaf) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?;
     for (level, number, hash) in nodes {
         node.execute(params![log, level, Col(*number), Col(*hash)])?;

@@ -1,7 +1,8 @@
 //! The embedded store: ledger, workbench and built-in logs in one SQLite file, `cairn.db`.
 //!
-//! One thread writes ([`writer`]), a few connections read. A point read is done where it is asked for: in a write-ahead log
-//! readers wait for nobody, and the file is in memory. What pages through many records goes to a thread that may block.
+//! One thread writes ([`writer`]), a few connections read. A point read is done where it is asked for: in a write-ahead
+//! log readers wait for nobody, and the file is in memory. What pages through many records goes to a thread that may
+//! block.
 
 mod checkpoint;
 mod columns;
@@ -45,10 +46,16 @@ pub struct Database {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    readers: Arc<Readers>,
-    // Before the thread: its end is what the thread waits for.
-    writer: Option<Writer>,
+    /// Taken out when the last `Database` is dropped, and not before.
+    ways: Option<Ways>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The ways into the file.
+#[derive(Debug)]
+struct Ways {
+    readers: Arc<Readers>,
+    writer: Writer,
 }
 
 impl Database {
@@ -62,7 +69,8 @@ impl Database {
         let page_octets = open::page_octets(&connection)?;
         let readers = Readers::open(&path, options.readers, options.reader_cache_kib)?;
         let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
-        let unstarted = |error: std::io::Error| OpenError::NotWritable { path: path.clone(), detail: error.to_string() };
+        let unstarted =
+            |error: std::io::Error| OpenError::NotWritable { path: path.clone(), detail: error.to_string() };
         let checkpoints = Checkpoints::start(
             open::checkpointer(&path)?,
             Arc::clone(&health),
@@ -72,8 +80,7 @@ impl Database {
         .map_err(unstarted)?;
         let (writer, thread) =
             Writer::start(connection, checkpoints, health, options.batch_max, options.queue_max).map_err(unstarted)?;
-        let shared = Shared { path, readers: Arc::new(readers), writer: Some(writer), thread: Some(thread) };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self::of(path, readers, writer, Some(thread)))
     }
 
     /// Opens a store for reading only, live or stopped. Every transition is refused as `Unavailable`.
@@ -83,8 +90,12 @@ impl Database {
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         let readers = Readers::open(&path, 1, OpenOptions::default().reader_cache_kib)?;
-        let shared = Shared { path, readers: Arc::new(readers), writer: Some(Writer::none()), thread: None };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self::of(path, readers, Writer::none(), None))
+    }
+
+    fn of(path: PathBuf, readers: Readers, writer: Writer, thread: Option<JoinHandle<()>>) -> Self {
+        let ways = Some(Ways { readers: Arc::new(readers), writer });
+        Self { shared: Arc::new(Shared { path, ways, thread }) }
     }
 
     /// Where it is.
@@ -121,8 +132,8 @@ impl Database {
         self.writer().counts()
     }
 
-    /// Looks at the whole file: whether its pages, rows and indexes are sound, and its references lead somewhere. What is wrong, at
-    /// most 100 lines; nothing if all is well.
+    /// Looks at the whole file: whether its pages, rows and indexes are sound, and its references lead somewhere. What
+    /// is wrong, at most 100 lines; nothing if all is well.
     ///
     /// # Errors
     /// Those of a read.
@@ -146,26 +157,31 @@ impl Database {
         .await
     }
 
+    fn ways(&self) -> &Ways {
+        self.shared.ways.as_ref().expect("they are taken out when the last Database is dropped, and not before")
+    }
+
     fn writer(&self) -> &Writer {
-        self.shared.writer.as_ref().expect("the writer is taken out when the last Database is dropped, and not before")
+        &self.ways().writer
     }
 
     fn read<T>(&self, step: impl FnOnce(&rusqlite::Connection) -> failure::Step<T>) -> Stored<T> {
-        self.shared.readers.read(step)
+        self.ways().readers.read(step)
     }
 
     async fn scan<T: Send + 'static>(
         &self,
         step: impl FnOnce(&rusqlite::Connection) -> failure::Step<T> + Send + 'static,
     ) -> Stored<T> {
-        Readers::scan(&self.shared.readers, step).await
+        Readers::scan(&self.ways().readers, step).await
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        drop(self.writer.take());
-        // What is still in the queue is written first, then the log is copied and the file closed.
+        // The readers close first: who closes last copies the log into the file and takes it away, which no reader may.
+        // The thread ends when the way to it is gone and what is still in its queue is written.
+        drop(self.ways.take());
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the writer of the store panicked");
         }

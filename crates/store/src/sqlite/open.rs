@@ -30,8 +30,8 @@ pub enum OpenError {
     Missing(PathBuf),
     /// A database of another program.
     #[error(
-        "{} is a database of another program (application id {found:#x}): nothing in it was touched; name an empty data folder, \
-         or the one that holds a store of cairn's",
+        "{} is a database of another program (application id {found:#x}): nothing in it was touched; name an empty \
+         data folder, or the one that holds a store of cairn's",
         path.display()
     )]
     Foreign {
@@ -41,12 +41,15 @@ pub enum OpenError {
         found: i32,
     },
     /// No SQLite database at all.
-    #[error("{} is no SQLite database: nothing in it was touched; restore it from a backup, or name another data folder", .0.display())]
+    #[error(
+        "{} is no SQLite database: nothing in it was touched; restore it from a backup, or name another data folder",
+        .0.display()
+    )]
     NotADatabase(PathBuf),
     /// Made by a later version.
     #[error(
-        "{} was made by a newer cairn: schema {found}, this one knows {known}; use the newer program, or a backup from before \
-         the upgrade",
+        "{} was made by a newer cairn: schema {found}, this one knows {known}; use the newer program, or a backup from \
+         before the upgrade",
         path.display()
     )]
     Newer {
@@ -72,8 +75,8 @@ pub enum OpenError {
     },
     /// A migration that was applied is not the one we know.
     #[error(
-        "migration {number} ({name}) of this store is not the one that this program contains: the store was made by a build that was \
-         never released, or changed by hand"
+        "migration {number} ({name}) of this store is not the one that this program contains: the store was made by a \
+         build that was never released, or changed by hand"
     )]
     Altered {
         /// Which.
@@ -82,7 +85,10 @@ pub enum OpenError {
         name: &'static str,
     },
     /// The file system doesn't let us write.
-    #[error("{} can't be written ({detail}): check its owner, its mode, that of its folder, and the file system", path.display())]
+    #[error(
+        "{} can't be written ({detail}): check its owner, its mode, that of its folder, and the file system",
+        path.display()
+    )]
     NotWritable {
         /// The file.
         path: PathBuf,
@@ -146,7 +152,10 @@ impl Default for OpenOptions {
 
 impl std::fmt::Debug for OpenOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("OpenOptions").field("readers", &self.readers).field("batch_max", &self.batch_max).finish_non_exhaustive()
+        f.debug_struct("OpenOptions")
+            .field("readers", &self.readers)
+            .field("batch_max", &self.batch_max)
+            .finish_non_exhaustive()
     }
 }
 
@@ -179,10 +188,10 @@ pub(super) fn reader(path: &Path, cache_kib: u32) -> Result<Connection, OpenErro
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| told(path, error))?;
-    set_up(&connection, cache_kib)?;
+    set_up(&connection, cache_kib).map_err(|error| told(path, error))?;
     match recognise(&connection, path, false) {
-        // SQLite needs a place for its index of the write-ahead log. Where the folder gives none, there is no live writer
-        // either, and the file alone says all, unless a log was left behind.
+        // SQLite needs a place for its index of the write-ahead log. Where the folder gives none, there is no live
+        // writer either, and the file alone says all, unless a log was left behind.
         Err(OpenError::NotWritable { .. }) if !with_suffix(path, "-wal").exists() => {
             let connection = Connection::open_with_flags(immutable(path), flags | OpenFlags::SQLITE_OPEN_URI)?;
             set_up(&connection, cache_kib)?;
@@ -353,7 +362,11 @@ mod tests {
     fn what_is_no_database_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cairn.db");
-        fs::write(&path, "a letter to a friend, long enough to be taken for the header of a database file.....".repeat(20)).unwrap();
+        fs::write(
+            &path,
+            "a letter to a friend, long enough to be taken for the header of a database file.....".repeat(20),
+        )
+        .unwrap();
         assert!(matches!(writer(&path, &OpenOptions::default()), Err(OpenError::NotADatabase(_))));
         assert!(matches!(reader(&path, 64), Err(OpenError::NotADatabase(_))));
     }

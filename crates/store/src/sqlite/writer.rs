@@ -1,9 +1,9 @@
 //! The one writer: a thread that takes requests from a bounded queue, as many as there are, and commits them as one
 //! transaction with one sync. While a sync runs the next batch gathers, so the slower the disk, the more share a sync.
 //!
-//! A batch in which nobody waits for the disk is committed without a sync. It is in the write-ahead log nevertheless, before
-//! everything that comes later, so the next sync makes it durable too: order is kept, and a crash can forget the last of
-//! these only.
+//! A batch in which nobody waits for the disk is committed without a sync. It is in the write-ahead log nevertheless,
+//! before everything that comes later, so the next sync makes it durable too: order is kept, and a crash can forget the
+//! last of these only.
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -190,12 +190,14 @@ impl Writer {
 
     /// Runs a step in the next transaction, and answers when that is committed, and on disk if asked for.
     ///
-    /// A step checks first and writes then: one that fails after it has written costs its whole batch a second run. A step may
-    /// therefore run more than once, and its effects outside the file belong into `after`, which runs in the writer's thread, in
-    /// the order of the steps, once the transaction is committed, whether or not the caller still waits.
+    /// A step checks first and writes then: one that fails after it has written costs its whole batch a second run. A
+    /// step may therefore run more than once, and its effects outside the file belong into `after`, which runs in the
+    /// writer's thread, in the order of the steps, once the transaction is committed, whether or not the caller still
+    /// waits.
     ///
     /// # Errors
-    /// `Unavailable` and `Full`: nothing was written. `Fatal`: the store can't be relied on any more. `Unknown`: the writer died.
+    /// `Unavailable` and `Full`: nothing was written. `Fatal`: the store can't be relied on any more. `Unknown`: the
+    /// writer died.
     pub(crate) async fn submit<T, S, A>(&self, durability: Durability, step: S, after: A) -> Stored<T>
     where
         T: Send + 'static,
@@ -345,8 +347,8 @@ impl Thread {
         Ok(())
     }
 
-    /// `NORMAL` writes the log without a sync, and syncs it before anything is copied from it. The pragma acts when it is
-    /// compiled, so it is none of the statements that are kept.
+    /// `NORMAL` writes the log without a sync, and syncs it before anything is copied from it. The pragma acts when it
+    /// is compiled, so it is none of the statements that are kept.
     fn synchronize(&mut self, durability: Durability) -> Step<()> {
         if self.synchronous != durability {
             self.connection.execute_batch(match durability {

@@ -38,7 +38,9 @@ pub(super) fn create(batch: &Batch<'_>, new: &NewAccountRecord) -> Step<(Account
             Col(created),
         ])?;
     batch
-        .prepare_cached("-- ledger.create_account.proof\nINSERT INTO account_proofs (account, number, jws) VALUES (?1, 0, ?2)")?
+        .prepare_cached(
+            "-- ledger.create_account.proof\nINSERT INTO account_proofs (account, number, jws) VALUES (?1, 0, ?2)",
+        )?
         .execute(params![batch.last_insert_rowid(), jws])?;
     batch.count(|tally| tally.accounts += 1);
     let status = AccountStatus::Valid;
@@ -99,7 +101,9 @@ pub(super) fn status(connection: &Connection, id: AccountId) -> Step<Option<Acco
 
 pub(super) fn update_contact(batch: &Batch<'_>, id: AccountId, contact: &[String]) -> Step<Option<Account>> {
     let updated = batch
-        .prepare_cached("-- ledger.update_contact\nUPDATE accounts SET contact = ?2 WHERE id = ?1 AND status = 'valid'")?
+        .prepare_cached(
+            "-- ledger.update_contact\nUPDATE accounts SET contact = ?2 WHERE id = ?1 AND status = 'valid'",
+        )?
         .execute(params![Col(id), document("accounts.contact", &contact)?])?;
     if updated == 0 { Ok(None) } else { by_id(batch, id) }
 }
@@ -107,7 +111,8 @@ pub(super) fn update_contact(batch: &Batch<'_>, id: AccountId, contact: &[String
 pub(super) fn deactivate(batch: &Batch<'_>, id: AccountId) -> Step<Option<Account>> {
     batch
         .prepare_cached(
-            "-- ledger.deactivate_account\nUPDATE accounts SET status = 'deactivated' WHERE id = ?1 AND status = 'valid'",
+            "-- ledger.deactivate_account
+            UPDATE accounts SET status = 'deactivated' WHERE id = ?1 AND status = 'valid'",
         )?
         .execute([Col(id)])?;
     by_id(batch, id)
@@ -132,11 +137,7 @@ struct Halves {
 
 impl Remembered {
     /// The account as it is remembered, or as `read` finds it.
-    pub(super) fn account(
-        &self,
-        id: AccountId,
-        read: impl FnOnce() -> Step<Option<Account>>,
-    ) -> Step<Option<Account>> {
+    pub(super) fn account(&self, id: AccountId, read: impl FnOnce() -> Step<Option<Account>>) -> Step<Option<Account>> {
         let before = {
             let mut halves = self.lock();
             if let Some(account) = halves.young.get(&id) {

@@ -75,11 +75,7 @@ pub(super) fn by_ids(connection: &Connection, ids: &[AuthorizationId]) -> Step<V
     asked.into_iter().filter_map(|id| by_id(connection, *id).transpose()).collect()
 }
 
-pub(super) fn deactivate(
-    batch: &Batch<'_>,
-    id: AuthorizationId,
-    at: Timestamp,
-) -> Step<Option<EndedAuthorization>> {
+pub(super) fn deactivate(batch: &Batch<'_>, id: AuthorizationId, at: Timestamp) -> Step<Option<EndedAuthorization>> {
     batch
         .prepare_cached(
             "-- ledger.deactivate_authorization

@@ -125,7 +125,8 @@ impl Beginning {
         batch
             .prepare_cached("-- ledger.begin.linting\nINSERT INTO linting_certificates (serial, der) VALUES (?1, ?2)")?
             .execute(params![row, self.linting_certificate])?;
-        let mut named = batch.prepare_cached("-- ledger.begin.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
+        let mut named =
+            batch.prepare_cached("-- ledger.begin.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
         for name in &self.names {
             named.execute(params![name, row])?;
         }
@@ -257,7 +258,9 @@ fn attach(batch: &Batch<'_>, state: &State, serial: Serial, at: Timestamp) -> St
         )?
         .execute(params![state.row, Col(at)])?;
     batch
-        .prepare_cached("-- ledger.store_final.order\nUPDATE orders SET outcome = 'valid', ended = ?2, serial = ?3 WHERE row = ?1")?
+        .prepare_cached(
+            "-- ledger.store_final.order\nUPDATE orders SET outcome = 'valid', ended = ?2, serial = ?3 WHERE row = ?1",
+        )?
         .execute(params![state.order_row, Col(at), Col(serial)])?;
     batch.count(|tally| {
         *tally.status(state.status) -= 1;

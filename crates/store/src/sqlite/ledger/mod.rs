@@ -16,9 +16,9 @@ use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, Ledger, LedgerCounts, LedgerEnd,
-    LedgerOrder, MarkedGood, NewAccountRecord, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord, Stored,
-    StoredFinal,
+    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, Ledger, LedgerCounts,
+    LedgerEnd, LedgerOrder, MarkedGood, NewAccountRecord, Revocation, Revoked, SerialFilter, SerialRecord,
+    SigningRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -47,10 +47,7 @@ impl SqliteLedger {
         Self { database, clock, accounts: Arc::default() }
     }
 
-    async fn write<T: Send + 'static>(
-        &self,
-        step: impl FnMut(&Batch<'_>) -> Step<T> + Send + 'static,
-    ) -> Stored<T> {
+    async fn write<T: Send + 'static>(&self, step: impl FnMut(&Batch<'_>) -> Step<T> + Send + 'static) -> Stored<T> {
         self.database.writer().write(Durability::Synced, step).await
     }
 
@@ -211,7 +208,10 @@ impl Ledger for SqliteLedger {
         let der = der.to_vec();
         self.write(move |batch| {
             batch
-                .prepare_cached("-- ledger.store_authority\nINSERT INTO authorities (id, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+                .prepare_cached(
+                    "-- ledger.store_authority
+                    INSERT INTO authorities (id, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                )?
                 .execute(params![Col(id), der])?;
             Ok(())
         })

@@ -76,7 +76,13 @@ pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuance
 }
 
 /// Ends an order `invalid`; the first end wins. The end that stands.
-pub(super) fn finish(batch: &Batch<'_>, order: &Order, written: &str, failure: &Death, at: Timestamp) -> Step<LedgerEnd> {
+pub(super) fn finish(
+    batch: &Batch<'_>,
+    order: &Order,
+    written: &str,
+    failure: &Death,
+    at: Timestamp,
+) -> Step<LedgerEnd> {
     let known = by_id_for_end(batch, order.id)?;
     let (row, last) = match known {
         Some((.., Some((end, _)))) => return Ok(end),
@@ -84,7 +90,9 @@ pub(super) fn finish(batch: &Batch<'_>, order: &Order, written: &str, failure: &
         None => (hear_of(batch, order, written, 0)?, 0),
     };
     batch
-        .prepare_cached("-- ledger.finish\nUPDATE orders SET outcome = 'invalid', ended = ?2, failure = ?3 WHERE row = ?1")?
+        .prepare_cached(
+            "-- ledger.finish\nUPDATE orders SET outcome = 'invalid', ended = ?2, failure = ?3 WHERE row = ?1",
+        )?
         .execute(params![row, Col(at), document("orders.failure", failure)?])?;
     serials::give_up(batch, row, last)?;
     batch.count(|tally| tally.invalid += 1);
@@ -141,8 +149,8 @@ pub(super) fn record_rechecks(batch: &Batch<'_>, order: OrderId, checks: &[Strin
 }
 
 pub(super) fn rechecks(connection: &Connection, order: OrderId) -> Step<Vec<CaaRecord>> {
-    let mut statement =
-        connection.prepare_cached("-- ledger.rechecks\nSELECT document FROM rechecks WHERE order_id = ?1 ORDER BY row")?;
+    let mut statement = connection
+        .prepare_cached("-- ledger.rechecks\nSELECT document FROM rechecks WHERE order_id = ?1 ORDER BY row")?;
     let rows = statement.query_map([Col(order)], |row| json(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

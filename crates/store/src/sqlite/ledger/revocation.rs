@@ -46,8 +46,8 @@ pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, written: Time
     Ok(upgraded == 1)
 }
 
-/// The key, and each of its serials in an open issuance, in one transaction: whichever of this and `begin` comes second sees
-/// the other.
+/// The key, and each of its serials in an open issuance, in one transaction: whichever of this and `begin` comes second
+/// sees the other.
 pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock) -> Step<Vec<Serial>> {
     let open = serials::open_of_key(batch, block.spki_hash)?;
     batch
@@ -100,7 +100,8 @@ pub(super) fn allocate_crl_number(batch: &Batch<'_>, issuer: Sha256, shard: u16,
         .prepare_cached(
             "-- ledger.allocate_crl_number
             INSERT INTO crl_numbers (issuer, shard, allocated) SELECT ?1, ?2, ?3 WHERE ?3 > 0
-            ON CONFLICT (issuer, shard) DO UPDATE SET allocated = excluded.allocated WHERE excluded.allocated > allocated",
+            ON CONFLICT (issuer, shard) DO UPDATE SET allocated = excluded.allocated
+            WHERE excluded.allocated > allocated",
         )?
         .execute(params![Col(issuer), shard, Col(number)])?;
     Ok(allocated == 1)

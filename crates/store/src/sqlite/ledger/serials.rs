@@ -12,7 +12,8 @@ use crate::sqlite::columns::{Col, col, maybe};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
 
-const COLUMNS: &str = "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
+const COLUMNS: &str =
+    "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
         s.good, s.stored, s.not_after, s.spki_hash, l.der, c.der, o.serial IS s.serial,
         o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by
     FROM serials s JOIN orders o ON o.row = s.order_row
@@ -115,14 +116,16 @@ pub(super) fn signing_record(
     }))
 }
 
-/// An issuance is no longer its order's last, or its order has ended without it. Without one (0) there is nothing to do.
+/// An issuance is no longer its order's last, or its order has ended without it. Without one (0) there is nothing to
+/// do.
 pub(super) fn give_up(batch: &Batch<'_>, order_row: i64, number: u32) -> Step<()> {
     if number == 0 {
         return Ok(());
     }
     let mut statement = batch.prepare_cached(
         "-- ledger.give_up
-        UPDATE serials SET given_up = 1 WHERE order_row = ?1 AND number = ?2 AND given_up = 0 RETURNING status <> 'revoked'",
+        UPDATE serials SET given_up = 1 WHERE order_row = ?1 AND number = ?2 AND given_up = 0
+        RETURNING status <> 'revoked'",
     )?;
     let mut rows = statement.query(params![order_row, number])?;
     while let Some(row) = rows.next()? {
@@ -142,7 +145,8 @@ pub(super) fn write_revocation(
     batch
         .prepare_cached(
             "-- ledger.revoke
-            UPDATE serials SET status = 'revoked', reason = ?2, revoked = ?3, revoked_by = ?4, revoked_at = ?5 WHERE row = ?1",
+            UPDATE serials SET status = 'revoked', reason = ?2, revoked = ?3, revoked_by = ?4, revoked_at = ?5
+            WHERE row = ?1",
         )?
         .execute(params![row, Col(reason), Col(revoked), by, Col(written)])?;
     Ok(())
@@ -161,7 +165,8 @@ pub(super) fn open_of_key(connection: &Connection, spki_hash: Sha256) -> Step<Ve
     let mut statement = connection.prepare_cached(
         "-- ledger.block.open
         SELECT s.row, s.serial, s.status FROM serials s JOIN orders o ON o.row = s.order_row
-        WHERE s.spki_hash = ?1 AND s.status <> 'revoked' AND o.outcome IS NULL AND o.issuances = s.number ORDER BY s.row",
+        WHERE s.spki_hash = ?1 AND s.status <> 'revoked' AND o.outcome IS NULL AND o.issuances = s.number
+        ORDER BY s.row",
     )?;
     let rows = statement.query_map([Col(spki_hash)], |row| Ok((row.get(0)?, col(row, 1)?, col(row, 2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -173,7 +178,8 @@ mod tests {
 
     #[test]
     fn shards_in_the_file_are_those_of_the_serial() {
-        for serial in [Serial::from_random([0xfe; 16]), Serial::parse("7f").unwrap(), Serial::parse("8f0102").unwrap()] {
+        for serial in [Serial::from_random([0xfe; 16]), Serial::parse("7f").unwrap(), Serial::parse("8f0102").unwrap()]
+        {
             for shards in [1, 7, 128, 65_535] {
                 assert_eq!(tail(serial) % u32::from(shards), u32::from(serial.shard(shards)), "{serial} of {shards}");
             }

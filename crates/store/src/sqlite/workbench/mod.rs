@@ -1,4 +1,5 @@
-//! The workbench in SQLite: a row for each active order, which says where it stands. The queues are an index over these rows.
+//! The workbench in SQLite: a row for each active order, which says where it stands. The queues are an index over these
+//! rows.
 
 mod queues;
 mod rows;
@@ -10,8 +11,8 @@ use async_trait::async_trait;
 use ca::authorization::{EndedAuthorization, Method};
 use ca::order::{Finalize, MoveRefused, Order, Outcome, Place, Stage};
 use ca::ports::{
-    ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention, StageCount,
-    StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
+    ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention,
+    StageCount, StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
 };
 use ca::{AuthorizationId, InstanceId, LeaseToken, OrderId};
 use futures_util::future::BoxFuture;
@@ -61,7 +62,8 @@ impl SqliteWorkbench {
             Ok((step(batch, clock.now(), &mut effects)?, effects))
         };
         let queues = Arc::clone(&self.queues);
-        let (answer, _) = self.database.writer().submit(durability, run, move |(_, effects)| queues.apply(effects)).await?;
+        let (answer, _) =
+            self.database.writer().submit(durability, run, move |(_, effects)| queues.apply(effects)).await?;
         Ok(answer)
     }
 
@@ -76,8 +78,8 @@ impl SqliteWorkbench {
     }
 }
 
-/// Changes an order and writes it, if it has changed. One under a lease stays there, unless what happened `takes` the lease away; one
-/// that goes on standing in the same queue keeps its turn.
+/// Changes an order and writes it, if it has changed. One under a lease stays there, unless what happened `takes` the
+/// lease away; one that goes on standing in the same queue keeps its turn.
 fn change<T>(
     batch: &Batch<'_>,
     active: &mut Active,

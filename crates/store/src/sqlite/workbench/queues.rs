@@ -1,4 +1,5 @@
-//! What of the workbench is in memory: how many orders stand in each queue, how many are active, and who waits for what.
+//! What of the workbench is in memory: how many orders stand in each queue, how many are active, and who waits for
+//! what.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -14,10 +15,10 @@ use crate::wake::Wakers;
 
 /// Shared by the workbench and the steps that it sends to the writer.
 ///
-/// A queue's count is never below the number of its orders less the claims on their way, so that a claim that finds it at zero
-/// need not ask the file. A claim takes one off before it asks, and only gives it back if it could not ask; what comes to a
-/// queue is added once that is committed. Whatever else leaves a queue leaves the count too high, which costs a claim that finds
-/// nothing.
+/// A queue's count is never below the number of its orders less the claims on their way, so that a claim that finds it
+/// at zero need not ask the file. A claim takes one off before it asks, and only gives it back if it could not ask;
+/// what comes to a queue is added once that is committed. Whatever else leaves a queue leaves the count too high, which
+/// costs a claim that finds nothing.
 #[derive(Debug)]
 pub(super) struct Queues {
     counts: [AtomicU64; 4],
@@ -39,8 +40,9 @@ const fn index(stage: Stage) -> usize {
 
 impl Queues {
     pub(super) fn read(connection: &Connection, active_max: u64) -> Step<Self> {
-        let active: u64 = connection
-            .query_row("-- workbench.open.active\nSELECT count(*) FROM active_orders", [], |row| col(row, 0))?;
+        let active: u64 =
+            connection
+                .query_row("-- workbench.open.active\nSELECT count(*) FROM active_orders", [], |row| col(row, 0))?;
         let last: i64 = connection.query_row(
             "-- workbench.open.last\nSELECT coalesce(max(turn), 0) FROM active_orders WHERE place = 'queue'",
             [],
@@ -74,12 +76,15 @@ impl Queues {
     /// Takes room for one more active order.
     pub(super) fn make_room(queues: &Arc<Self>) -> Stored<Room> {
         let max = queues.active_max;
-        let below = queues.active.fetch_update(Ordering::AcqRel, Ordering::Acquire, |active| (active < max).then_some(active + 1));
+        let below = queues
+            .active
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |active| (active < max).then_some(active + 1));
         match below {
             Ok(_) => Ok(Room { queues: Arc::clone(queues), used: false }),
-            Err(_) => {
-                Err(StoreError::new(StoreErrorKind::Full, format!("there are {max} active orders, the most there may be")))
-            }
+            Err(_) => Err(StoreError::new(
+                StoreErrorKind::Full,
+                format!("there are {max} active orders, the most there may be"),
+            )),
         }
     }
 
@@ -108,8 +113,9 @@ impl Queues {
 
 /// How many orders stand in each queue, as the file has it.
 pub(super) fn queued(connection: &Connection) -> Step<Vec<(Stage, u64)>> {
-    let mut statement = connection
-        .prepare_cached("-- workbench.queued\nSELECT count(*) FROM active_orders WHERE place = 'queue' AND stage = ?1")?;
+    let mut statement = connection.prepare_cached(
+        "-- workbench.queued\nSELECT count(*) FROM active_orders WHERE place = 'queue' AND stage = ?1",
+    )?;
     let count = |stage| Ok((stage, statement.query_row([Col(stage)], |row| col(row, 0))?));
     Stage::ALL.into_iter().map(count).collect()
 }

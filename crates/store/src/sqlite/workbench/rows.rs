@@ -1,12 +1,13 @@
 //! An active order as a row: its document, and the place where it stands.
 
 use ca::order::{Order, Outcome, Place, Progress, Stage};
-use ca::ports::{ActiveOrder, Claimed, Lease, Standing, StageCount};
+use ca::ports::{ActiveOrder, Claimed, Lease, StageCount, Standing};
 use ca::{InstanceId, LeaseToken, OrderId};
 use pki::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::queues::Effects;
+use super::sweep::behind;
 use crate::sqlite::columns::{Col, col, document, json, maybe};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
@@ -65,20 +66,23 @@ fn active(row: &Row<'_>) -> Step<Active> {
     Ok(Active {
         row: row.get(0)?,
         order: json(row, 1)?,
-        place: PlaceName::of(row.get_ref(2)?.as_str_or_null().map_err(|error| Failure::corrupt("active_orders.place", error))?)?,
+        place: PlaceName::of(
+            row.get_ref(2)?.as_str_or_null().map_err(|error| Failure::corrupt("active_orders.place", error))?,
+        )?,
         token: maybe(row, 3)?,
         claims: row.get(4)?,
         stage: col(row, 5)?,
     })
 }
 
-/// The orders that stand nowhere, at most `limit`.
-pub(super) fn nowhere(connection: &Connection, limit: u32) -> Step<Vec<Active>> {
+/// The orders behind this one that stand nowhere, in the order of their ids.
+pub(super) fn nowhere(connection: &Connection, after: Option<OrderId>, limit: u32) -> Step<Vec<Active>> {
     let mut statement = connection.prepare_cached(
         "-- workbench.sweep.nowhere
-        SELECT row, document, place, lease_token, claims, stage FROM active_orders WHERE place IS NULL LIMIT ?1",
+        SELECT row, document, place, lease_token, claims, stage FROM active_orders INDEXED BY active_orders_by_place
+        WHERE place IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
     )?;
-    let mut rows = statement.query([limit])?;
+    let mut rows = statement.query(params![behind(after), limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(active(row)?);
@@ -179,21 +183,30 @@ impl Active {
     pub(super) fn mark_delivered(mut self, batch: &Batch<'_>, at: Timestamp, effects: &mut Effects) -> Step<()> {
         match &mut self.order.progress {
             Progress::Done { delivered: delivered @ None, .. } => *delivered = Some(at),
-            Progress::Done { .. } | Progress::MakeChallenge | Progress::TestChallenge | Progress::Issue { .. } => return Ok(()),
+            Progress::Done { .. } | Progress::MakeChallenge | Progress::TestChallenge | Progress::Issue { .. } => {
+                return Ok(());
+            }
         }
         effects.changed(self.order.id);
         batch
-            .prepare_cached("-- workbench.delivered\nUPDATE active_orders SET document = ?2, delivered = ?3 WHERE row = ?1")?
+            .prepare_cached(
+                "-- workbench.delivered\nUPDATE active_orders SET document = ?2, delivered = ?3 WHERE row = ?1",
+            )?
             .execute(params![self.row, document("active_orders.document", &self.order)?, Col(at)])?;
         Ok(())
     }
 
     /// Takes the order out of the active set.
     pub(super) fn remove(self, batch: &Batch<'_>, effects: &mut Effects) -> Step<()> {
-        batch.prepare_cached("-- workbench.remove\nDELETE FROM active_orders WHERE row = ?1")?.execute([self.row])?;
-        effects.removed(self.order.id);
-        Ok(())
+        remove(batch, self.row, self.order.id, effects)
     }
+}
+
+/// Takes an order out of the active set.
+pub(super) fn remove(batch: &Batch<'_>, row: i64, id: OrderId, effects: &mut Effects) -> Step<()> {
+    batch.prepare_cached("-- workbench.remove\nDELETE FROM active_orders WHERE row = ?1")?.execute([row])?;
+    effects.removed(id);
+    Ok(())
 }
 
 const fn outcome(order: &Order) -> Option<&'static str> {
@@ -225,8 +238,8 @@ pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: New
     batch
         .prepare_cached(
             "-- workbench.create
-            INSERT INTO active_orders (id, account, stage, place, turn, since, claims, lease_token, lease_holder, deadline,
-                outcome, delivered, document)
+            INSERT INTO active_orders (id, account, stage, place, turn, since, claims, lease_token, lease_holder,
+                deadline, outcome, delivered, document)
             VALUES (?1, ?2, ?3, 'lease', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
@@ -268,7 +281,8 @@ pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Op
     batch
         .prepare_cached(
             "-- workbench.claim
-            UPDATE active_orders SET place = 'lease', turn = ?2, since = ?3, claims = ?4, lease_token = ?5, lease_holder = ?6
+            UPDATE active_orders SET place = 'lease', turn = ?2, since = ?3, claims = ?4, lease_token = ?5,
+                lease_holder = ?6
             WHERE row = ?1",
         )?
         .execute(params![number, Col(lease.expires), Col(lease.now), claims, Col(lease.token), Col(lease.holder)])?;
@@ -277,7 +291,14 @@ pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Op
 }
 
 /// Puts an order back on the queue of its stage, as it is.
-pub(super) fn requeue(batch: &Batch<'_>, row: i64, id: OrderId, stage: Stage, now: Timestamp, effects: &mut Effects) -> Step<()> {
+pub(super) fn requeue(
+    batch: &Batch<'_>,
+    row: i64,
+    id: OrderId,
+    stage: Stage,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Step<()> {
     let turn = effects.queue(stage);
     effects.changed(id);
     batch
@@ -312,13 +333,16 @@ pub(super) fn read(connection: &Connection, id: OrderId) -> Step<Option<ActiveOr
     rows.next()?.map(show).transpose()
 }
 
-pub(super) fn list(connection: &Connection, stage: Option<Stage>, after: Option<OrderId>, limit: u32) -> Step<Vec<ActiveOrder>> {
-    let behind = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
+pub(super) fn list(
+    connection: &Connection,
+    stage: Option<Stage>,
+    after: Option<OrderId>,
+    limit: u32,
+) -> Step<Vec<ActiveOrder>> {
     let of_stage = if stage.is_some() { "AND stage = ?3" } else { "AND ?3 IS NULL" };
-    let mut statement = connection.prepare_cached(&format!(
-        "-- workbench.list\n{SHOWN} WHERE id > ?1 {of_stage} ORDER BY id LIMIT ?2"
-    ))?;
-    let mut rows = statement.query(params![behind, limit, stage.map(Col)])?;
+    let mut statement = connection
+        .prepare_cached(&format!("-- workbench.list\n{SHOWN} WHERE id > ?1 {of_stage} ORDER BY id LIMIT ?2"))?;
+    let mut rows = statement.query(params![behind(after), limit, stage.map(Col)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push(show(row)?);

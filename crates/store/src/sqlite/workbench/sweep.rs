@@ -21,109 +21,127 @@ pub(super) struct Page {
     pub(super) now: Timestamp,
 }
 
-/// The last of all ids: behind it, no order is overdue.
-const LAST: OrderId = OrderId::from_bytes([0xff; 16]);
+/// Where a page ends: the least of the last ids of those kinds that had no room in it.
+#[derive(Debug, Default)]
+struct End(Option<OrderId>);
 
-/// Each kind is found by an index, so that a sweep of many orders that need nothing costs nothing. What was requeued or retired is
-/// not found again; overdue orders are left, and named in the order of their ids.
+impl End {
+    /// A kind was found, in the order of the ids.
+    fn found<'a>(&mut self, ids: impl ExactSizeIterator<Item = &'a OrderId>, limit: u32) {
+        if ids.len() as u64 >= u64::from(limit) {
+            self.0 = ids.last().copied().into_iter().chain(self.0).min();
+        }
+    }
+}
+
+/// Each kind is found by an index, so that a sweep of many orders that need nothing costs nothing.
 pub(super) fn page(batch: &Batch<'_>, page: &Page, effects: &mut Effects) -> Step<SweepPage> {
-    let limit = page.limit.max(1);
-    let mut done = SweepPage { overdue: overdue(batch, page.after, limit, page.now)?, ..SweepPage::default() };
-    let mut more = false;
+    let page = &Page { limit: page.limit.max(1), ..*page };
+    let (mut done, mut end) = (SweepPage::default(), End::default());
     for place in [PlaceName::Lease, PlaceName::Park] {
-        let due = due(batch, place, limit, page.now)?;
-        more |= due.len() as u64 >= u64::from(limit);
+        let due = due(batch, place, page)?;
+        end.found(due.iter().map(|(_, id, _)| id), page.limit);
         for (row, id, stage) in due {
             rows::requeue(batch, row, id, stage, page.now, effects)?;
             done.requeued.push((id, stage));
         }
     }
-    let nowhere = rows::nowhere(batch, limit)?;
-    more |= nowhere.len() as u64 >= u64::from(limit);
+    let nowhere = rows::nowhere(batch, page.after, page.limit)?;
+    end.found(nowhere.iter().map(|active| &active.order.id), page.limit);
     for mut active in nowhere {
         active.settle_down(batch, page.now, effects)?;
         if active.place == Some(PlaceName::Queue) {
             done.requeued.push((active.order.id, active.order.stage()));
         }
     }
-    done.retired = retire(batch, page, limit, effects)?;
-    more |= done.retired >= u64::from(limit);
+    done.retired = retire(batch, page, &mut end, effects)? + retire_oldest(batch, page, effects)?;
+    done.overdue = overdue(batch, page)?;
+    end.found(done.overdue.iter().map(|order| &order.id), page.limit);
+    // What lies behind the end of this page is found again by the next one.
+    done.overdue.retain(|order| end.0.is_none_or(|end| order.id <= end));
     if page.after.is_none() {
         // What a hand has put into a queue is found by no counting of our own.
         effects.found(queues::queued(batch)?);
     }
-    let last = done.overdue.last().map(|order| order.id);
-    done.next = match last.filter(|_| done.overdue.len() as u64 >= u64::from(limit)) {
-        Some(last) => Some(last),
-        None => more.then_some(LAST),
-    };
+    done.next = end.0;
     Ok(done)
 }
 
-fn overdue(connection: &Connection, after: Option<OrderId>, limit: u32, now: Timestamp) -> Step<Vec<Order>> {
+/// What an id has to be above: every id is above no octets.
+pub(super) fn behind(after: Option<OrderId>) -> Vec<u8> {
+    after.map_or_else(Vec::new, |after| after.as_bytes().to_vec())
+}
+
+fn overdue(connection: &Connection, page: &Page) -> Step<Vec<Order>> {
     let mut statement = connection.prepare_cached(
         "-- workbench.sweep.overdue
         SELECT document FROM active_orders INDEXED BY active_orders_by_deadline
         WHERE deadline < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
     )?;
-    let behind = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
-    let rows = statement.query_map(params![Col(now), behind, limit], |row| json(row, 0))?;
+    let rows = statement.query_map(params![Col(page.now), behind(page.after), page.limit], |row| json(row, 0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Orders whose lease or park has run out, the first to do so first. Overdue ones are not given to another worker.
-fn due(connection: &Connection, place: PlaceName, limit: u32, now: Timestamp) -> Step<Vec<(i64, OrderId, Stage)>> {
+/// Orders whose lease or park has run out. Overdue ones are not given to another worker.
+fn due(connection: &Connection, place: PlaceName, page: &Page) -> Step<Vec<(i64, OrderId, Stage)>> {
     let mut statement = connection.prepare_cached(
         "-- workbench.sweep.due
-        SELECT row, id, stage FROM active_orders
-        WHERE place = ?1 AND stage IN ('makechallenge', 'testchallenge', 'issue', 'done') AND turn <= ?2
+        SELECT row, id, stage FROM active_orders INDEXED BY active_orders_by_place
+        WHERE place = ?1 AND stage IN ('makechallenge', 'testchallenge', 'issue', 'done') AND turn <= ?2 AND id > ?3
             AND (deadline IS NULL OR deadline >= ?2)
-        ORDER BY turn LIMIT ?3",
+        ORDER BY id LIMIT ?4",
     )?;
-    let rows = statement
-        .query_map(params![place.name(), Col(now), limit], |row| Ok((row.get(0)?, col(row, 1)?, col(row, 2)?)))?;
+    let rows = statement.query_map(params![place.name(), Col(page.now), behind(page.after), page.limit], |row| {
+        Ok((row.get(0)?, col(row, 1)?, col(row, 2)?))
+    })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Ended orders past their retention, and the oldest above the number that may stay: at most `limit` of each kind.
-fn retire(batch: &Batch<'_>, page: &Page, limit: u32, effects: &mut Effects) -> Step<u64> {
-    let Retention { valid, invalid, number_max } = page.retention;
+/// Ended orders past their retention.
+fn retire(batch: &Batch<'_>, page: &Page, end: &mut End, effects: &mut Effects) -> Step<u64> {
     let mut retired = 0;
-    for (outcome, kept) in [("valid", valid), ("invalid", invalid)] {
-        let mut statement = batch.prepare_cached(
-            "-- workbench.sweep.retire
-            DELETE FROM active_orders WHERE row IN (
-                SELECT row FROM active_orders INDEXED BY active_orders_ended
-                WHERE place = 'pending-done' AND outcome = ?1 AND turn < ?2 LIMIT ?3)
-            RETURNING id",
-        )?;
-        let over = page.now.minus(kept);
-        let gone = statement.query_map(params![outcome, Col(over), limit], |row| col(row, 0))?;
-        for id in gone {
-            effects.removed(id?);
+    for (outcome, kept) in [("valid", page.retention.valid), ("invalid", page.retention.invalid)] {
+        let over: Vec<(i64, OrderId)> = batch
+            .prepare_cached(
+                "-- workbench.sweep.over
+                SELECT row, id FROM active_orders INDEXED BY active_orders_ended
+                WHERE place = 'pending-done' AND outcome = ?1 AND turn < ?2 AND id > ?3 ORDER BY id LIMIT ?4",
+            )?
+            .query_map(params![outcome, Col(page.now.minus(kept)), behind(page.after), page.limit], |row| {
+                Ok((row.get(0)?, col(row, 1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        end.found(over.iter().map(|(_, id)| id), page.limit);
+        for (row, id) in over {
+            rows::remove(batch, row, id, effects)?;
             retired += 1;
         }
     }
+    Ok(retired)
+}
+
+/// The oldest above the number that may stay: a bounded number of them with each page.
+fn retire_oldest(batch: &Batch<'_>, page: &Page, effects: &mut Effects) -> Step<u64> {
     let ended: u64 = batch
         .prepare_cached(
             "-- workbench.sweep.ended
             SELECT count(*) FROM active_orders INDEXED BY active_orders_ended WHERE place = 'pending-done'",
         )?
         .query_row([], |row| col(row, 0))?;
-    let excess = ended.saturating_sub(number_max).min(u64::from(limit));
-    if excess > 0 {
-        let mut statement = batch.prepare_cached(
-            "-- workbench.sweep.excess
-            DELETE FROM active_orders WHERE row IN (
-                SELECT row FROM active_orders INDEXED BY active_orders_ended WHERE place = 'pending-done'
-                ORDER BY turn, id LIMIT ?1)
-            RETURNING id",
-        )?;
-        let gone = statement.query_map([Col(excess)], |row| col(row, 0))?;
-        for id in gone {
-            effects.removed(id?);
-            retired += 1;
-        }
+    let excess = ended.saturating_sub(page.retention.number_max).min(u64::from(page.limit));
+    if excess == 0 {
+        return Ok(0);
     }
-    Ok(retired)
+    let oldest: Vec<(i64, OrderId)> = batch
+        .prepare_cached(
+            "-- workbench.sweep.oldest
+            SELECT row, id FROM active_orders INDEXED BY active_orders_ended WHERE place = 'pending-done'
+            ORDER BY turn, id LIMIT ?1",
+        )?
+        .query_map([Col(excess)], |row| Ok((row.get(0)?, col(row, 1)?)))?
+        .collect::<Result<_, _>>()?;
+    for (row, id) in oldest {
+        rows::remove(batch, row, id, effects)?;
+    }
+    Ok(excess)
 }

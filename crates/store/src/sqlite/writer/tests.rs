@@ -26,12 +26,16 @@ fn store(options: OpenOptions) -> Store {
 /// Adds a row that holds so many octets.
 fn add(batch: &Batch<'_>, octets: usize) -> Step<()> {
     let id = [0u8; 16];
-    batch.execute("INSERT INTO rechecks (order_id, document) VALUES (?1, ?2)", rusqlite::params![id, "x".repeat(octets)])?;
+    batch.execute(
+        "INSERT INTO rechecks (order_id, document) VALUES (?1, ?2)",
+        rusqlite::params![id, "x".repeat(octets)],
+    )?;
     Ok(())
 }
 
 async fn rows(database: &Database) -> i64 {
-    let count = |connection: &Connection| Ok(connection.query_row("SELECT count(*) FROM rechecks", [], |row| row.get(0))?);
+    let count =
+        |connection: &Connection| Ok(connection.query_row("SELECT count(*) FROM rechecks", [], |row| row.get(0))?);
     database.scan(count).await.unwrap()
 }
 
