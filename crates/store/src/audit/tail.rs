@@ -27,7 +27,7 @@ pub(super) struct Tail {
     number: u32,
     /// Where the next line goes.
     end: u64,
-    /// Up to here, room was found; the file system keeps it for us if it can.
+    /// Up to here, the file system keeps room for us.
     room: u64,
     /// Octets that callers have reserved.
     reserved: u64,
@@ -65,9 +65,10 @@ impl Tail {
             file.set_len(found.offset).map_err(|source| AuditLogError::io("cut a torn line off", &path, source))?;
         }
         // What the process before wrote and did not come to sync counts from now on.
-        file.sync_all()
-            .and_then(|()| File::open(folder)?.sync_all())
-            .map_err(|source| AuditLogError::io("sync", &path, source))?;
+        file.sync_data().map_err(|source| AuditLogError::io("sync", &path, source))?;
+        if found.offset == 0 {
+            sync_folders(folder).map_err(|source| AuditLogError::io("sync", folder, source))?;
+        }
         let last = found.last.or(before);
         let tail = Self {
             folder: folder.to_owned(),
@@ -185,11 +186,13 @@ impl Tail {
         }
         let ahead = (wanted.saturating_add(STEP_OCTETS), self.limits.free_octets_min);
         for (to, free) in [ahead, (wanted, free_octets_min)] {
-            match self.keep(&self.file, self.end, to, free)? {
-                Room::Kept | Room::Seen => {
+            match self.keep(&self.file, self.room.max(self.end), to, free)? {
+                Room::Kept => {
                     self.room = to;
                     return Ok(true);
                 }
+                // What was only seen is looked for again the next time.
+                Room::Seen => return Ok(true),
                 Room::Full => {}
             }
         }
@@ -222,11 +225,15 @@ impl Tail {
                 return Ok(());
             }
         };
-        let room = self.reserved.saturating_add(STEP_OCTETS);
-        if !matches!(self.keep(&file, 0, room, self.limits.free_octets_min), Ok(Room::Kept | Room::Seen)) {
-            // Left empty it would be taken for the last one by the next process, which is true of it as well.
-            return std::fs::remove_file(&path).map_err(|error| fatal("remove an unused file", &error));
-        }
+        let wanted = self.reserved.saturating_add(STEP_OCTETS);
+        let room = match self.keep(&file, 0, wanted, self.limits.free_octets_min) {
+            Ok(Room::Kept) => wanted,
+            Ok(Room::Seen) => 0,
+            Ok(Room::Full) | Err(_) => {
+                // Left there and empty, it would only stand in the way of the next attempt.
+                return std::fs::remove_file(&path).map_err(|error| fatal("remove an unused file", &error));
+            }
+        };
         self.file
             .set_len(self.end)
             .and_then(|()| self.file.sync_all())
@@ -237,6 +244,15 @@ impl Tail {
         (self.end, self.room) = (0, room);
         Ok(())
     }
+}
+
+/// A new file is there after a power cut if its folder, and the one that this stands in, are on disk.
+fn sync_folders(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()?;
+    folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
 /// The last line before a file: its number and the chain's hash after it.
