@@ -8,6 +8,7 @@ mod end;
 mod receipts;
 mod steps;
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,10 @@ use receipts::Precommitted;
 
 use crate::authority::Ca;
 use crate::order::Order;
-use crate::ports::{IssuanceNumber, Lease};
+use crate::ports::{IssuanceNumber, Lease, StoreErrorKind, Stored};
+
+/// Before what may be repeated is repeated; it doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// An order with its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +93,27 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes down what was signed and logged, again and again within the lease: the signature exists, and the ledger has
+    /// to know. Such a write done twice is done once, so an unknown outcome is no reason to give up.
+    async fn insist<T, F>(&self, serial: Serial, write: impl Fn() -> F) -> Result<T, IssuanceEnd>
+    where
+        F: Future<Output = Stored<T>>,
+    {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match write().await {
+                Ok(written) => return Ok(written),
+                Err(error) if may_pass(error.kind) && self.remaining() > pause => {
+                    let order = self.order.id;
+                    tracing::warn!(%order, %serial, %error, "the ledger could not be written; once more");
+                    self.ca.clock.sleep(pause).await;
+                    pause *= 2;
+                }
+                Err(error) => return Err(IssuanceEnd::over(serial, &error)),
+            }
+        }
+    }
+
     fn now(&self) -> Timestamp {
         self.ca.now()
     }
@@ -101,6 +126,13 @@ impl Run<'_> {
             Some(serial) => tracing::info!(order = %self.order.id, %serial, step, took_us, "{what}"),
             None => tracing::info!(order = %self.order.id, step, took_us, "{what}"),
         }
+    }
+}
+
+const fn may_pass(kind: StoreErrorKind) -> bool {
+    match kind {
+        StoreErrorKind::Unavailable | StoreErrorKind::Full | StoreErrorKind::Unknown => true,
+        StoreErrorKind::Fatal | StoreErrorKind::Corrupt => false,
     }
 }
 

@@ -11,7 +11,7 @@ use pki::{Csr, Ct, GeneralName, KeyUsage, Leaf, PrecertEntry, Purpose, Serial, T
 use super::receipts::{
     Allocated, Authorized, Committed, Finished, Logged, Permitted, Planned, Precertified, Precommitted, Profiled,
 };
-use super::{IssuanceEnd, Issued, Run};
+use super::{FIRST_PAUSE, IssuanceEnd, Issued, Run};
 use crate::authorization::{CaaDecision, CaaRecord, EndedAuthorization};
 use crate::ports::{
     AuditEvent, Begin, BeginRefused, CaaCheck, CtReadiness, CtSubmission, Issuer, SerialStatus, SignError, Signed,
@@ -255,9 +255,8 @@ impl<'a> Run<'a> {
         let bytes = tbs.tbs().clone();
         let signed = self.sign(serial, SigningRequest::Precertificate { issuer: planned.issuer.id, tbs }).await?;
         let event = AuditEvent::Precertificate { order: self.order.id, serial, der: signed.der.clone() };
-        let over = |error| IssuanceEnd::over(serial, &error);
-        let line = self.ca.audit.append(event).await.map_err(over)?;
-        let marked = self.ca.ledger.mark_good(serial, self.now()).await.map_err(over)?;
+        let line = self.ca.audit.append(event).await.map_err(|error| IssuanceEnd::over(serial, &error))?;
+        let marked = self.insist(serial, || self.ca.ledger.mark_good(serial, self.now())).await?;
         self.ca.audit.applied(line);
         let marked = marked.ok_or_else(|| unknown_serial(serial))?;
         self.done(6, Some(serial), "precertificate signed and logged, status good");
@@ -309,7 +308,7 @@ impl<'a> Run<'a> {
             .map(|certificate| certificate.der().to_vec())
             .collect();
         let entry = PrecertEntry { issuer_key_hash: planned.issuer.id, tbs: tbs.without_ct() };
-        let mut pause = Duration::from_millis(500);
+        let mut pause = FIRST_PAUSE;
         let scts = loop {
             // The final signature needs its own share of the lease.
             let left = self.remaining().saturating_sub(self.ca.settings.times.signature_margin);
@@ -364,9 +363,8 @@ impl<'a> Run<'a> {
         let (serial, number) = (planned.serial, planned.number);
         let signed = self.sign(serial, SigningRequest::Certificate { issuer: planned.issuer.id, tbs }).await?;
         let event = AuditEvent::Certificate { order: self.order.id, serial, der: signed.der.clone() };
-        let over = |error| IssuanceEnd::over(serial, &error);
-        let line = self.ca.audit.append(event).await.map_err(over)?;
-        let stored = self.ca.ledger.store_final(serial, &signed.der, self.now()).await.map_err(over)?;
+        let line = self.ca.audit.append(event).await.map_err(|error| IssuanceEnd::over(serial, &error))?;
+        let stored = self.insist(serial, || self.ca.ledger.store_final(serial, &signed.der, self.now())).await?;
         self.ca.audit.applied(line);
         self.done(9, Some(serial), "certificate signed, logged and stored");
         match stored.ok_or_else(|| unknown_serial(serial))? {
