@@ -181,13 +181,23 @@ impl Ca {
                 Ok(Some(order))
             }
             (None, Some(active)) => Ok(Some(active.order)),
-            // The workbench was lost. The ledger has its finalize request: the order goes on.
-            (None, None) => {
-                let terms = LeaseTerms { holder: self.instance, length: Duration::ZERO };
-                self.workbench.create(known.order.clone(), terms).await?;
-                tracing::warn!(order = %id, "the workbench did not know this order; the ledger did");
-                Ok(Some(known.order))
+            (None, None) => self.bring_back(known.order).await.map(Some),
+        }
+    }
+
+    /// The workbench was lost. The ledger has the order's finalize request: the order goes on.
+    async fn bring_back(&self, order: Order) -> Answer<Order> {
+        let terms = LeaseTerms { holder: self.instance, length: Duration::ZERO };
+        match self.workbench.create(order.clone(), terms).await {
+            Ok(_) => {
+                tracing::warn!(order = %order.id, "the workbench did not know this order; the ledger did");
+                Ok(order)
             }
+            // Of two who ask for it at the same time, one brings it back.
+            Err(error) => match self.workbench.read(order.id).await? {
+                Some(active) => Ok(active.order),
+                None => Err(error.into()),
+            },
         }
     }
 
