@@ -1,0 +1,91 @@
+//! The workbench lost with all that was on it: a retry for clients, and nothing worse.
+
+use acme::{OrderStatus, ProblemType};
+use ca::order::{Order, Stage};
+
+use super::on_all_back_ends;
+use crate::world::{Backend, Call, Client, Side, World, kill, pair, refused};
+
+on_all_back_ends! {
+    ended_orders_stay_readable
+    order_in_issuance_goes_on
+    two_polls_of_a_lost_order_bring_it_back_once
+    order_in_issuance_is_not_finalized_twice
+    open_order_is_gone_and_its_client_makes_another
+}
+
+async fn ended_orders_stay_readable(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &["one.example.com"], &pair()).await;
+    let dead = client.processing(&world, &["two.example.com"]).await;
+    world.clock.pass_seconds(601);
+    world.sweep().await;
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    assert_eq!(client.certificate(&world, record.order).await, record);
+    assert_eq!(client.death(&world, dead.id).await.0, Stage::Issue);
+    let acknowledged = world.ca.acknowledge(&client.account, record.order).await.unwrap();
+    assert_eq!(acknowledged.status(world.ca.now()), OrderStatus::Valid);
+    assert!(world.known(record.order).await.unwrap().acknowledged.is_some());
+}
+
+/// An order whose first issuance has begun, and a new process with an empty workbench.
+async fn lost_in_issuance(backend: Backend) -> (World, Client, Order) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    let mut held = world.points.hold(Side::After, Call::Submit);
+    let worker = world.start_work(Stage::Issue);
+    held.reached().await;
+    kill(worker).await;
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    assert_eq!(world.read(order.id).await, None);
+    (world, client, order)
+}
+
+async fn order_in_issuance_goes_on(backend: Backend) {
+    let (world, client, order) = lost_in_issuance(backend).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Processing);
+    assert_eq!(world.sweep().await.requeued, 1);
+    world.work(Stage::Issue).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
+    world.check_invariants().await;
+}
+
+async fn two_polls_of_a_lost_order_bring_it_back_once(backend: Backend) {
+    let (world, client, order) = lost_in_issuance(backend).await;
+    let mut held = world.points.hold(Side::Before, Call::Create);
+    let (ca, account, id) = (world.ca.clone(), client.account.clone(), order.id);
+    let first = world.start_beside(async move { ca.order(&account, id).await });
+    held.reached().await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Processing);
+    held.release();
+    assert_eq!(first.await.unwrap().unwrap().status(world.ca.now()), OrderStatus::Processing);
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+    world.check_invariants().await;
+}
+
+async fn order_in_issuance_is_not_finalized_twice(backend: Backend) {
+    let (world, client, order) = lost_in_issuance(backend).await;
+    assert_eq!(refused(client.finalize(&world, &order, &pair()).await).kind, ProblemType::OrderNotReady);
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+}
+
+async fn open_order_is_gone_and_its_client_makes_another(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.ready(&world, &["one.example.com"]).await;
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    let problem = refused(world.ca.order(&client.account, order.id).await);
+    assert_eq!((problem.kind, problem.status), (ProblemType::Malformed, 404));
+    // What had ended is in the ledger.
+    let view = world.ca.authorization(&client.account, order.authorizations[0].id).await.unwrap();
+    assert!(view.authorization.end.is_some_and(|end| end.is_good(world.ca.now())));
+    client.issued(&world, &["one.example.com"], &pair()).await;
+    world.check_invariants().await;
+}

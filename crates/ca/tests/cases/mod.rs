@@ -1,0 +1,41 @@
+//! The cases: each says one sentence of the design, and holds on every back end.
+
+mod caa;
+mod challenges;
+mod crashes;
+mod crls;
+mod ct_logs;
+mod deadlines;
+mod delivery;
+mod during_issuance;
+mod fences;
+mod finalize;
+mod lost_workbench;
+mod recovery;
+mod revocation;
+mod steps;
+mod sweep;
+
+/// Makes two tests of each case: one in memory, one on SQLite.
+macro_rules! on_all_back_ends {
+    ($($case:ident)+) => {
+        mod in_memory {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(crate::world::Backend::Memory).await;
+                }
+            )+
+        }
+
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    super::$case(crate::world::Backend::Sqlite).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use on_all_back_ends;

@@ -1,0 +1,252 @@
+//! Ports with points: each call goes on to the port behind, unless a case planned otherwise.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use acme::Thumbprint;
+use async_trait::async_trait;
+use ca::account::Account;
+use ca::authorization::{CaaRecord, EndedAuthorization, Method};
+use ca::order::{Failure, Finalize, MoveRefused, Order, Outcome, Stage};
+use ca::ports::*;
+use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use futures_util::future::BoxFuture;
+use pki::{CrlEntry, GeneralName, LogId, Sct, Serial, Sha256, Timestamp};
+
+use super::points::{Call, Points};
+
+macro_rules! with_points {
+    ($port:ident for $wrapper:ident {
+        $( $call:ident: $method:ident($($name:ident: $kind:ty),* $(,)?) -> $answer:ty; )*
+    } $($rest:tt)*) => {
+        /// The port with its points.
+        #[derive(Debug)]
+        pub(crate) struct $wrapper {
+            pub(crate) inner: Arc<dyn $port>,
+            pub(crate) points: Arc<Points>,
+        }
+
+        #[async_trait]
+        impl $port for $wrapper {
+            $(
+                async fn $method(&self, $($name: $kind),*) -> Stored<$answer> {
+                    self.points.around(Call::$call, self.inner.$method($($name),*)).await
+                }
+            )*
+            $($rest)*
+        }
+    };
+}
+
+with_points! {
+    Ledger for PointedLedger {
+        CreateAccount: create_account(account: NewAccountRecord) -> (Account, bool);
+        Account: account(id: AccountId) -> Option<Account>;
+        AccountByKey: account_by_key(thumbprint: Thumbprint) -> Option<Account>;
+        UpdateContact: update_contact(id: AccountId, contact: Vec<String>) -> Option<Account>;
+        DeactivateAccount: deactivate_account(id: AccountId) -> Option<Account>;
+        Authorize: authorize(ended: EndedAuthorization) -> EndedAuthorization;
+        DeactivateAuthorization:
+            deactivate_authorization(id: AuthorizationId, at: Timestamp) -> Option<EndedAuthorization>;
+        Authorizations: authorizations(ids: &[AuthorizationId]) -> Vec<EndedAuthorization>;
+        AuthorizedFor: authorized_for(account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> bool;
+        LedgerOrder: order(id: OrderId) -> Option<LedgerOrder>;
+        EndedOrders: ended_orders(before: Option<Timestamp>, limit: u32) -> Vec<LedgerOrder>;
+        RecordRechecks: record_rechecks(order: OrderId, checks: Vec<CaaRecord>) -> ();
+        Begin: begin(begin: Begin<'_>) -> Result<IssuanceNumber, BeginRefused>;
+        MarkGood: mark_good(serial: Serial, at: Timestamp) -> Option<MarkedGood>;
+        StoreFinal: store_final(serial: Serial, certificate: &[u8], at: Timestamp) -> Option<StoredFinal>;
+        Finish: finish(order: &Order, failure: Failure, at: Timestamp) -> LedgerEnd;
+        Serial: serial(serial: Serial) -> Option<SerialRecord>;
+        Serials: serials(filter: SerialFilter, limit: u32) -> Vec<SerialRecord>;
+        SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
+        Revoke: revoke(revocation: Revocation) -> Revoked;
+        UpgradeToKeyCompromise: upgrade_to_key_compromise(serial: Serial, by: &str) -> bool;
+        Block: block(block: KeyBlock) -> Vec<Serial>;
+        IsBlocked: is_blocked(spki_hash: Sha256) -> bool;
+        CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
+        AllocateCrlNumber: allocate_crl_number(issuer: Sha256, shard: u16, number: u64) -> bool;
+        StoreCrl: store_crl(crl: CrlRecord) -> bool;
+        ListRevoked: revoked(
+            issuer: Sha256,
+            shard: (u16, u16),
+            not_after_min: Timestamp,
+            after: Option<Serial>,
+            limit: u32,
+        ) -> Vec<CrlEntry>;
+        StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
+        AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
+        SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
+        LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
+        LedgerAcknowledged: acknowledged(order: OrderId, at: Timestamp) -> ();
+        LedgerCounts: counts() -> LedgerCounts;
+    }
+}
+
+with_points! {
+    Workbench for PointedWorkbench {
+        Create: create(order: Order, terms: LeaseTerms) -> Lease;
+        Answer: answer(
+            authorization: AuthorizationId,
+            method: Method,
+            ended: &[EndedAuthorization],
+        ) -> Option<Result<Order, MoveRefused>>;
+        Finalize: finalize(
+            order: OrderId,
+            finalize: Finalize,
+            deadline: Timestamp,
+            ended: &[EndedAuthorization],
+        ) -> Option<Result<Order, MoveRefused>>;
+        Claim: claim(stage: Stage, terms: LeaseTerms) -> Option<Claimed>;
+        Advance: advance(lease: &Lease, advance: Advance) -> Result<Order, Fenced>;
+        Park: park(lease: &Lease, until: Timestamp) -> Result<(), Fenced>;
+        Settle: settle(
+            order: OrderId,
+            ended: &[EndedAuthorization],
+            outcome: Option<(Outcome, Timestamp)>,
+        ) -> Option<Order>;
+        Sweep: sweep(after: Option<OrderId>, limit: u32, retention: Retention) -> SweepPage;
+        FreeLeases: free_leases(holder: InstanceId) -> u64;
+        Read: read(order: OrderId) -> Option<ActiveOrder>;
+        Delivered: delivered(order: OrderId, at: Timestamp) -> ();
+        Acknowledge: acknowledge(order: OrderId, at: Timestamp) -> bool;
+        List: list(filter: OrderFilter, limit: u32) -> Vec<ActiveOrder>;
+        Counts: counts() -> Vec<(Stage, StageCount)>;
+        IssueNonce: issue_nonce() -> String;
+        UseNonce: use_nonce(nonce: &str) -> NonceUse;
+    }
+
+    fn changed(&self, order: OrderId) -> BoxFuture<'static, ()> {
+        self.inner.changed(order)
+    }
+
+    fn queued(&self, stage: Stage) -> BoxFuture<'static, ()> {
+        self.inner.queued(stage)
+    }
+}
+
+/// The audit log with its points.
+#[derive(Debug)]
+pub(crate) struct PointedAuditLog {
+    pub(crate) inner: Arc<dyn AuditLog>,
+    pub(crate) points: Arc<Points>,
+}
+
+#[async_trait]
+impl AuditLog for PointedAuditLog {
+    async fn reserve(&self, octets: u64) -> Stored<Box<dyn Reservation>> {
+        self.points.around_certain(Call::Reserve, self.inner.reserve(octets)).await
+    }
+
+    async fn append(&self, event: AuditEvent) -> Stored<u64> {
+        let call = match &event {
+            AuditEvent::Precertificate { .. } => Call::AppendPrecertificate,
+            AuditEvent::Certificate { .. } => Call::AppendCertificate,
+            AuditEvent::Begun { .. }
+            | AuditEvent::Revocation { .. }
+            | AuditEvent::KeyBlock { .. }
+            | AuditEvent::CrlNumber { .. }
+            | AuditEvent::Crl { .. }
+            | AuditEvent::Authority { .. } => Call::AppendOther,
+        };
+        // A sync that fails ends the process: a line is written, or it is not.
+        self.points.around_certain(call, self.inner.append(event)).await
+    }
+
+    fn applied(&self, sequence: u64) {
+        self.inner.applied(sequence);
+    }
+
+    fn mark(&self) -> AuditMark {
+        self.inner.mark()
+    }
+
+    async fn lines(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)> {
+        self.points.around(Call::Lines, self.inner.lines(from, limit)).await
+    }
+}
+
+/// The signer with its points.
+#[derive(Debug)]
+pub(crate) struct PointedSigner {
+    pub(crate) inner: Arc<dyn Signer>,
+    pub(crate) points: Arc<Points>,
+}
+
+#[async_trait]
+impl Signer for PointedSigner {
+    async fn sign(&self, request: SigningRequest) -> Result<Signed, SignError> {
+        let call = match &request {
+            SigningRequest::Precertificate { .. } => Call::SignPrecertificate,
+            SigningRequest::Certificate { .. } => Call::SignCertificate,
+            SigningRequest::Crl { .. } => Call::SignCrl,
+        };
+        self.points.around(call, self.inner.sign(request)).await
+    }
+}
+
+/// The submitter with its points.
+#[derive(Debug)]
+pub(crate) struct PointedCt {
+    pub(crate) inner: Arc<dyn CtSubmitter>,
+    pub(crate) points: Arc<Points>,
+}
+
+#[async_trait]
+impl CtSubmitter for PointedCt {
+    async fn readiness(&self, policy: CtPolicy, not_after: Timestamp) -> CtReadiness {
+        self.inner.readiness(policy, not_after).await
+    }
+
+    async fn submit(&self, submission: CtSubmission) -> Result<Vec<Sct>, CtError> {
+        self.points.around(Call::Submit, self.inner.submit(submission)).await
+    }
+}
+
+/// The store of the built-in logs, which can be away for a while.
+#[derive(Debug)]
+pub(crate) struct LogStoreWithOutages {
+    pub(crate) inner: Arc<dyn LogStore>,
+    pub(crate) away: Arc<AtomicBool>,
+}
+
+impl LogStoreWithOutages {
+    fn there(&self) -> Stored<&dyn LogStore> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::new(StoreErrorKind::Unavailable, "planned: the log's store is away"));
+        }
+        Ok(&*self.inner)
+    }
+}
+
+#[async_trait]
+impl LogStore for LogStoreWithOutages {
+    async fn add_leaf(&self, log: LogId, leaf: NewLeaf) -> Stored<(u64, Timestamp)> {
+        self.there()?.add_leaf(log, leaf).await
+    }
+
+    async fn size(&self, log: LogId) -> Stored<u64> {
+        self.there()?.size(log).await
+    }
+
+    async fn leaves(&self, log: LogId, first: u64, limit: u32) -> Stored<Vec<Leaf>> {
+        self.there()?.leaves(log, first, limit).await
+    }
+
+    async fn index_of(&self, log: LogId, leaf_hash: Sha256) -> Stored<Option<u64>> {
+        self.there()?.index_of(log, leaf_hash).await
+    }
+
+    async fn nodes(&self, log: LogId, nodes: &[(u8, u64)]) -> Stored<Vec<Sha256>> {
+        self.there()?.nodes(log, nodes).await
+    }
+
+    async fn store_tree_head(&self, log: LogId, head: TreeHead, nodes: Vec<(u8, u64, Sha256)>) -> Stored<bool> {
+        self.there()?.store_tree_head(log, head, nodes).await
+    }
+
+    async fn tree_head(&self, log: LogId) -> Stored<Option<TreeHead>> {
+        self.there()?.tree_head(log).await
+    }
+}
