@@ -129,7 +129,8 @@ impl FileSigner {
             return Err(SignError::Refused(format!("serial {serial} was allocated for issuer {recorded}")));
         }
         // No await between here and the signature: nothing can be read anew that was not read just now.
-        check(&self.proofs, &record, tbs, self.rules, self.clock.now()).map_err(|refused| SignError::Refused(refused.to_string()))?;
+        check(&self.proofs, &record, tbs, self.rules, self.clock.now())
+            .map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.sign(tbs.der())?;
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: Some(serial) })
     }

@@ -7,7 +7,9 @@ use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, S
 use ca::settings::CaaMode;
 use ca::signing::SignerRules;
 use ca::{Ca, Recovered, RecoveryError};
-use ct::{Acceptance, BuiltinLog, Endpoint, HttpLimits, HttpLog, Log, LogState, Submitter, SubmitterSettings, TlsTrust};
+use ct::{
+    Acceptance, BuiltinLog, Endpoint, HttpLimits, HttpLog, Log, LogState, Submitter, SubmitterSettings, TlsTrust,
+};
 use keys::{FileLogKey, FileSigner, KeyAlgorithm, ThrowawayKeys};
 use pki::{PublicKey, Timestamp};
 use store::audit::{AuditLogError, FileAuditLog};
@@ -119,11 +121,10 @@ impl Assembly {
         let store: Arc<dyn LogStore> = Arc::new(database.log_store(Arc::clone(&clock)));
         let acceptance = Arc::new(Acceptance::new(vec![issuer.clone()], Arc::clone(&ledger)));
         let logs = builtin_logs(config, &store, &acceptance, &clock)?;
-        let submitter = Submitter::new(all_logs(config, &logs, &clock)?, Arc::clone(&clock), SubmitterSettings::default());
-        let rules = SignerRules {
-            caa: config.settings.caa,
-            caa_reuse_seconds: config.settings.times.caa_reuse.as_secs(),
-        };
+        let submitter =
+            Submitter::new(all_logs(config, &logs, &clock)?, Arc::clone(&clock), SubmitterSettings::default());
+        let rules =
+            SignerRules { caa: config.settings.caa, caa_reuse_seconds: config.settings.times.caa_reuse.as_secs() };
         let shards = config.settings.crl_shards;
         let signer = FileSigner::new([hierarchy.issuer], Arc::clone(&ledger), Arc::clone(&clock), rules, shards);
         let ca = Ca {
@@ -218,11 +219,7 @@ fn builtin_logs(
 }
 
 /// Logs of others are asked before our own.
-fn all_logs(
-    config: &Config,
-    builtin: &[Arc<BuiltinLog>],
-    clock: &Arc<dyn Clock>,
-) -> Result<Vec<Log>, AssemblyError> {
+fn all_logs(config: &Config, builtin: &[Arc<BuiltinLog>], clock: &Arc<dyn Clock>) -> Result<Vec<Log>, AssemblyError> {
     let mut logs = Vec::new();
     if !config.foreign_logs.is_empty() {
         let roots = config.ct_tls_roots.clone().unwrap_or_else(|| PathBuf::from(TlsTrust::SYSTEM_ROOTS));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ca::ports::{Clock, Issuer, Random};
 use keys::{IssuerKey, KeyAlgorithm, KeyFile, KeyPair, ceremony};
-use pki::{Authority, Certificate, Crl, CrlFields, Name, ObjectIdentifier, Purpose, Serial, TbsCrl, Timestamp, Validity};
+use pki::{
+    Authority, Certificate, Crl, CrlFields, Name, ObjectIdentifier, Purpose, Serial, TbsCrl, Timestamp, Validity,
+};
 
 use crate::config::Config;
 
@@ -193,7 +195,8 @@ impl Maker<'_> {
         let path = &self.files.root_crl;
         let wrong = |detail: String| HierarchyError::Certificate { path: path.clone(), detail };
         let old = if path.exists() {
-            let der = fs::read(path).map_err(|error| HierarchyError::File { path: path.clone(), doing: "reading", error })?;
+            let der =
+                fs::read(path).map_err(|error| HierarchyError::File { path: path.clone(), doing: "reading", error })?;
             Some(Crl::from_der(&der).map_err(|error| wrong(error.to_string()))?)
         } else {
             None
@@ -204,7 +207,9 @@ impl Maker<'_> {
             return Ok((old, false));
         }
         if !key.exists()? {
-            return old.map(|old| (old, false)).ok_or_else(|| wrong("it is missing, and so is the root's key".to_owned()));
+            return old
+                .map(|old| (old, false))
+                .ok_or_else(|| wrong("it is missing, and so is the root's key".to_owned()));
         }
         let pair = key.load()?;
         let fields = CrlFields {
@@ -252,8 +257,11 @@ impl Maker<'_> {
 }
 
 fn read(path: &Path) -> Result<Certificate, HierarchyError> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| HierarchyError::File { path: path.to_owned(), doing: "reading", error })?;
+    let text = fs::read_to_string(path).map_err(|error| HierarchyError::File {
+        path: path.to_owned(),
+        doing: "reading",
+        error,
+    })?;
     let wrong = |detail: String| HierarchyError::Certificate { path: path.to_owned(), detail };
     let blocks = pki::pem::decode(&text).map_err(|error| wrong(error.to_string()))?;
     let (_, der) = blocks.first().ok_or_else(|| wrong("it is empty".to_owned()))?;
@@ -269,9 +277,7 @@ fn write_file(path: &Path, contents: &[u8]) -> Result<(), HierarchyError> {
     let failed = |doing, error| HierarchyError::File { path: path.to_owned(), doing, error };
     let part = path.with_extension("part");
     let mut file = fs::File::create(&part).map_err(|error| failed("writing", error))?;
-    file.write_all(contents)
-        .and_then(|()| file.sync_all())
-        .map_err(|error| failed("writing", error))?;
+    file.write_all(contents).and_then(|()| file.sync_all()).map_err(|error| failed("writing", error))?;
     fs::rename(&part, path).map_err(|error| failed("renaming", error))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed("syncing the folder of", error))

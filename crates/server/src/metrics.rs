@@ -71,7 +71,11 @@ async fn register_orders(registry: &mut Registry, ca: &Ca) -> Stored<()> {
         let age = count.oldest_queued.map_or(0, |since| ca.now().since(since).as_secs());
         oldest.get_or_create(&InStage { stage }).set(whole(age));
     }
-    registry.register("active_orders", "Active orders by stage and place; done: those that await their acknowledgement", orders);
+    registry.register(
+        "active_orders",
+        "Active orders by stage and place; done: those that await their acknowledgement",
+        orders,
+    );
     registry.register("oldest_queued_seconds", "Age of the oldest order in the queue of a stage", oldest);
     Ok(())
 }
@@ -79,15 +83,16 @@ async fn register_orders(registry: &mut Registry, ca: &Ca) -> Stored<()> {
 async fn register_records(registry: &mut Registry, ca: &Ca) -> Stored<()> {
     let counts = ca.ledger.counts().await?;
     let serials = Family::<WithStatus, Gauge>::default();
-    for (status, number) in [
-        ("wait", counts.wait),
-        ("good", counts.good),
-        ("revoked", counts.revoked),
-        ("abandoned", counts.abandoned),
-    ] {
+    for (status, number) in
+        [("wait", counts.wait), ("good", counts.good), ("revoked", counts.revoked), ("abandoned", counts.abandoned)]
+    {
         serials.get_or_create(&WithStatus { status }).set(whole(number));
     }
-    registry.register("serials", "Serials by status; abandoned: an issuance that was given up (also counted as wait or good)", serials);
+    registry.register(
+        "serials",
+        "Serials by status; abandoned: an issuance that was given up (also counted as wait or good)",
+        serials,
+    );
     let ended = Family::<WithStatus, Gauge>::default();
     for (status, number) in [
         ("valid", counts.valid),
@@ -97,7 +102,11 @@ async fn register_records(registry: &mut Registry, ca: &Ca) -> Stored<()> {
     ] {
         ended.get_or_create(&WithStatus { status }).set(whole(number));
     }
-    registry.register("ended_orders", "Orders that ended in Issue; delivered and acknowledged are parts of valid", ended);
+    registry.register(
+        "ended_orders",
+        "Orders that ended in Issue; delivered and acknowledged are parts of valid",
+        ended,
+    );
     let accounts: Gauge = Gauge::default();
     accounts.set(whole(counts.accounts));
     registry.register("accounts", "Accounts", accounts);

@@ -108,7 +108,8 @@ impl OwnClient {
             ..ca::ports::SerialFilter::default()
         };
         let records = self.ca.ledger.serials(filter, 10).await.map_err(ca::Error::from)?;
-        let found = records.iter().rev().find(|record| record.attached).and_then(|record| record.certificate.as_deref());
+        let found =
+            records.iter().rev().find(|record| record.attached).and_then(|record| record.certificate.as_deref());
         let Some(certificate) = found.and_then(|der| Certificate::from_der(der).ok()) else { return Ok(None) };
         let validity = certificate.validity();
         let third = validity.not_after.since(validity.not_before) / 3;

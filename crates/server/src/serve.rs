@@ -33,7 +33,9 @@ const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// An address can't be listened on.
-    #[error("{what} listener: {address} can't be used ({error}); stop what listens there, or choose another with {option}")]
+    #[error(
+        "{what} listener: {address} can't be used ({error}); stop what listens there, or choose another with {option}"
+    )]
     Bind {
         /// Which listener.
         what: &'static str,
@@ -111,8 +113,12 @@ fn bind(
     connections_max: usize,
     option: &'static str,
 ) -> Result<Listener, ServeError> {
-    Listener::bind(what, address, tls, connections_max)
-        .map_err(|error| ServeError::Bind { what, address, error, option })
+    Listener::bind(what, address, tls, connections_max).map_err(|error| ServeError::Bind {
+        what,
+        address,
+        error,
+        option,
+    })
 }
 
 fn stopped_by_signal() -> Result<watch::Receiver<bool>, ServeError> {
@@ -255,7 +261,9 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
         (false, _) => format!("Cairn carries on in {}", absolute(&config.data)),
     }];
     if config.regime == RegimeName::Dev {
-        lines.push("  DEVELOPMENT MODE: test ports, loopback allowed, for tests only: trust nothing that it issues".into());
+        lines.push(
+            "  DEVELOPMENT MODE: test ports, loopback allowed, for tests only: trust nothing that it issues".into(),
+        );
     }
     lines.push(format!("  directory    {directory}"));
     lines.push(format!("  root         {root}"));
@@ -263,9 +271,7 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
     lines.push(format!("  admin        https://localhost:{}", port(&doors[2], config.admin)));
     lines.push("A first certificate:".into());
     let (name, extra) = match config.regime {
-        RegimeName::Dev if config.localhost_names => {
-            ("first.localhost", format!(" --http-01-port {}", config.ports.0))
-        }
+        RegimeName::Dev if config.localhost_names => ("first.localhost", format!(" --http-01-port {}", config.ports.0)),
         RegimeName::Dev | RegimeName::Private | RegimeName::Public => ("NAME", String::new()),
     };
     lines.push(format!(

@@ -123,7 +123,10 @@ pub fn host_name() -> String {
 /// It can't be read, is no TOML, or has a key that is unknown or has a wrong value.
 pub fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        ConfigError::new(path.display().to_string(), format!("can't be read ({error}); name a readable file with --config"))
+        ConfigError::new(
+            path.display().to_string(),
+            format!("can't be read ({error}); name a readable file with --config"),
+        )
     })?;
     parse(&text, &path.display().to_string())
 }
@@ -286,7 +289,8 @@ fn times(file: file::Times) -> Result<Times, ConfigError> {
 
 fn crl_times(file: file::Crl) -> Result<CrlTimes, ConfigError> {
     let defaults = CrlTimes::default();
-    let or = |value: Option<u32>, default: Duration| value.map_or(default, |h| Duration::from_secs(u64::from(h) * 3600));
+    let or =
+        |value: Option<u32>, default: Duration| value.map_or(default, |h| Duration::from_secs(u64::from(h) * 3600));
     let times = CrlTimes {
         renewal: or(file.renewal_hours, defaults.renewal),
         validity: or(file.validity_hours, defaults.validity),
@@ -347,7 +351,8 @@ fn country(code: Option<&str>) -> Result<String, ConfigError> {
 
 fn networks(key: &str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
     let parse = |text: &String| {
-        text.parse().map_err(|_| ConfigError::new(key, format!("{text:?} is no network; expected 10.0.0.0/8 or fd00::/8")))
+        text.parse()
+            .map_err(|_| ConfigError::new(key, format!("{text:?} is no network; expected 10.0.0.0/8 or fd00::/8")))
     };
     texts.iter().map(parse).collect()
 }
@@ -396,7 +401,8 @@ mod tests {
     #[test]
     fn every_line_of_the_sample_that_is_commented_out_can_be_used() {
         let sample = include_str!("../../../../docs/cairn.toml");
-        let used: String = sample.lines().map(|line| format!("{}\n", line.strip_prefix("#: ").unwrap_or(line))).collect();
+        let used: String =
+            sample.lines().map(|line| format!("{}\n", line.strip_prefix("#: ").unwrap_or(line))).collect();
         config(&used).expect("the examples are right");
     }
 

@@ -51,7 +51,9 @@ async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
     let mut text = String::from("Cairn\n\n  /metrics   for Prometheus\n  /healthz   whether the stores answer\n");
     text.push_str("  /logs      the built-in CT logs, as a log list\n");
     for number in 0..door.logs.len() {
-        text.push_str(&format!("  /logs/{number}/ct/v1/get-sth, get-sth-consistency, get-proof-by-hash, get-entries\n"));
+        text.push_str(&format!(
+            "  /logs/{number}/ct/v1/get-sth, get-sth-consistency, get-proof-by-hash, get-entries\n"
+        ));
     }
     if door.dev {
         text.push_str("  /roots/0, /intermediates/0   (development mode)\n");

@@ -72,7 +72,10 @@ pub(super) async fn revoke(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers:
             Signed::ByKey(ByKey { request, .. }) => (Ca::certificate_key(&request)?, request),
         };
         if request.is_post_as_get() {
-            return Err(Error::refused(ProblemType::Malformed, "revokeCert has a payload: the certificate to be revoked"));
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                "revokeCert has a payload: the certificate to be revoked",
+            ));
         }
         door.ca.revoke_certificate(revoker, &request).await?;
         Ok(Reply::empty(StatusCode::OK))

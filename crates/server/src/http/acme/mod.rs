@@ -89,7 +89,6 @@ async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderM
             caa_identities: door.caa_identities.clone(),
             external_account_required: false,
             profiles: profiles.map(|profile| (profile.name.clone(), profile.description.clone())).collect(),
-            ..DirectoryMeta::default()
         },
     };
     json(StatusCode::OK, &directory)
@@ -126,13 +125,7 @@ async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Ur
 }
 
 /// A problem found before anything was read. An answer to a POST always carries a nonce (RFC 8555 §6.5).
-async fn bare_problem(
-    door: &AcmeDoor,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    refused: &Problem,
-) -> Response {
+async fn bare_problem(door: &AcmeDoor, method: &Method, uri: &Uri, headers: &HeaderMap, refused: &Problem) -> Response {
     let base = Base::of(door, uri, headers).ok();
     let response = problem(refused, base.as_ref());
     if method == Method::POST { response::with_nonce(door, response).await } else { response }

@@ -1,8 +1,6 @@
 //! Objects on the wire (RFC 8555 §7.1), made from what the domain says.
 
-use acme::{
-    AccountObject, AuthorizationObject, AuthorizationStatus, ChallengeObject, ChallengeStatus, OrderObject,
-};
+use acme::{AccountObject, AuthorizationObject, AuthorizationStatus, ChallengeObject, ChallengeStatus, OrderObject};
 use ca::AuthorizationView;
 use ca::account::Account;
 use ca::authorization::{AuthorizationEnd, Challenge, ChallengeState};

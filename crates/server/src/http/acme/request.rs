@@ -127,7 +127,8 @@ impl AcmeDoor {
     }
 
     async fn account_of(&self, base: &Base, kid: &str) -> Outcome<Account> {
-        let id = base.path(kid).and_then(|path| path.strip_prefix("/acct/")).and_then(|id| id.parse::<AccountId>().ok());
+        let id =
+            base.path(kid).and_then(|path| path.strip_prefix("/acct/")).and_then(|id| id.parse::<AccountId>().ok());
         let Some(id) = id else {
             return Err(Error::refused(
                 ProblemType::Malformed,
@@ -135,7 +136,10 @@ impl AcmeDoor {
             ));
         };
         self.ca.account(id).await?.ok_or_else(|| {
-            Error::refused(ProblemType::AccountDoesNotExist, "there is no account with this `kid`; make one with newAccount")
+            Error::refused(
+                ProblemType::AccountDoesNotExist,
+                "there is no account with this `kid`; make one with newAccount",
+            )
         })
     }
 }

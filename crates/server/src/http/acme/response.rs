@@ -33,18 +33,42 @@ impl Reply {
     /// An object, as JSON.
     pub(super) fn object(status: StatusCode, object: &impl Serialize) -> Self {
         let body = Body::from(serialize(object));
-        Self { status, body, content_type: Some("application/json"), location: None, up: None, retry_after: None, waited: false }
+        Self {
+            status,
+            body,
+            content_type: Some("application/json"),
+            location: None,
+            up: None,
+            retry_after: None,
+            waited: false,
+        }
     }
 
     /// Anything else.
     pub(super) fn body(content_type: &'static str, body: Body) -> Self {
         let status = StatusCode::OK;
-        Self { status, body, content_type: Some(content_type), location: None, up: None, retry_after: None, waited: false }
+        Self {
+            status,
+            body,
+            content_type: Some(content_type),
+            location: None,
+            up: None,
+            retry_after: None,
+            waited: false,
+        }
     }
 
     /// Nothing but a status.
     pub(super) fn empty(status: StatusCode) -> Self {
-        Self { status, body: Body::empty(), content_type: None, location: None, up: None, retry_after: None, waited: false }
+        Self {
+            status,
+            body: Body::empty(),
+            content_type: None,
+            location: None,
+            up: None,
+            retry_after: None,
+            waited: false,
+        }
     }
 
     /// Where the object is (RFC 8555 §7.3, §7.4).
@@ -113,7 +137,8 @@ pub(super) fn error(error: &Error, base: Option<&Base>) -> Response {
         Error::Refused(refused) => problem(refused, base),
         Error::Failed(detail) => {
             tracing::error!(%detail, "a request failed");
-            let refused = Problem::new(ProblemType::ServerInternal, "the server could not do this now; try again later");
+            let refused =
+                Problem::new(ProblemType::ServerInternal, "the server could not do this now; try again later");
             let mut response = problem(&refused.with_status(503), base);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_FAILURE));
             response
@@ -127,7 +152,7 @@ pub(crate) fn problem(refused: &Problem, base: Option<&Base>) -> Response {
     *response.status_mut() = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if refused.kind == ProblemType::UserActionRequired
-        && let Some(link) = refused.instance.as_deref().and_then(|url| terms_link(url))
+        && let Some(link) = refused.instance.as_deref().and_then(terms_link)
     {
         response.headers_mut().append(header::LINK, link);
     }
