@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use acme::{ChallengeKind, Identifier, NewOrder, OrderStatus, Problem, ProblemType, Verified};
 use futures_util::future::{Either, select};
-use pki::{Csr, GeneralName, PublicKey, Serial, Timestamp};
+use pki::{Csr, GeneralName, KeyKind, PublicKey, Serial, Timestamp};
 
 use crate::account::Account;
 use crate::authority::Ca;
@@ -348,6 +348,10 @@ impl Ca {
             return Err(bad(differing_names(csr.names(), &ordered)));
         }
         csr.public_key().check_strength().map_err(|weak| bad(weak.to_string()))?;
+        if csr.public_key().kind() == KeyKind::Ed25519 {
+            // Its signatures are known, so that accounts can have such keys; certificates can't (BR 6.1.5).
+            return Err(bad("Ed25519 keys are not accepted in certificates; use ECDSA P-256, P-384 or RSA".into()));
+        }
         let account_key = PublicKey::from_spki_der(&account.key.spki_der());
         if account_key.is_ok_and(|key| key == *csr.public_key()) {
             return Err(
