@@ -107,6 +107,8 @@ pub struct Config {
     pub body_octets: usize,
     /// Active orders.
     pub active_orders: u64,
+    /// Whether the status URL was configured, or is this host's.
+    pub status_url_configured: bool,
     /// What the domain needs.
     pub settings: Settings,
 }
@@ -149,10 +151,11 @@ impl Config {
     /// # Errors
     /// The first value that can't be used, with its key.
     pub fn new(data: PathBuf, file: &File, choices: &Choices) -> Result<Self, ConfigError> {
-        let regime = if choices.dev { RegimeName::Dev } else { file.regime.unwrap_or(RegimeName::Private) };
-        if regime == RegimeName::Public {
+        // Whoever wrote `public` must not be given less by an option.
+        if file.regime == Some(RegimeName::Public) {
             return Err(missing_for_public());
         }
+        let regime = if choices.dev { RegimeName::Dev } else { file.regime.unwrap_or(RegimeName::Private) };
         let dev = regime == RegimeName::Dev;
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -194,6 +197,7 @@ impl Config {
             connections: number(file.limits.connections, 4096),
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
+            status_url_configured: file.status_url.is_some(),
             settings: settings(file, status)?,
         })
     }
