@@ -1,6 +1,6 @@
 //! The embedded store: ledger, workbench and built-in logs in one SQLite file, `cairn.db`.
 //!
-//! One thread writes ([`writer`]), a few connections read. A point read is done where it is asked for: in a write-ahead
+//! One thread writes (`writer`), a few connections read. A point read is done where it is asked for: in a write-ahead
 //! log readers wait for nobody, and the file is in memory. What pages through many records goes to a thread that may
 //! block.
 
