@@ -1,0 +1,14 @@
+//! The real server, as its clients and its operator meet it: what bad input gets, how orders survive blows, what the
+//! command line says. Each test has a server of its own, on ports of its own.
+
+mod accounts;
+mod bad_input;
+mod cli;
+mod kill;
+mod load;
+mod orders;
+mod protocol;
+mod revocation;
+mod states;
+mod stop;
+mod support;
