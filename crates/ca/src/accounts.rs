@@ -52,10 +52,11 @@ impl Ca {
 
     fn require_agreement(&self, asked: &NewAccount) -> Answer<()> {
         match &self.settings.terms_of_service {
-            Some(terms) if !asked.terms_of_service_agreed => Err(Error::refused(
-                ProblemType::UserActionRequired,
-                format!("agree to the terms of service at {terms} with termsOfServiceAgreed"),
-            )),
+            Some(terms) if !asked.terms_of_service_agreed => {
+                let detail = format!("agree to the terms of service at {terms} with termsOfServiceAgreed");
+                let problem = acme::Problem::new(ProblemType::UserActionRequired, detail);
+                Err(problem.with_instance(terms.as_str()).into())
+            }
             Some(_) | None => Ok(()),
         }
     }

@@ -13,6 +13,8 @@ use crate::urls;
 
 /// Entries read from the ledger at a time.
 const PAGE: u32 = 10_000;
+/// A revocation is in the ledger this long after its time was taken.
+const SETTLED: Duration = Duration::from_secs(5);
 
 impl Ca {
     /// Makes anew the CRLs that need it: none yet, revocations that it doesn't show, or its time has come.
@@ -21,23 +23,38 @@ impl Ca {
     /// The first that could not be made; the others are tried the next time.
     pub async fn renew_crls(&self) -> Answer<u32> {
         let mut made = 0;
+        let mut failed = None;
         for issuer in &self.issuers {
             for shard in 0..self.settings.crl_shards {
-                let state = self.ledger.crl_state(issuer.id, shard, self.settings.crl_shards).await?;
-                if self.is_due(&state) {
-                    self.make_crl(issuer, shard, state).await?;
-                    made += 1;
+                match self.renew_crl(issuer, shard).await {
+                    Ok(anew) => made += u32::from(anew),
+                    // One shard's trouble must not keep the others from being made.
+                    Err(error) => failed = failed.or(Some(error)),
                 }
             }
         }
-        Ok(made)
+        failed.map_or(Ok(made), Err)
+    }
+
+    async fn renew_crl(&self, issuer: &Issuer, shard: u16) -> Answer<bool> {
+        let state = self.ledger.crl_state(issuer.id, shard, self.settings.crl_shards).await?;
+        let due = self.is_due(&state);
+        if due {
+            self.make_crl(issuer, shard, state).await?;
+        }
+        Ok(due)
     }
 
     fn is_due(&self, state: &CrlState) -> bool {
         let Some(last) = &state.last else { return true };
         let age = self.now().since(last.this_update);
-        // A second has to go by, so that thisUpdate grows with the number.
-        let unseen = state.last_revocation.is_some_and(|at| at >= last.this_update) && age >= Duration::from_secs(1);
+        let unseen = state.last_revocation.is_some_and(|at| {
+            // A second has to go by, so that thisUpdate grows with the number.
+            let later = at >= last.this_update && age >= Duration::from_secs(1);
+            // What was on its way to the ledger while the CRL was made may not be in it: once more, when it is settled.
+            let on_its_way = at.plus(SETTLED) >= last.this_update && age >= SETTLED;
+            later || on_its_way
+        });
         unseen || age >= self.settings.crl.renewal
     }
 

@@ -297,8 +297,14 @@ impl Ca {
         let view = self.authorization(account, id).await?;
         let stands = match view.authorization.end {
             Some(AuthorizationEnd::Valid { .. }) => self.ledger.deactivate_authorization(id, self.now()).await?,
-            None => Some(self.ledger.authorize(given_up(account, &view, self.now())).await?),
-            Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked) => {
+            None if view.open => match self.ledger.authorize(given_up(account, &view, self.now())).await? {
+                // A test that ended in this moment was first.
+                EndedAuthorization { end: AuthorizationEnd::Valid { .. }, .. } => {
+                    self.ledger.deactivate_authorization(id, self.now()).await?
+                }
+                stands => Some(stands),
+            },
+            None | Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked) => {
                 return Err(Error::refused(
                     ProblemType::Malformed,
                     "only a pending or valid authorization can be deactivated; this one has ended",

@@ -1,9 +1,11 @@
 //! Recovery at start: the audit log is brought into the ledger, before anything is claimed or swept.
 
-use pki::{Certificate, Serial};
+use pki::{Certificate, Reason, Serial};
 
 use crate::authority::Ca;
-use crate::ports::{AuditEvent, AuditLine, AuditMark, KeyBlock, Revocation, StoreError};
+use crate::ports::{
+    AuditEvent, AuditLine, AuditMark, KeyBlock, Revocation, Revoked, StoreError, StoreErrorKind, Stored,
+};
 
 /// Why a process that has taken an instance's lock can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +71,24 @@ impl Ca {
         self.ledger.set_audit_mark(self.instance, self.audit.mark()).await
     }
 
+    /// Brings lines into the ledger that were logged longer than a lease ago and whose writer could not do it: the ledger
+    /// was away, or its disk full, until he gave up. A writer who is only slow does the same, and that is done once.
+    pub(crate) async fn bring_in_left_lines(&self) -> Stored<()> {
+        loop {
+            let (lines, _) = self.audit.lines(self.audit.mark(), 1).await?;
+            let left = |line: &&AuditLine| self.now().since(line.at) > self.settings.times.issue_lease;
+            let Some(line) = lines.first().filter(left) else { return Ok(()) };
+            tracing::warn!(line = line.sequence, "a line of the audit log is brought into the ledger late");
+            self.apply(line).await.map_err(|error| match error {
+                RecoveryError::Store(error) => error,
+                older @ RecoveryError::LedgerOlderThanLog { .. } => {
+                    StoreError::new(StoreErrorKind::Corrupt, older.to_string())
+                }
+            })?;
+            self.audit.applied(line.sequence);
+        }
+    }
+
     async fn apply(&self, line: &AuditLine) -> Result<(), RecoveryError> {
         let older = |what: String| RecoveryError::LedgerOlderThanLog { sequence: line.sequence, what };
         match &line.event {
@@ -85,10 +105,13 @@ impl Ca {
             AuditEvent::Revocation { serial, reason, revoked, by } => {
                 self.require_allocated(*serial, line.sequence).await?;
                 let (serial, reason, revoked, by) = (*serial, *reason, *revoked, by.clone());
-                self.ledger.revoke(Revocation { serial, reason, revoked, by }).await?;
+                let revoked = self.ledger.revoke(Revocation { serial, reason, revoked, by: by.clone() }).await?;
+                if matches!(revoked, Revoked::Already(_)) && reason == Reason::KeyCompromise {
+                    self.ledger.upgrade_to_key_compromise(serial, &by).await?;
+                }
             }
             AuditEvent::KeyBlock { spki_hash, by } => {
-                self.ledger.block(KeyBlock { spki_hash: *spki_hash, at: line.at, by: by.clone() }).await?;
+                self.ledger.block(KeyBlock { spki_hash: *spki_hash, at: self.now(), by: by.clone() }).await?;
             }
             AuditEvent::CrlNumber { issuer, shard, number } => {
                 let state = self.ledger.crl_state(*issuer, *shard, self.settings.crl_shards).await?;

@@ -44,21 +44,25 @@ impl Ca {
                 "the certificate's key".to_owned()
             }
         };
-        // Who names a certificate in a signed request has it.
-        if record.attached {
-            self.acknowledged(record.order).await?;
-        }
         let compromised = matches!(revoker, Revoker::CertificateKey(_)) && reason == Reason::KeyCompromise;
         let revoked = self.revoke(record.serial, reason, by.clone()).await?;
         if compromised {
             self.block_key(record.spki_hash, &by).await?;
         }
+        let subscriber = match &revoker {
+            Revoker::Account(account) => account.id == record.account,
+            Revoker::CertificateKey(_) => true,
+        };
         match revoked {
-            Revoked::Done => Ok(()),
-            // The key's owner may say once, later, why (RFC 8555 §7.6; BR 4.9.1).
-            Revoked::Already(_) if compromised && self.ledger.upgrade_to_key_compromise(record.serial, &by).await? => {
+            Revoked::Done => {
+                // A subscriber who names his certificate in a signed request has it.
+                if record.attached && subscriber {
+                    self.acknowledged(record.order).await?;
+                }
                 Ok(())
             }
+            // The key's owner may say once, later, why (RFC 8555 §7.6; BR 4.9.1).
+            Revoked::Already(_) if compromised && self.upgrade_to_key_compromise(record.serial, &by).await? => Ok(()),
             Revoked::Already(earlier) => Err(Error::refused(
                 ProblemType::AlreadyRevoked,
                 format!("revoked since {} ({})", earlier.revoked.to_rfc3339(), earlier.reason),
@@ -114,6 +118,20 @@ impl Ca {
         self.audit.applied(line);
         tracing::info!(%serial, %reason, %by, "revoked");
         Ok(done)
+    }
+
+    /// The reason of an earlier revocation becomes keyCompromise, once: logged before it is written, like a revocation.
+    async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Answer<bool> {
+        let revocation = self.ledger.serial(serial).await?.and_then(|record| record.revocation);
+        let Some(earlier) = revocation.filter(|earlier| earlier.reason != Reason::KeyCompromise) else {
+            return Ok(false);
+        };
+        let (reason, revoked) = (Reason::KeyCompromise, earlier.revoked);
+        let event = AuditEvent::Revocation { serial, reason, revoked, by: by.to_owned() };
+        let line = self.audit.append(event).await?;
+        let upgraded = self.ledger.upgrade_to_key_compromise(serial, by).await?;
+        self.audit.applied(line);
+        Ok(upgraded)
     }
 
     /// Blocks a key for ever. Serials of it in open issuances are revoked with it.

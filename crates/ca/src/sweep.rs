@@ -19,11 +19,14 @@ pub struct Swept {
 }
 
 impl Ca {
-    /// Goes through the active orders, page by page.
+    /// Brings in what was left of the audit log, then goes through the active orders, page by page.
     ///
     /// # Errors
     /// A store could not be asked; what was done so far stands, and the next sweep does the rest.
     pub async fn sweep(&self) -> Stored<Swept> {
+        if let Err(error) = self.bring_in_left_lines().await {
+            tracing::error!(%error, "the audit log could not be brought into the ledger; the next sweep tries again");
+        }
         let mut swept = Swept::default();
         let mut after: Option<OrderId> = None;
         loop {

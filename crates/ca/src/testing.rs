@@ -2,7 +2,7 @@
 //! with one challenge; the stage itself is in `pipeline`.)
 
 use acme::{KeyAuthorization, Problem, ProblemType};
-use futures_util::future::{Either, FutureExt, select};
+use futures_util::future::{Either, FutureExt, join_all, select};
 use pki::Timestamp;
 
 use crate::authority::Ca;
@@ -23,20 +23,34 @@ struct Seen {
 }
 
 impl Ca {
-    /// Tests the answered challenges of one authorization; the first that shows control, or that fails for good, ends it.
+    /// Tests the answered challenges of one authorization, side by side; the first that shows control ends it, or else the
+    /// first that failed for good.
     pub(crate) async fn test(&self, order: &Order, authorization: &Authorization) -> Vec<Stored<Tested>> {
+        let now = self.now();
+        let due = authorization.challenges.iter().filter_map(|challenge| match challenge.state {
+            ChallengeState::Answered { at, tries, due, .. } if due <= now => Some((challenge, at, tries)),
+            ChallengeState::Answered { .. }
+            | ChallengeState::Pending
+            | ChallengeState::Valid { .. }
+            | ChallengeState::Invalid { .. } => None,
+        });
+        let mut looks = join_all(due.map(|(challenge, at, tries)| async move {
+            (challenge, at, tries, self.look(order, authorization, challenge).await)
+        }))
+        .await;
+        looks.sort_by_key(|(.., seen)| match seen {
+            Ok(Seen { validated: Validated::Shown, .. }) => 0,
+            Ok(Seen { validated: Validated::Failed(_), .. }) => 1,
+            Ok(Seen { validated: Validated::MayPass(_), .. }) | Err(_) => 2,
+        });
         let mut tested = Vec::new();
-        for challenge in &authorization.challenges {
-            let ChallengeState::Answered { at, tries, due, .. } = challenge.state else { continue };
-            if due > self.now() {
-                continue;
-            }
-            let result = self.test_one(order, authorization, challenge, tries).await.map(|verdict| Tested {
-                authorization: authorization.id,
-                method: challenge.method,
-                answered: at,
-                verdict,
-            });
+        for (challenge, answered, tries, seen) in looks {
+            let (id, method) = (authorization.id, challenge.method);
+            let verdict = match seen {
+                Ok(seen) => self.decide(order, authorization, challenge, (seen, tries)).await,
+                Err(error) => Err(error),
+            };
+            let result = verdict.map(|verdict| Tested { authorization: id, method, answered, verdict });
             let ended = matches!(&result, Ok(Tested { verdict: Verdict::Ended(_), .. }));
             tested.push(result);
             if ended {
@@ -46,14 +60,14 @@ impl Ca {
         tested
     }
 
-    async fn test_one(
+    async fn decide(
         &self,
         order: &Order,
         authorization: &Authorization,
         challenge: &Challenge,
-        tries: u8,
+        (seen, tries): (Seen, u8),
     ) -> Stored<Verdict> {
-        let Seen { validated, mut validation, caa } = self.look(order, authorization, challenge).await?;
+        let Seen { validated, mut validation, caa } = seen;
         let (end, problem) = match self.judge(validated, caa.as_ref()) {
             Validated::Shown => {
                 let expires = self.now().plus(self.settings.times.authorization_lifetime);

@@ -104,7 +104,7 @@ impl Socket {
             }
             let ca = Arc::clone(&ca);
             tokio::spawn(async move {
-                if let Ok(Err(error)) = tokio::time::timeout(TIME_LIMIT, converse(stream, &ca)).await {
+                if let Ok(Err(error)) = tokio::time::timeout(TIME_LIMIT, converse(stream, ca)).await {
                     tracing::debug!(%error, "a command's connection broke");
                 }
             });
@@ -113,12 +113,15 @@ impl Socket {
     }
 }
 
-async fn converse(mut stream: UnixStream, ca: &Ca) -> std::io::Result<()> {
+async fn converse(mut stream: UnixStream, ca: Arc<Ca>) -> std::io::Result<()> {
     let (read, mut write) = stream.split();
     let mut line = String::new();
     tokio::io::BufReader::new(read.take(LINE_OCTETS_MAX)).read_line(&mut line).await?;
     let outcome = match serde_json::from_str(&line) {
-        Ok(command) => execute(ca, command).await,
+        // What has begun is finished, whoever hangs up.
+        Ok(command) => tokio::spawn(async move { execute(&ca, command).await })
+            .await
+            .unwrap_or_else(|error| Outcome::Failed(format!("the command ended early: {error}"))),
         Err(error) => Outcome::Refused(format!("this is no command of this version: {error}")),
     };
     let mut answer = serde_json::to_vec(&outcome)?;

@@ -20,6 +20,7 @@ use validation::{NetworkValidator, TargetPolicy};
 
 use crate::config::{Config, RegimeName};
 use crate::hierarchy::{Files, Hierarchy, HierarchyError};
+use crate::published;
 use crate::world::{SystemClock, SystemRandom, boot_id};
 
 /// The exit code of a process that can't rely on its stores any more.
@@ -65,6 +66,9 @@ pub enum AssemblyError {
     /// A store failed.
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// What certificates say can't be changed behind their back.
+    #[error(transparent)]
+    Published(#[from] published::PublishedError),
 }
 
 /// A CA, ready to work.
@@ -95,6 +99,7 @@ impl Assembly {
     /// See [`AssemblyError`]; nothing is served or signed then.
     pub async fn open(config: &Config) -> Result<Self, AssemblyError> {
         let instance = Instance::take(&config.data, &SystemRandom)?;
+        let config = &published::keep(config)?;
         Self::of(config, instance).await
     }
 
@@ -188,7 +193,7 @@ fn validator(config: &Config, clock: &Arc<dyn Clock>, random: &Arc<dyn Random>) 
         https_port,
         tls_alpn_port,
         resolvers: config.resolvers.clone(),
-        targets: targets.with_allowed(&config.permit_networks).with_denied(&config.deny_networks),
+        targets: targets.with_allowed(&config.permit_networks).with_barred(&config.deny_networks),
         localhost_names: config.localhost_names,
         caa_identities: config.caa_identities.clone(),
         dns_mixed_case: config.regime != RegimeName::Dev,

@@ -9,6 +9,7 @@ pub mod hierarchy;
 pub mod http;
 pub mod metrics;
 pub mod own;
+pub mod published;
 pub mod serve;
 pub mod telemetry;
 pub mod world;

@@ -19,6 +19,9 @@ use crate::http::tls::OwnCertificate;
 
 /// The URLs of a client that reaches the server by no network.
 const BASE: &str = "cairn:";
+/// The key of the certificate that is shown, and of the one that is being ordered.
+const KEY: &str = "server";
+const NEXT_KEY: &str = "server-next";
 /// The order of our own certificate has to be done by then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,35 +73,48 @@ impl OwnClient {
         &self.ca
     }
 
-    /// Shows the newest certificate of the server; orders one if there is none, it is for other names, or its last third has
-    /// begun. The workers have to run.
+    /// At the start: shows the certificate that is there, as long as it has not ended; orders one if there is none. The
+    /// workers have to run.
+    ///
+    /// # Errors
+    /// See [`OwnError`]: there is nothing to show.
+    pub async fn begin(&self) -> Result<(), OwnError> {
+        match self.newest().await? {
+            // Whether it is still the right one can wait until the doors are open.
+            Some(certificate) => self.show(&certificate, &self.files.key(KEY).load()?),
+            None => self.renew().await,
+        }
+    }
+
+    /// Orders a new certificate if the one that is there is for other names, or its last third has begun.
     ///
     /// # Errors
     /// See [`OwnError`]; the old certificate is still shown.
     pub async fn keep(&self) -> Result<(), OwnError> {
-        if let Some(certificate) = self.usable().await? {
-            return self.show(&certificate, &self.files.key("server").load()?);
+        match self.newest().await? {
+            Some(certificate) if self.is_fresh(&certificate) => Ok(()),
+            Some(_) | None => self.renew().await,
         }
-        // A new key with every certificate: the old one stays until the new certificate is there.
-        let pair = KeyPair::generate(KeyAlgorithm::P256).map_err(broken)?;
+    }
+
+    /// A new key with every certificate: it takes the place of the old one when its certificate is there.
+    async fn renew(&self) -> Result<(), OwnError> {
+        let next = self.files.key(NEXT_KEY);
+        if next.exists()? {
+            std::fs::remove_file(next.path()).map_err(broken)?;
+        }
+        let pair = next.generate(KeyAlgorithm::P256)?;
         let serial = self.order(&pair).await?;
         let record = self.ca.ledger.serial(serial).await.map_err(ca::Error::from)?;
         let der = record.and_then(|record| record.certificate).ok_or_else(|| broken("the ledger lost it"))?;
-        self.replace_key(&pair)?;
+        std::fs::rename(next.path(), self.files.key(KEY).path()).map_err(broken)?;
+        std::fs::File::open(&self.files.keys).and_then(|folder| folder.sync_all()).map_err(broken)?;
         self.show(&Certificate::from_der(&der).map_err(broken)?, &pair)
     }
 
-    fn replace_key(&self, pair: &KeyPair) -> Result<(), OwnError> {
-        let file = self.files.key("server");
-        if file.exists()? {
-            std::fs::remove_file(file.path()).map_err(broken)?;
-        }
-        Ok(file.store(pair)?)
-    }
-
-    /// The newest certificate of the key on disk, if it is good for two thirds of its life and for today's names.
-    async fn usable(&self) -> Result<Option<Certificate>, OwnError> {
-        let file = self.files.key("server");
+    /// The newest certificate of the key on disk that has not ended and whose issuer is ours.
+    async fn newest(&self) -> Result<Option<Certificate>, OwnError> {
+        let file = self.files.key(KEY);
         if !file.exists()? {
             return Ok(None);
         }
@@ -110,13 +126,16 @@ impl OwnClient {
         let records = self.ca.ledger.serials(filter, 10).await.map_err(ca::Error::from)?;
         let found =
             records.iter().rev().find(|record| record.attached).and_then(|record| record.certificate.as_deref());
-        let Some(certificate) = found.and_then(|der| Certificate::from_der(der).ok()) else { return Ok(None) };
+        Ok(found.and_then(|der| Certificate::from_der(der).ok()).filter(|certificate| {
+            certificate.validity().not_after > self.ca.now() && self.ca.issuer_of(certificate).is_some()
+        }))
+    }
+
+    fn is_fresh(&self, certificate: &Certificate) -> bool {
         let validity = certificate.validity();
         let third = validity.not_after.since(validity.not_before) / 3;
         let names: BTreeSet<GeneralName> = self.names.iter().map(ca::signing::general_name).collect();
-        let issuer = self.ca.issuer_of(&certificate).is_some();
-        let usable = issuer && *certificate.names() == names && validity.not_after.since(self.ca.now()) > third;
-        Ok(usable.then_some(certificate))
+        *certificate.names() == names && validity.not_after.since(self.ca.now()) > third
     }
 
     async fn order(&self, pair: &KeyPair) -> Result<Serial, OwnError> {

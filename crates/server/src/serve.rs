@@ -79,11 +79,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         bind("admin", config.admin, Some(tls), max, "--admin")?,
     ];
     let assembly = Assembly::open(&config).await?;
+    if assembly.recovered != ca::Recovered::default() {
+        let ca::Recovered { lines, leases } = assembly.recovered;
+        tracing::info!(lines, leases, "recovered: lines of the audit log were applied, leases freed");
+    }
     let mut tasks = JoinSet::new();
     spawn_workers(&mut tasks, &assembly.ca, &stop);
     spawn_upkeep(&mut tasks, &assembly, &stop);
     let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
-    own.keep().await?;
+    own.begin().await?;
     tasks.spawn(keep_own_certificate(own, stop.clone()));
     let socket = admin_socket::Socket::bind(&config.data).map_err(ServeError::AdminSocket)?;
     tasks.spawn(socket.serve(Arc::clone(&assembly.ca), stop.clone()));
@@ -211,11 +215,11 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiv
 
 async fn keep_own_certificate(own: OwnClient, stop: watch::Receiver<bool>) {
     loop {
-        if pause(own.ca(), OWN_CERTIFICATE_UPKEEP, &stop).await {
-            return;
-        }
         if let Err(error) = own.keep().await {
             tracing::error!(%error, "the server's own certificate was not renewed; trying again");
+        }
+        if pause(own.ca(), OWN_CERTIFICATE_UPKEEP, &stop).await {
+            return;
         }
     }
 }
@@ -272,6 +276,9 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
     lines.push("A first certificate:".into());
     let (name, extra) = match config.regime {
         RegimeName::Dev if config.localhost_names => ("first.localhost", format!(" --http-01-port {}", config.ports.0)),
+        RegimeName::Dev | RegimeName::Private | RegimeName::Public if config.ports.0 != 80 => {
+            ("NAME", format!(" --http-01-port {}", config.ports.0))
+        }
         RegimeName::Dev | RegimeName::Private | RegimeName::Public => ("NAME", String::new()),
     };
     lines.push(format!(
@@ -280,8 +287,9 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
     ));
     if name == "NAME" {
         lines.push(format!(
-            "  NAME must be known to the DNS that this CA asks, lead to the machine that runs certbot, at an address that is \
-             not\n  loopback, and be reachable from here on port {}.",
+            "  NAME must be known to the DNS that this CA asks, lead to the machine that runs certbot{}, and be reachable\n  \
+             from here on port {}.",
+            if config.regime == RegimeName::Dev { "" } else { " at an address that is not loopback" },
             config.ports.0
         ));
     }

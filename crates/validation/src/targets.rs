@@ -26,6 +26,11 @@ const NEVER: &[&str] = &[
     "fe80::/10",
     "fec0::/10",
     "ff00::/8",
+    // Where clouds keep the secrets of their machines, as far as it is not link-local.
+    "100.100.100.200/32",
+    "168.63.129.16/32",
+    "fd00:ec2::254/128",
+    "fd20:ce::254/128",
 ];
 
 const LOOPBACK: &[&str] = &["127.0.0.0/8", "::1/128"];
@@ -40,6 +45,7 @@ const PRIVATE: &[&str] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetPolicy {
     rules: Vec<(IpNet, Verdict)>,
+    barred: Vec<IpNet>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +72,7 @@ impl TargetPolicy {
 
     /// Global and private addresses, but not loopback, link-local, multicast, unspecified, documentation and the like.
     pub fn private() -> Self {
-        Self { rules: Vec::new() }.with_denied(&networks(NEVER)).with_denied(&networks(LOOPBACK))
+        Self { rules: Vec::new(), barred: Vec::new() }.with_denied(&networks(NEVER)).with_denied(&networks(LOOPBACK))
     }
 
     /// As [`TargetPolicy::private`], and loopback too: for tests on one machine.
@@ -86,6 +92,13 @@ impl TargetPolicy {
         self.with(networks, Verdict::Deny)
     }
 
+    /// The same policy, but for these networks, to which nothing connects whatever else is said.
+    #[must_use]
+    pub fn with_barred(mut self, networks: &[IpNet]) -> Self {
+        self.barred.extend_from_slice(networks);
+        self
+    }
+
     fn with(mut self, networks: &[IpNet], verdict: Verdict) -> Self {
         self.rules.extend(networks.iter().map(|network| (*network, verdict)));
         self
@@ -98,6 +111,10 @@ impl TargetPolicy {
     /// [`Forbidden`] names the network that holds it.
     pub fn check(&self, address: IpAddr) -> Result<(), Forbidden> {
         let effective = translated(address);
+        let bars = |network: &&IpNet| network.contains(&effective) || network.contains(&address);
+        if let Some(network) = self.barred.iter().find(bars) {
+            return Err(Forbidden { address, network: *network });
+        }
         let longest = self
             .rules
             .iter()
@@ -130,6 +147,26 @@ fn translated(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_barred_network_stays_barred_whatever_else_is_allowed() {
+        let policy = TargetPolicy::dev().with_allowed(&networks(&["10.5.0.0/16"])).with_barred(&networks(&[
+            "10.0.0.0/8",
+            "64:ff9b::/96",
+            "127.0.0.0/8",
+        ]));
+        for address in ["10.5.0.1", "64:ff9b::8.8.8.8", "127.0.0.1"] {
+            assert!(!allows(&policy, address), "{address}");
+        }
+        assert!(allows(&policy, "::1"));
+    }
+
+    #[test]
+    fn metadata_services_of_clouds_are_no_targets() {
+        for address in ["100.100.100.200", "168.63.129.16", "fd00:ec2::254", "169.254.169.254"] {
+            assert!(!allows(&TargetPolicy::private(), address), "{address}");
+        }
+    }
 
     fn allows(policy: &TargetPolicy, address: &str) -> bool {
         policy.check(address.parse().unwrap()).is_ok()

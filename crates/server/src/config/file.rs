@@ -51,6 +51,17 @@ pub enum RegimeName {
     Public,
 }
 
+impl RegimeName {
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Private => "private",
+            Self::Dev => "dev",
+            Self::Public => "public",
+        }
+    }
+}
+
 /// Addresses to listen on.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]

@@ -119,6 +119,11 @@ pub fn host_name() -> String {
     if acme::DnsName::parse_host(&name).is_ok() { name } else { "localhost".to_owned() }
 }
 
+/// More names make lines of the audit log that nobody can read.
+const NAMES_PER_ORDER_MAX: usize = 1000;
+/// More logs of one CA's own are of use to nobody.
+const BUILTIN_LOGS_MAX: u8 = 8;
+
 /// Reads a configuration file.
 ///
 /// # Errors
@@ -156,6 +161,7 @@ impl Config {
             return Err(missing_for_public());
         }
         let regime = if choices.dev { RegimeName::Dev } else { file.regime.unwrap_or(RegimeName::Private) };
+        require_logs(file)?;
         let dev = regime == RegimeName::Dev;
         let any = |port| SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -212,6 +218,34 @@ fn missing_for_public() -> ConfigError {
     )
 }
 
+/// A profile that wants more SCTs than there are logs could never be issued.
+fn require_logs(file: &File) -> Result<(), ConfigError> {
+    let builtin = file.ct.builtin_logs.unwrap_or(2);
+    if builtin > BUILTIN_LOGS_MAX {
+        return Err(ConfigError::new("ct.builtin-logs", format!("is {builtin}; at most {BUILTIN_LOGS_MAX} are run")));
+    }
+    let logs = usize::from(builtin) + file.ct.log.len();
+    let mut operators: std::collections::BTreeSet<&str> = file.ct.log.iter().map(|log| log.operator.as_str()).collect();
+    if builtin > 0 {
+        operators.insert("Cairn");
+    }
+    for profile in profiles::all(&file.profile)? {
+        let wanted = profile.ct.filter(|ct| profile.offered && (ct.scts > logs || ct.operators > operators.len()));
+        if let Some(ct) = wanted {
+            return Err(ConfigError::new(
+                format!("profile {:?}", profile.name),
+                format!(
+                    "wants {} SCTs of {} operators, but there are {logs} logs of {}; add logs, or say ct = \"none\"",
+                    ct.scts,
+                    ct.operators,
+                    operators.len()
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
     let defaults = Limits::default();
     let limits = Limits {
@@ -225,10 +259,16 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         ("limits.test-workers", limits.test_workers),
         ("limits.issue-workers", limits.issue_workers),
         ("crl.shards", file.crl.shards.map_or(1, usize::from)),
+        ("limits.connections", number(file.limits.connections, 1)),
+        ("limits.body-octets", number(file.limits.body_octets, 1)),
+        ("limits.active-orders", number(file.limits.active_orders, 1)),
     ] {
         if value == 0 {
             return Err(ConfigError::new(key, "is 0; at least 1 is needed"));
         }
+    }
+    if limits.names_per_order > NAMES_PER_ORDER_MAX {
+        return Err(ConfigError::new("limits.names-per-order", format!("is above {NAMES_PER_ORDER_MAX}")));
     }
     let status_url = match &file.status_url {
         Some(url) => base_url("status-url", url, "http://")?,
@@ -285,8 +325,13 @@ fn times(file: file::Times) -> Result<Times, ConfigError> {
     if times.test_lease <= times.validation.max(times.caa) {
         return Err(ConfigError::new("times.test-lease", "is not longer than times.validation and times.caa"));
     }
-    if times.sweep.is_zero() || times.back_off.is_zero() || times.order_lifetime.is_zero() {
-        return Err(ConfigError::new("times", "sweep, back-off and order-lifetime must be at least 1 s"));
+    let Times { validation, caa, ct, signature, sweep, back_off, order_lifetime, authorization_lifetime, .. } = times;
+    let all = [validation, caa, ct, signature, sweep, back_off, order_lifetime, authorization_lifetime];
+    if all.iter().any(Duration::is_zero) || times.issue_deadline.is_zero() {
+        return Err(ConfigError::new(
+            "times",
+            "0 s is no time; every key but signature-margin and poll-wait needs 1 s",
+        ));
     }
     Ok(times)
 }

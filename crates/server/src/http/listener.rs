@@ -24,6 +24,8 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// How often a silent HTTP/2 peer is asked whether it is still there, and how long it has to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(10);
+/// After a connection could not be accepted: long enough for others to end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const STREAMS_MAX: u32 = 64;
 const HEADERS_MAX: usize = 64;
 const HEADER_OCTETS_MAX: u32 = 16 * 1024;
@@ -88,7 +90,7 @@ impl Listener {
                 Err(error) => {
                     // Out of file descriptors, or a peer that has gone already: the next may be better off.
                     tracing::warn!(listener = self.name, %error, "a connection could not be accepted");
-                    tokio::task::yield_now().await;
+                    let _elapsed = tokio::time::timeout(ACCEPT_PAUSE, std::future::pending::<()>()).await;
                     continue;
                 }
             };
@@ -115,9 +117,12 @@ async fn connection(
     // An answer is small: waiting for more to send with it would only delay it.
     let _unsupported = stream.set_nodelay(true);
     match acceptor {
-        None => exchange(stream, router, watcher).await,
+        None => exchange(stream, false, router, watcher).await,
         Some(acceptor) => match tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => exchange(stream, router, watcher).await,
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                exchange(stream, http2, router, watcher).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
             Err(_) => tracing::debug!("TLS handshake took too long"),
         },
@@ -126,11 +131,19 @@ async fn connection(
 
 async fn exchange(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    http2: bool,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_headers(HEADERS_MAX);
+    let builder = Builder::new(TokioExecutor::new());
+    // Which version it is, TLS has said: waiting for the first octets to tell would have no time limit.
+    let mut builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_OCTETS_MAX as usize);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -77,7 +77,10 @@ pub(super) async fn revoke(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers:
                 "revokeCert has a payload: the certificate to be revoked",
             ));
         }
-        door.ca.revoke_certificate(revoker, &request).await?;
+        // A client that hangs up must not leave a revocation between the audit log and the ledger.
+        let ca = Arc::clone(&door.ca);
+        let revoking = tokio::spawn(async move { ca.revoke_certificate(revoker, &request).await });
+        revoking.await.map_err(|error| Error::Failed(format!("a revocation ended early: {error}")))??;
         Ok(Reply::empty(StatusCode::OK))
     };
     respond(&door, base.as_ref(), outcome.await).await

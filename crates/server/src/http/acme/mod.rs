@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use acme::{Directory, DirectoryMeta, Problem, ProblemType};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
@@ -51,8 +52,8 @@ pub struct AcmeDoor {
 /// The routes of the ACME listener.
 pub fn router(door: Arc<AcmeDoor>) -> Router {
     Router::new()
-        .route(ca::urls::DIRECTORY, get(directory))
-        .route(ca::urls::NEW_NONCE, get(new_nonce))
+        .route(ca::urls::DIRECTORY, get(directory).post(directory_by_post))
+        .route(ca::urls::NEW_NONCE, get(new_nonce).post(nonce_by_post))
         .route(ca::urls::NEW_ACCOUNT, post(accounts::new_account))
         .route("/acct/{id}", post(accounts::account))
         .route(ca::urls::NEW_ORDER, post(orders::new_order))
@@ -69,13 +70,38 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
 }
 
 async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap) -> Response {
-    let base = match Base::of(&door, &uri, &headers) {
-        Ok(base) => base,
-        Err(refused) => return problem(&refused, None),
+    match Base::of(&door, &uri, &headers) {
+        Ok(base) => json(StatusCode::OK, &directory_object(&door, &base)),
+        Err(refused) => problem(&refused, None),
+    }
+}
+
+/// RFC 8555 §6.3: the directory can be read by POST-as-GET too.
+async fn directory_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+    let base = Base::of(&door, &uri, &headers).ok();
+    let outcome = async {
+        let signed = door.by_account(&uri, &headers, body).await?;
+        signed.request.expect_post_as_get().map_err(|error| error.problem())?;
+        Ok(Reply::object(StatusCode::OK, &directory_object(&door, &signed.base)))
     };
+    respond(&door, base.as_ref(), outcome.await).await
+}
+
+/// RFC 8555 §6.3: and so can newNonce, whose answer is its nonce.
+async fn nonce_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
+    let base = Base::of(&door, &uri, &headers).ok();
+    let outcome = async {
+        let signed = door.by_account(&uri, &headers, body).await?;
+        signed.request.expect_post_as_get().map_err(|error| error.problem())?;
+        Ok(Reply::empty(StatusCode::NO_CONTENT))
+    };
+    respond(&door, base.as_ref(), outcome.await).await
+}
+
+fn directory_object(door: &AcmeDoor, base: &Base) -> Directory {
     let settings = &door.ca.settings;
     let profiles = settings.profiles.iter().filter(|profile| profile.offered);
-    let directory = Directory {
+    Directory {
         new_nonce: base.url(ca::urls::NEW_NONCE),
         new_account: base.url(ca::urls::NEW_ACCOUNT),
         new_order: base.url(ca::urls::NEW_ORDER),
@@ -90,8 +116,7 @@ async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderM
             external_account_required: false,
             profiles: profiles.map(|profile| (profile.name.clone(), profile.description.clone())).collect(),
         },
-    };
-    json(StatusCode::OK, &directory)
+    }
 }
 
 /// RFC 8555 §7.2: HEAD answers 200, GET 204.
@@ -115,6 +140,9 @@ async fn no_such_resource(State(door): State<Arc<AcmeDoor>>, method: Method, uri
 }
 
 async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    if method == Method::OPTIONS {
+        return response::preflight();
+    }
     let right = match uri.path() {
         ca::urls::DIRECTORY => "GET",
         ca::urls::NEW_NONCE => "HEAD or GET",

@@ -99,6 +99,10 @@ impl AcmeDoor {
                 return Err(bad_nonce("this nonce is not from here, or too old; use the one of this answer"));
             }
         }
+        // One spelling of each URL: the signer knows requests by theirs.
+        if uri.query().is_some() || uri.path().contains('%') {
+            return Err(Problem::malformed("URLs here have no query and no percent-encoding").with_status(404).into());
+        }
         let url = base.url(uri.path_and_query().map_or_else(|| uri.path(), |path| path.as_str()));
         if jws.protected().url != url {
             let signed = jws.protected().url.chars().take(200).collect::<String>();

@@ -173,6 +173,17 @@ pub(super) fn nonce_only(status: StatusCode, nonce: &str, base: Option<&Base>) -
     finish(response, base)
 }
 
+/// What a browser asks before it sends a request of another origin's page (the Fetch standard's CORS preflight).
+pub(super) fn preflight() -> Response {
+    let mut response = cross_origin(Response::new(Body::empty()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD, POST"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Content-Type, Prefer"));
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}
+
 /// RFC 8555 §6.5: every answer to a POST carries a fresh nonce, errors too.
 pub(super) async fn with_nonce(door: &AcmeDoor, mut response: Response) -> Response {
     match door.ca.workbench.issue_nonce().await {
