@@ -102,7 +102,7 @@ async fn order_dies_though_its_worker_still_holds_it(backend: Backend) {
     let world = World::on(backend).await;
     let client = Client::new(&world).await;
     let order = client.processing(&world, &["one.example.com"]).await;
-    let mut held = world.points.hold(Side::Before, Call::StoreFinal);
+    let mut held = world.points.hold(Side::Before, Call::AppendCertificate);
     let worker = world.start_work(Stage::Issue);
     held.reached().await;
     world.clock.pass_seconds(601);

@@ -131,7 +131,7 @@ async fn certificate_signed_too_late_is_stored_and_revoked(backend: Backend) {
 }
 
 async fn certificate_logged_too_late_is_stored_and_revoked(backend: Backend) {
-    let late = finish_behind_the_back(backend, Side::Before, Call::StoreFinal, Loss::RanOut).await;
+    let late = finish_behind_the_back(backend, Side::Before, Call::StoreFinal, Loss::Freed).await;
     late.assert_first_is_stored_and_revoked().await;
     late.assert_order_is_untouched().await;
 }
@@ -175,8 +175,7 @@ async fn late_worker_is_as_good_as_any_until_another_has_begun(backend: Backend)
     let mut held = world.points.hold(Side::Before, Call::StoreFinal);
     let first = world.start_work(Stage::Issue);
     held.reached().await;
-    world.clock.pass_seconds(91);
-    assert_eq!(world.sweep().await.requeued, 1);
+    assert_eq!(world.workbench.free_leases(INSTANCE).await.unwrap(), 1);
     held.release();
     assert_eq!(first.await.unwrap(), Some(Worked::Fenced), "the order stands in the queue, without a lease");
     // The next one finds it done in the ledger, and only advances.

@@ -7,7 +7,7 @@ use ca::{RecoveryError, Worked};
 use pki::{Reason, Serial, Sha256};
 
 use super::on_all_back_ends;
-use crate::world::{Backend, Call, Client, INSTANCE, Side, World, kill, pair};
+use crate::world::{Backend, Call, Client, FIRST_PAUSE, INSTANCE, Side, World, kill, pair};
 
 on_all_back_ends! {
     precertificate_line_without_good_becomes_good
@@ -21,6 +21,10 @@ on_all_back_ends! {
     mark_stays_before_a_line_that_is_not_in_the_ledger
     leases_of_the_dead_process_are_freed
     line_of_a_serial_that_was_never_allocated_stops_the_start
+    certificate_that_its_worker_could_not_store_is_stored_by_a_sweep
+    certificate_whose_worker_never_came_back_makes_the_order_valid_at_a_sweep
+    log_that_cannot_be_read_does_not_stop_the_sweep
+    revocation_that_could_not_be_written_is_written_by_a_sweep
 }
 
 /// An issuance whose process was killed at a point, and a new process that has not recovered yet.
@@ -81,8 +85,7 @@ async fn certificate_logged_and_overtaken_is_stored_and_revoked(backend: Backend
     let mut held = world.points.hold(Side::Before, Call::StoreFinal);
     let first = world.start_work(Stage::Issue);
     held.reached().await;
-    world.clock.pass_seconds(91);
-    world.sweep().await;
+    world.workbench.free_leases(INSTANCE).await.unwrap();
     world.work(Stage::Issue).await;
     kill(first).await;
     let world = world.restart();
@@ -208,4 +211,72 @@ async fn line_of_a_serial_that_was_never_allocated_stops_the_start(backend: Back
             other => panic!("{event:?}: {other:?}"),
         }
     }
+}
+
+async fn certificate_that_its_worker_could_not_store_is_stored_by_a_sweep(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    // The ledger's disk is full for a whole lease; the audit log has kept its room.
+    for _ in 0..8 {
+        world.points.fail(Side::Before, Call::StoreFinal);
+    }
+    let worker = world.start_work(Stage::Issue);
+    for doubled in 0..7 {
+        world.clock.pass_when_slept(FIRST_PAUSE * (1 << doubled)).await;
+    }
+    assert_eq!(worker.await.unwrap(), Some(Worked::Parked));
+    world.until_done(order.id).await;
+    let [first, second] = &*world.serials(order.id).await else { panic!("two serials") };
+    assert!(first.certificate.is_none() && second.attached);
+    world.clock.pass_seconds(60);
+    world.sweep().await;
+    let first = world.record(first.serial).await;
+    assert!(first.certificate.is_some() && !first.attached);
+    assert_eq!(first.revocation.unwrap().reason, Reason::Superseded);
+    assert_eq!(client.certificate(&world, order.id).await.serial, second.serial);
+    world.check_invariants().await;
+}
+
+async fn revocation_that_could_not_be_written_is_written_by_a_sweep(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &["one.example.com"], &pair()).await;
+    world.points.fail(Side::Before, Call::Revoke);
+    assert!(world.ca.revoke(record.serial, Reason::Superseded, "operator".to_owned()).await.is_err());
+    world.clock.pass_seconds(90);
+    world.sweep().await;
+    assert_eq!(world.record(record.serial).await.status, SerialStatus::Good, "its writer may still be at it");
+    world.clock.pass_seconds(1);
+    world.sweep().await;
+    assert_eq!(world.record(record.serial).await.status, SerialStatus::Revoked);
+    world.ca.keep_audit_mark().await.unwrap();
+    let mark = world.ledger.audit_mark(INSTANCE).await.unwrap().unwrap();
+    assert_eq!(mark.sequence, world.lines().await.len() as u64, "nothing is left");
+}
+
+async fn certificate_whose_worker_never_came_back_makes_the_order_valid_at_a_sweep(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    let mut held = world.points.hold(Side::Before, Call::StoreFinal);
+    let worker = world.start_work(Stage::Issue);
+    held.reached().await;
+    kill(worker).await;
+    world.clock.pass_seconds(91);
+    world.sweep().await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 1);
+    world.work_off().await;
+    assert_eq!(world.certificate_lines(order.id).await.len(), 1);
+    world.check_invariants().await;
+}
+
+async fn log_that_cannot_be_read_does_not_stop_the_sweep(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.clock.pass_seconds(601);
+    world.points.fail(Side::Before, Call::Lines);
+    assert_eq!(world.sweep().await.died, 1);
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
 }
