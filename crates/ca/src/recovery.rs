@@ -71,24 +71,6 @@ impl Ca {
         self.ledger.set_audit_mark(self.instance, self.audit.mark()).await
     }
 
-    /// Brings lines into the ledger that were logged longer than a lease ago and whose writer could not do it: the ledger
-    /// was away, or its disk full, until he gave up. A writer who is only slow does the same, and that is done once.
-    pub(crate) async fn bring_in_left_lines(&self) -> Stored<()> {
-        loop {
-            let (lines, _) = self.audit.lines(self.audit.mark(), 1).await?;
-            let left = |line: &&AuditLine| self.now().since(line.at) > self.settings.times.issue_lease;
-            let Some(line) = lines.first().filter(left) else { return Ok(()) };
-            tracing::warn!(line = line.sequence, "a line of the audit log is brought into the ledger late");
-            self.apply(line).await.map_err(|error| match error {
-                RecoveryError::Store(error) => error,
-                older @ RecoveryError::LedgerOlderThanLog { .. } => {
-                    StoreError::new(StoreErrorKind::Corrupt, older.to_string())
-                }
-            })?;
-            self.audit.applied(line.sequence);
-        }
-    }
-
     /// Brings lines into the ledger that were logged longer than a lease ago and whose writer could not do it: the
     /// ledger was away, or its disk full, until he gave up. A writer who is only slow does the same; twice is once.
     pub(crate) async fn bring_in_left_lines(&self) -> Stored<()> {

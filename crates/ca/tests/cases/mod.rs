@@ -15,6 +15,7 @@ mod recovery;
 mod revocation;
 mod steps;
 mod sweep;
+mod workers;
 
 /// Makes two tests of each case: one in memory, one on SQLite.
 macro_rules! on_all_back_ends {

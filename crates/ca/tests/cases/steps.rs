@@ -1,5 +1,6 @@
 //! The nine steps: what each leaves behind, and in which order.
 
+use ca::Worked;
 use ca::order::Stage;
 use ca::ports::{AuditEvent, LedgerEnd, SerialStatus};
 use pki::{Certificate, PrecertEntry, Timestamp};
@@ -13,6 +14,9 @@ on_all_back_ends! {
     log_lines_tell_the_nine_steps_in_order
     profile_without_ct_signs_once_and_becomes_good
     serial_that_was_taken_before_is_drawn_again
+    each_step_is_on_record_before_the_next_one_begins
+    audit_log_without_room_costs_no_serial
+    names_of_all_kinds_come_into_the_certificate
 }
 
 async fn each_step_leaves_its_record_and_times_do_not_fall(backend: Backend) {
@@ -150,4 +154,67 @@ async fn serial_that_was_taken_before_is_drawn_again(backend: Backend) {
     let steps: Vec<u64> = log_lines::steps().iter().map(|line| line.step).skip(9).collect();
     assert_eq!(steps, [1, 2, 3, 4, 3, 4, 5, 6, 7, 8, 9]);
     world.check_invariants().await;
+}
+
+async fn each_step_is_on_record_before_the_next_one_begins(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    let mut points = [
+        Call::Begin,
+        Call::SignPrecertificate,
+        Call::MarkGood,
+        Call::Submit,
+        Call::SignCertificate,
+        Call::StoreFinal,
+        Call::Advance,
+    ]
+    .map(|call| world.points.hold(Side::Before, call))
+    .into_iter();
+    let worker = world.start_work(Stage::Issue);
+    // At each point: serials allocated, whether `good`, lines of precertificate and certificate, whether the order ended.
+    for expected in [
+        (0, false, 0, 0, false),
+        (1, false, 0, 0, false),
+        (1, false, 1, 0, false),
+        (1, true, 1, 0, false),
+        (1, true, 1, 0, false),
+        (1, true, 1, 1, false),
+        (1, true, 1, 1, true),
+    ] {
+        let mut held = points.next().unwrap();
+        held.reached().await;
+        let serials = world.serials(order.id).await;
+        let good = serials.iter().any(|record| record.status == SerialStatus::Good);
+        let precertificates = world.precertificate_lines(order.id).await.len();
+        let certificates = world.certificate_lines(order.id).await.len();
+        let ended = world.known(order.id).await.is_some_and(|known| known.end.is_some());
+        assert_eq!((serials.len(), good, precertificates, certificates, ended), expected);
+        held.release();
+    }
+    worker.await.unwrap();
+    client.certificate(&world, order.id).await;
+}
+
+async fn audit_log_without_room_costs_no_serial(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.points.fail(Side::Before, Call::Reserve);
+    assert_eq!(world.work(Stage::Issue).await, Worked::Parked);
+    assert_eq!(world.serials(order.id).await, []);
+    world.until_done(order.id).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 1);
+}
+
+async fn names_of_all_kinds_come_into_the_certificate(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let names = ["*.example.com", "example.com", "xn--bcher-kva.example.com"];
+    let key = pair();
+    let record = client.issued(&world, &names, &key).await;
+    let certificate = world.read_signed(&record.certificate.unwrap());
+    let found: Vec<String> = certificate.names().iter().map(ToString::to_string).collect();
+    assert_eq!(found, names);
+    assert_eq!(certificate.public_key(), key.public_key());
 }

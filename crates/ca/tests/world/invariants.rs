@@ -16,13 +16,16 @@ impl World {
         let signed = self.check_signatures(&records).await;
         let mut attached = BTreeMap::new();
         for record in records.values() {
+            let precertificate = signed.precertificates.get(&record.serial);
             let certificate = signed.certificates.get(&record.serial);
             assert_eq!(record.certificate.as_ref(), certificate, "what was signed is stored, and nothing else");
             match record.status {
-                SerialStatus::Wait => {
-                    assert!(!signed.precertificates.contains_key(&record.serial) && certificate.is_none())
+                SerialStatus::Wait => assert!(precertificate.is_none() && certificate.is_none()),
+                SerialStatus::Good => {
+                    assert!(record.good.is_some_and(|good| good >= record.begun));
+                    let first = if record.ct { precertificate } else { certificate };
+                    assert!(first.is_some(), "a serial is `good` because something was signed and logged");
                 }
-                SerialStatus::Good => assert!(record.good.is_some_and(|good| good >= record.begun)),
                 SerialStatus::Revoked => assert!(record.revocation.is_some()),
             }
             if record.attached {
