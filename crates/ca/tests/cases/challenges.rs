@@ -5,8 +5,8 @@ use std::time::Duration;
 use acme::{ChallengeKind, OrderStatus, ProblemType};
 use ca::Worked;
 use ca::authorization::AuthorizationEnd;
-use ca::order::Stage;
-use ca::ports::Standing;
+use ca::order::{Order, Stage};
+use ca::ports::{Standing, Validated};
 
 use super::on_all_back_ends;
 use crate::world::Call;
@@ -26,6 +26,9 @@ on_all_back_ends! {
     result_in_the_ledger_is_only_advanced
     client_waits_until_its_challenge_was_tested
     operators_word_is_enough_for_the_names_of_the_ca_itself
+    one_of_several_challenges_of_a_name_is_enough
+    challenges_of_a_name_that_all_fail_end_it
+    authorization_given_up_while_it_becomes_valid_is_given_up
 }
 
 async fn challenge_answered_while_another_is_tested_needs_no_sweep(backend: Backend) {
@@ -241,4 +244,53 @@ async fn operators_word_is_enough_for_the_names_of_the_ca_itself(backend: Backen
     assert_eq!((record.profile.as_str(), record.ct), ("server", false));
     assert_eq!(world.network.tests("ca.example.com"), 0);
     world.check_invariants().await;
+}
+
+/// Answers every challenge of the only name of an order.
+async fn answer_every_way(world: &World, client: &Client, order: &Order) {
+    for kind in [ChallengeKind::Http01, ChallengeKind::Dns01, ChallengeKind::TlsAlpn01] {
+        world.ca.answer(&client.account, order.authorizations[0].id, kind).await.unwrap();
+    }
+}
+
+async fn one_of_several_challenges_of_a_name_is_enough(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    world.network.answers("one.example.com", [wrong(), unreachable(), Validated::Shown]);
+    let order = client.order(&world, &["one.example.com"]).await;
+    answer_every_way(&world, &client, &order).await;
+    world.work(Stage::TestChallenge).await;
+    assert_eq!(world.network.tests("one.example.com"), 3);
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+    world.assert_idle(Stage::TestChallenge).await;
+}
+
+async fn challenges_of_a_name_that_all_fail_end_it(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    world.network.answers("one.example.com", [unreachable(), wrong(), unreachable()]);
+    let order = client.order(&world, &["one.example.com"]).await;
+    answer_every_way(&world, &client, &order).await;
+    world.work_off().await;
+    let (stage, problem) = client.death(&world, order.id).await;
+    assert_eq!((stage, problem.kind), (Stage::TestChallenge, ProblemType::IncorrectResponse));
+}
+
+async fn authorization_given_up_while_it_becomes_valid_is_given_up(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.order(&world, &["one.example.com"]).await;
+    client.answer(&world, &order, 0).await;
+    let mut held = world.points.hold(Side::Before, Call::Authorize);
+    let (ca, account, id) = (world.ca.clone(), client.account.clone(), order.authorizations[0].id);
+    let giving_up = world.start_beside(async move { ca.deactivate_authorization(&account, id).await });
+    held.reached().await;
+    world.work(Stage::TestChallenge).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+    held.release();
+    let view = giving_up.await.unwrap().unwrap();
+    assert_eq!(view.authorization.end, Some(AuthorizationEnd::Deactivated));
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
+    world.work_off().await;
+    assert_eq!(client.death(&world, order.id).await.1.kind, ProblemType::Unauthorized);
 }

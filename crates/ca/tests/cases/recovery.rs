@@ -7,7 +7,7 @@ use ca::{RecoveryError, Worked};
 use pki::{Reason, Serial, Sha256};
 
 use super::on_all_back_ends;
-use crate::world::{Backend, Call, Client, FIRST_PAUSE, INSTANCE, Side, World, kill, pair};
+use crate::world::{Backend, Call, Client, FIRST_PAUSE, INSTANCE, Side, World, kill, pair, revoke_by_key};
 
 on_all_back_ends! {
     precertificate_line_without_good_becomes_good
@@ -16,6 +16,7 @@ on_all_back_ends! {
     certificate_logged_and_overtaken_is_stored_and_revoked
     revocation_that_was_only_logged_is_applied
     key_block_that_was_only_logged_is_applied
+    reason_whose_upgrade_was_only_logged_is_upgraded
     crl_number_that_was_only_logged_is_not_used_again
     recovery_done_twice_is_done_once
     mark_stays_before_a_line_that_is_not_in_the_ledger
@@ -120,6 +121,23 @@ async fn key_block_that_was_only_logged_is_applied(backend: Backend) {
     let world = world.restart();
     world.ca.recover().await.unwrap();
     assert!(world.ledger.is_blocked(key).await.unwrap());
+}
+
+async fn reason_whose_upgrade_was_only_logged_is_upgraded(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let key = pair();
+    let record = client.issued(&world, &["one.example.com"], &key).await;
+    let certificate = record.certificate.as_deref().unwrap();
+    client.revoke(&world, certificate, Some(4)).await.unwrap();
+    world.points.fail(Side::Before, Call::UpgradeToKeyCompromise);
+    assert!(revoke_by_key(&world, &key, certificate, Some(1)).await.is_err());
+    let before = world.record(record.serial).await.revocation.unwrap();
+    assert_eq!(before.reason, Reason::Superseded);
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    let after = world.record(record.serial).await.revocation.unwrap();
+    assert_eq!((after.reason, after.revoked), (Reason::KeyCompromise, before.revoked));
 }
 
 async fn crl_number_that_was_only_logged_is_not_used_again(backend: Backend) {

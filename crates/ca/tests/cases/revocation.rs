@@ -58,6 +58,9 @@ async fn account_with_authorizations_for_all_names_revokes_for_another(backend: 
     other.ready(&world, &["one.example.com", "three.example.com", "two.example.com"]).await;
     other.revoke(&world, &certificate, Some(4)).await.unwrap();
     assert_eq!(reason_of(&world, &record).await, Some(Reason::Superseded));
+    // That another one has the certificate says nothing of the client that ordered it.
+    assert_eq!(world.known(record.order).await.unwrap().acknowledged, None);
+    assert!(world.read(record.order).await.is_some());
 }
 
 async fn account_with_authorizations_for_some_names_does_not(backend: Backend) {
