@@ -11,8 +11,8 @@ use crate::InstanceId;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
 
-/// A certificate authority. All that it does is a method of this type, in the module of its subject: accounts and orders
-/// (what clients ask for), pipeline (what workers do), issuance (the nine steps), revocation, CRLs, recovery.
+/// A certificate authority. All that it does is a method of this type, in the module of its subject: accounts and
+/// orders (what clients ask for), pipeline (what workers do), issuance (the nine steps), revocation, CRLs, recovery.
 #[derive(Debug)]
 pub struct Ca {
     /// What the operator decided.

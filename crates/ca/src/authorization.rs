@@ -1,5 +1,5 @@
-//! Authorizations and challenges (RFC 8555 §7.1.4, §7.1.5, §8): pending ones live in their order on the workbench, ended
-//! ones in the ledger with their evidence.
+//! Authorizations and challenges (RFC 8555 §7.1.4, §7.1.5, §8): pending ones live in their order on the workbench,
+//! ended ones in the ledger with their evidence.
 
 use std::fmt;
 

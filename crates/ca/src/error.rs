@@ -11,7 +11,8 @@ pub enum Error {
     /// The client must act: it is told this.
     #[error("refused: {}", .0.detail)]
     Refused(Box<Problem>),
-    /// We must act: retried or, to a client, `serverInternal` with `Retry-After`. Logged once, where it becomes a response.
+    /// We must act: retried or, to a client, `serverInternal` with `Retry-After`. Logged once, where it becomes a
+    /// response.
     #[error("failed: {0}")]
     Failed(String),
 }

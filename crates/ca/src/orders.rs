@@ -156,8 +156,8 @@ impl Ca {
         }
     }
 
-    /// What the stores know of an order. The ledger is asked after the workbench, and wins: what has ended there, or has an
-    /// issuance there, is copied back.
+    /// What the stores know of an order. The ledger is asked after the workbench, and wins: what has ended there, or
+    /// has an issuance there, is copied back.
     pub(crate) async fn read_order(&self, id: OrderId) -> Answer<Option<Order>> {
         let active = self.workbench.read(id).await?;
         let known = self.ledger.order(id).await?;
@@ -280,7 +280,8 @@ impl Ca {
         }
         match self.workbench.answer(id, method, &[]).await? {
             Some(Ok(order)) => {
-                tracing::info!(order = %order.id, identifier = %view.authorization.identifier, %method, "challenge answered");
+                let identifier = &view.authorization.identifier;
+                tracing::info!(order = %order.id, %identifier, %method, "challenge answered");
                 let answered = order.authorizations.into_iter().find(|one| one.id == id);
                 Ok(AuthorizationView { authorization: answered.unwrap_or(view.authorization), ..view })
             }

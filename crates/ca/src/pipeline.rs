@@ -123,7 +123,8 @@ impl Ca {
         }
     }
 
-    /// The stage `MakeChallenge`: one authorization for each identifier, with all challenges that can show control of it.
+    /// The stage `MakeChallenge`: one authorization for each identifier, with all challenges that can show control of
+    /// it.
     pub(crate) async fn make_challenges(&self, lease: &Lease, order: Order) -> Stored<Result<Order, Fenced>> {
         let began = self.clock.monotonic();
         let authorizations = (0..)
@@ -173,7 +174,8 @@ impl Ca {
     }
 
     async fn die(&self, lease: &Lease, order: &Order, failure: Failure) -> Stored<Result<(), Fenced>> {
-        tracing::info!(order = %order.id, stage = %failure.stage, problem = %failure.problem.detail, "the order is invalid");
+        let Failure { stage, problem } = &failure;
+        tracing::info!(order = %order.id, %stage, problem = %problem.detail, "the order is invalid");
         let outcome = Outcome::Invalid(failure);
         Ok(self.workbench.advance(lease, Advance::Finished { outcome, ended: self.now() }).await?.map(drop))
     }
@@ -268,8 +270,8 @@ const fn order_of(lease: &Lease) -> OrderId {
     lease.order
 }
 
-/// The methods by which control of an identifier can be shown: wildcards by DNS alone (RFC 8555 §7.1.3), IP addresses by
-/// none that asks the DNS (RFC 8738 §4, §7).
+/// The methods by which control of an identifier can be shown: wildcards by DNS alone (RFC 8555 §7.1.3), IP addresses
+/// by none that asks the DNS (RFC 8738 §4, §7).
 fn methods(order: &Order, identifier: &acme::Identifier) -> impl Iterator<Item = Method> + use<> {
     let methods: &[Method] = match (order.method, identifier) {
         (Some(Method::Operator), _) => &[Method::Operator],

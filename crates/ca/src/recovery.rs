@@ -15,8 +15,8 @@ pub enum RecoveryError {
     Store(#[from] StoreError),
     /// The log says something that the ledger can't have forgotten by a crash: the ledger is older than the log.
     #[error(
-        "line {sequence} of the audit log speaks of {what}, which the ledger does not know: the ledger is older than the \
-         log, as after a restored backup; nothing is signed with it"
+        "line {sequence} of the audit log speaks of {what}, which the ledger does not know: the ledger is older than \
+         the log, as after a restored backup; nothing is signed with it"
     )]
     LedgerOlderThanLog {
         /// The line.

@@ -123,8 +123,8 @@ pub struct Settings {
     pub profiles: Vec<Profile>,
     /// What is done with CAA records.
     pub caa: CaaMode,
-    /// The configured base URL of ACME resources, without a slash at its end; without one RFC 8657's `accounturi` is not
-    /// supported.
+    /// The configured base URL of ACME resources, without a slash at its end; without one RFC 8657's `accounturi` is
+    /// not supported.
     pub base_url: Option<String>,
     /// The base URL of the status listener, in certificates: `http://…`, without a slash at its end.
     pub status_url: String,

@@ -146,8 +146,8 @@ fn check_issuance(
     }
 }
 
-/// What clients' own signatures were found to prove. Bytes don't change, so each is verified once; the last few thousand
-/// are remembered.
+/// What clients' own signatures were found to prove. Bytes don't change, so each is verified once; the last few
+/// thousand are remembered.
 #[derive(Debug, Default)]
 pub struct Proofs {
     keys: Mutex<Remembered<Jwk>>,

@@ -1,5 +1,5 @@
-//! Tests of challenges: what is asked of the world, and what follows from its answer. (What the stage `TestChallenge` does
-//! with one challenge; the stage itself is in `pipeline`.)
+//! Tests of challenges: what is asked of the world, and what follows from its answer. (What the stage `TestChallenge`
+//! does with one challenge; the stage itself is in `pipeline`.)
 
 use acme::{KeyAuthorization, Problem, ProblemType};
 use futures_util::future::{Either, FutureExt, join_all, select};
@@ -23,8 +23,8 @@ struct Seen {
 }
 
 impl Ca {
-    /// Tests the answered challenges of one authorization, side by side; the first that shows control ends it, or else the
-    /// first that failed for good.
+    /// Tests the answered challenges of one authorization, side by side; the first that shows control ends it, or else
+    /// the first that failed for good.
     pub(crate) async fn test(&self, order: &Order, authorization: &Authorization) -> Vec<Stored<Tested>> {
         let now = self.now();
         let due = authorization.challenges.iter().filter_map(|challenge| match challenge.state {

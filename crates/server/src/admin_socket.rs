@@ -1,5 +1,5 @@
-//! `DIR/admin.sock`: commands that change something, spoken to the running server by its own user alone. One line of JSON
-//! each way.
+//! `DIR/admin.sock`: commands that change something, spoken to the running server by its own user alone. One line of
+//! JSON each way.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,5 @@
-//! This CA's own TLS certificate: an order of the built-in account `cairn`, with a key of its own that signs its requests,
-//! so that all steps and invariants hold for it too. It renews itself.
+//! This CA's own TLS certificate: an order of the built-in account `cairn`, with a key of its own that signs its
+//! requests, so that all steps and invariants hold for it too. It renews itself.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! What a CA is trusted for and its certificates point to, and so can't be changed later: the regime, the status URL and the
-//! number of CRL shards, kept in the data folder from the first start on.
+//! What a CA is trusted for and its certificates point to, and so can't be changed later: the regime, the status URL
+//! and the number of CRL shards, kept in the data folder from the first start on.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,8 @@ const FILE_NAME: &str = "published.toml";
 pub enum PublishedError {
     /// The configuration names another value than certificates do.
     #[error(
-        "{key} is {wanted}, but this CA was begun with {published}, as {} has it: put it back, or use another data folder",
+        "{key} is {wanted}, but this CA was begun with {published}, as {} has it: put it back, or use another data \
+         folder",
         path.display()
     )]
     Differs {
@@ -47,8 +48,8 @@ struct Published {
     crl_shards: u16,
 }
 
-/// The configuration with what was published: kept at the first start, and from then on the same. A default that has changed,
-/// such as this host's name, gives way; a value that was configured must not differ.
+/// The configuration with what was published: kept at the first start, and from then on the same. A default that has
+/// changed, such as this host's name, gives way; a value that was configured must not differ.
 ///
 /// # Errors
 /// See [`PublishedError`].
@@ -60,13 +61,12 @@ pub fn keep(config: &Config) -> Result<Config, PublishedError> {
         crl_shards: config.settings.crl_shards,
     };
     let file_error = |detail: String| PublishedError::File { path: path.clone(), detail };
-    let published = match fs::read_to_string(&path) {
-        Ok(text) => toml::from_str(&text).map_err(|error| file_error(error.message().to_owned()))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    let published = match read(&path)? {
+        Some(published) => published,
+        None => {
             write(&path, &wanted).map_err(|error| file_error(error.to_string()))?;
             wanted.clone()
         }
-        Err(error) => return Err(file_error(error.to_string())),
     };
     let differs = |key, wanted: &str, published: &str| PublishedError::Differs {
         key,
@@ -88,6 +88,30 @@ pub fn keep(config: &Config) -> Result<Config, PublishedError> {
     let mut config = config.clone();
     config.settings.status_url = published.status_url;
     Ok(config)
+}
+
+/// The configuration of a command that works in this folder: what was published counts, whatever else is configured.
+///
+/// # Errors
+/// The file can't be read.
+pub fn adopt(mut config: Config) -> Result<Config, PublishedError> {
+    let path = config.data.join(FILE_NAME);
+    if let Some(Published { regime, status_url, crl_shards }) = read(&path)? {
+        config.regime = regime.parse().map_err(|detail| PublishedError::File { path, detail })?;
+        config.settings.status_url = status_url;
+        config.settings.crl_shards = crl_shards;
+        config.status_url_configured = false;
+    }
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Option<Published>, PublishedError> {
+    let file_error = |detail: String| PublishedError::File { path: path.to_owned(), detail };
+    match fs::read_to_string(path) {
+        Ok(text) => toml::from_str(&text).map(Some).map_err(|error| file_error(error.message().to_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(file_error(error.to_string())),
+    }
 }
 
 fn write(path: &Path, published: &Published) -> std::io::Result<()> {
@@ -116,6 +140,16 @@ mod tests {
         let first = keep(&config(folder.path(), "[listen]\nstatus = \"127.0.0.1:1080\"")).expect("kept");
         let later = keep(&config(folder.path(), "[listen]\nstatus = \"127.0.0.1:1081\"")).expect("kept");
         assert_eq!(later.settings.status_url, first.settings.status_url);
+    }
+
+    #[test]
+    fn a_command_takes_a_folder_as_it_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let begun = config(folder.path(), "regime = \"dev\"\nstatus-url = \"http://a.example\"\n[crl]\nshards = 7");
+        keep(&begun).expect("kept");
+        let adopted = adopt(config(folder.path(), "")).expect("adopted");
+        assert_eq!(keep(&adopted).expect("nothing differs").settings.crl_shards, 7);
+        assert_eq!(adopted.settings.status_url, "http://a.example");
     }
 
     #[test]

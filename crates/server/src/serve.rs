@@ -287,8 +287,8 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
     ));
     if name == "NAME" {
         lines.push(format!(
-            "  NAME must be known to the DNS that this CA asks, lead to the machine that runs certbot{}, and be reachable\n  \
-             from here on port {}.",
+            "  NAME must be known to the DNS that this CA asks, lead to the machine that runs certbot{},\n  \
+             and be reachable from here on port {}.",
             if config.regime == RegimeName::Dev { "" } else { " at an address that is not loopback" },
             config.ports.0
         ));

@@ -38,8 +38,8 @@ impl<K: Eq + Hash + Clone + Send + Unpin + 'static> Wakers<K> {
         Box::pin(Waiter { woken, ended: false, entry: Entry { waiting: Arc::clone(&self.waiting), key, number } })
     }
 
-    /// Wakes one of those that wait for this key: the last that came. One that is dropped before it saw that it was woken
-    /// passes the call on, so that none is lost.
+    /// Wakes one of those that wait for this key: the last that came. One that is dropped before it saw that it was
+    /// woken passes the call on, so that none is lost.
     pub fn wake_one(&self, key: &K) {
         wake_one(&self.waiting, key);
     }

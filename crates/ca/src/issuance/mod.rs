@@ -1,5 +1,5 @@
-//! The issuance cycle: nine steps from good authorizations to a stored certificate, ordered so that a power failure at any
-//! moment leaves a record of what was, or may have been, signed.
+//! The issuance cycle: nine steps from good authorizations to a stored certificate, ordered so that a power failure at
+//! any moment leaves a record of what was, or may have been, signed.
 //!
 //! Each step takes the receipt of the one before it and gives its own. A receipt has no other constructor and can't be
 //! cloned: no step can be left out or done twice.
@@ -93,8 +93,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes down what was signed and logged, again and again within the lease: the signature exists, and the ledger has
-    /// to know. Such a write done twice is done once, so an unknown outcome is no reason to give up.
+    /// Writes down what was signed and logged, again and again within the lease: the signature exists, and the ledger
+    /// has to know. Such a write done twice is done once, so an unknown outcome is no reason to give up.
     async fn insist<T, F>(&self, serial: Serial, write: impl Fn() -> F) -> Result<T, IssuanceEnd>
     where
         F: Future<Output = Stored<T>>,

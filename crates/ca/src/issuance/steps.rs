@@ -247,7 +247,8 @@ impl<'a> Run<'a> {
             public_key: csr.public_key(),
         };
         lint::certificate(tbs, linting_certificate, &rules).map_err(|failure| {
-            tracing::error!(order = %self.order.id, %serial, %failure, "a certificate failed its lints; nothing was signed");
+            let order = self.order.id;
+            tracing::error!(%order, %serial, %failure, "a certificate failed its lints; nothing was signed");
             dead(ProblemType::ServerInternal, format!("the certificate would break rules (stage issue): {failure}"))
         })
     }

@@ -107,8 +107,8 @@ pub trait Reservation: Send + Sync + std::fmt::Debug {}
 
 /// The audit log of this instance; nobody else writes to it.
 ///
-/// *Errors*: `Full`: nothing was written (a short write was cut back to the last whole line). `Fatal`: a sync failed, the
-/// process ends.
+/// *Errors*: `Full`: nothing was written (a short write was cut back to the last whole line). `Fatal`: a sync failed,
+/// the process ends.
 #[async_trait]
 pub trait AuditLog: Send + Sync + std::fmt::Debug {
     /// Keeps room for this many octets of lines, so that what was signed can be logged. `Full` if there is none.
@@ -123,7 +123,7 @@ pub trait AuditLog: Send + Sync + std::fmt::Debug {
     /// The mark to be kept in the ledger: before it, all lines are applied.
     fn mark(&self) -> AuditMark;
 
-    /// The lines from the mark on, in order, in pages of at most `limit`; the chain is verified from the mark. Used before
-    /// anything is signed.
+    /// The lines from the mark on, in order, in pages of at most `limit`; the chain is verified from the mark. Used
+    /// before anything is signed.
     async fn lines(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)>;
 }

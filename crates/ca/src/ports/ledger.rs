@@ -124,8 +124,8 @@ pub struct MarkedGood {
 pub enum StoredFinal {
     /// The order is `valid` with this certificate (also if it was already, by this very call made before).
     OrderValid,
-    /// A newer issuance, or the end of the order, came first: the certificate is stored under its serial, attached to no
-    /// order, and revoked (`superseded`, or what it was revoked for before).
+    /// A newer issuance, or the end of the order, came first: the certificate is stored under its serial, attached to
+    /// no order, and revoked (`superseded`, or what it was revoked for before).
     Detached,
 }
 
@@ -328,14 +328,15 @@ pub struct LedgerCounts {
 
 /// Accounts, ended authorizations with their evidence, issuances, serials, certificates, revocations, finished orders.
 ///
-/// *Durability*: every write is synced when it returns, but for `delivered` and `acknowledged` (committed in order, never
-/// waited for) and `set_audit_mark`. *Order*: the ledger is written first and decides; the workbench follows. *Errors*: on
-/// `Unavailable` and `Full` nothing was written; on `Unknown` the caller reads back; `Fatal` ends the process. The ledger
-/// knows no leases.
+/// *Durability*: every write is synced when it returns, but for `delivered` and `acknowledged` (committed in order,
+/// never waited for) and `set_audit_mark`. *Order*: the ledger is written first and decides; the workbench follows.
+/// *Errors*: on
+/// `Unavailable` and `Full` nothing was written; on `Unknown` the caller reads back; `Fatal` ends the process. The
+/// ledger knows no leases.
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug {
-    /// Makes an account, unless one has this key: that one is answered, unchanged, with `false`. Of two simultaneous calls
-    /// with one key, one makes it.
+    /// Makes an account, unless one has this key: that one is answered, unchanged, with `false`. Of two simultaneous
+    /// calls with one key, one makes it.
     async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)>;
 
     /// The account of this name.
@@ -353,7 +354,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Ends an authorization, either way: one compared write, the first end wins. The one that stands is answered.
     async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization>;
 
-    /// `valid` → `deactivated` for an authorization that has ended (RFC 8555 §7.5.2). What then stands; `None`: unknown.
+    /// `valid` → `deactivated` for an authorization that has ended (RFC 8555 §7.5.2). What then stands; `None`:
+    /// unknown.
     async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>>;
 
     /// Those of these authorizations that have ended, in no order.
@@ -372,7 +374,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()>;
 
     /// Steps 3 to 5: begins an issuance. Refuses, in its own transaction, a taken serial, an ended order, a full cap, a
-    /// blocked key, stopped issuance, an account or authorization that is no longer good. The number is the last plus 1.
+    /// blocked key, stopped issuance, an account or authorization that is no longer good. The number is the last plus
+    /// 1.
     async fn begin(&self, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>>;
 
     /// Step 6: `good` over `wait`, whatever the number is (the signature exists); a revoked serial stays revoked.
@@ -380,12 +383,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn mark_good(&self, serial: Serial, at: Timestamp) -> Stored<Option<MarkedGood>>;
 
     /// Step 9: stores the final certificate and ends its order. If the issuance is the order's last, the order has not
-    /// ended and the status is `good` (or, without CT, `wait`, which becomes `good`), the order is `valid`. In every other
-    /// case the certificate is stored under its serial, attached to no order, and revoked as `superseded` (an earlier
-    /// revocation stays as it is). Done again, it changes nothing. `None`: the serial was never allocated.
+    /// ended and the status is `good` (or, without CT, `wait`, which becomes `good`), the order is `valid`. In every
+    /// other case the certificate is stored under its serial, attached to no order, and revoked as `superseded` (an
+    /// earlier revocation stays as it is). Done again, it changes nothing. `None`: the serial was never allocated.
     async fn store_final(&self, serial: Serial, certificate: &[u8], at: Timestamp) -> Stored<Option<StoredFinal>>;
 
-    /// Ends an order `invalid` that had reached `Issue`; the first end of an order wins. The one that stands is answered.
+    /// Ends an order `invalid` that had reached `Issue`; the first end of an order wins. The one that stands is
+    /// answered.
     async fn finish(&self, order: &Order, failure: Failure, at: Timestamp) -> Stored<LedgerEnd>;
 
     /// A serial with all that is known of it.
@@ -400,7 +404,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Revokes a serial, whatever its status is; the first revocation stands.
     async fn revoke(&self, revocation: Revocation) -> Stored<Revoked>;
 
-    /// Changes the reason of a revocation to keyCompromise, once (RFC 8555 §7.6; BR 4.9). `false`: not revoked, or already.
+    /// Changes the reason of a revocation to keyCompromise, once (RFC 8555 §7.6; BR 4.9). `false`: not revoked, or
+    /// already.
     async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool>;
 
     /// Blocks a key for ever. In the same transaction every serial of that key in an open issuance is revoked
@@ -419,7 +424,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Stores a CRL, if its number is above that of the last stored. `false`: it isn't.
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool>;
 
-    /// Revoked serials of a shard whose validity ends at `not_after_min` or later, in the order of their serials, behind
+    /// Revoked serials of a shard whose validity ends at `not_after_min` or later, in the order of their serials,
+    /// behind
     /// `after`, at most `limit`. A shard is a function of the serial ([`Serial::shard`]).
     async fn revoked(
         &self,

@@ -47,8 +47,8 @@ pub struct TreeHead {
 /// The leaves and tree heads of the built-in logs.
 #[async_trait]
 pub trait LogStore: Send + Sync + std::fmt::Debug {
-    /// **Synced.** Adds a leaf: it gets its index and timestamp in the transaction that makes it durable. One that stands
-    /// there already (same identity) is answered as it stands.
+    /// **Synced.** Adds a leaf: it gets its index and timestamp in the transaction that makes it durable. One that
+    /// stands there already (same identity) is answered as it stands.
     async fn add_leaf(&self, log: LogId, leaf: NewLeaf) -> Stored<(u64, Timestamp)>;
 
     /// How many leaves are committed.
@@ -60,7 +60,8 @@ pub trait LogStore: Send + Sync + std::fmt::Debug {
     /// The index of the leaf whose Merkle leaf hash this is, if a tree head covered it.
     async fn index_of(&self, log: LogId, leaf_hash: Sha256) -> Stored<Option<u64>>;
 
-    /// The hashes of complete subtrees: `(level, index)`, in the order asked for. Missing ones are an error (`Corrupt`).
+    /// The hashes of complete subtrees: `(level, index)`, in the order asked for. Missing ones are an error
+    /// (`Corrupt`).
     async fn nodes(&self, log: LogId, nodes: &[(u8, u64)]) -> Stored<Vec<Sha256>>;
 
     /// **Synced.** Stores a tree head with the nodes and leaf hashes that it completes, before it is shown. Refused

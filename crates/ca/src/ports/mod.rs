@@ -1,8 +1,8 @@
 //! The ports: what the domain asks of the world. Small async traits, used as `Arc<dyn …>`. Time and randomness come
 //! through them alone, so that a test can move time and replay a run.
 //!
-//! Each method of a store is a transition: one atomic step. Its documentation says what it compares, what is durable when
-//! it returns, who retries, and what each error means.
+//! Each method of a store is a transition: one atomic step. Its documentation says what it compares, what is durable
+//! when it returns, who retries, and what each error means.
 
 mod audit;
 mod ct;
@@ -41,8 +41,8 @@ pub enum StoreErrorKind {
     Full,
     /// It may have been written. The caller reads it back and never assumes.
     Unknown,
-    /// A sync failed, or the store is damaged: nothing that this process believes to be written can be relied on. It ends,
-    /// and recovers at its next start.
+    /// A sync failed, or the store is damaged: nothing that this process believes to be written can be relied on. It
+    /// ends, and recovers at its next start.
     Fatal,
     /// What was read makes no sense: a record of ours that we can't read.
     Corrupt,

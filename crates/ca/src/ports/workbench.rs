@@ -123,7 +123,8 @@ pub struct SweepPage {
     pub next: Option<OrderId>,
     /// Orders put back on the queue of their stage: their lease or park had run out, or they stood nowhere.
     pub requeued: Vec<(OrderId, Stage)>,
-    /// Orders past the deadline of their stage. The page leaves them as they are: the caller lets them die, ledger first.
+    /// Orders past the deadline of their stage. The page leaves them as they are: the caller lets them die, ledger
+    /// first.
     pub overdue: Vec<Order>,
     /// How many ended orders left `pending-done` because their retention ended.
     pub retired: u64,
@@ -177,13 +178,14 @@ pub enum NonceUse {
 /// `Full` nothing happened and the caller may try again; on `Unknown` it reads first.
 #[async_trait]
 pub trait Workbench: Send + Sync + std::fmt::Debug {
-    /// Stores a new order under a lease of its handler, which makes its challenges and advances like any worker. After a
-    /// crash the sweep queues it. Refused with `Full` above the configured number of active orders.
+    /// Stores a new order under a lease of its handler, which makes its challenges and advances like any worker. After
+    /// a crash the sweep queues it. Refused with `Full` above the configured number of active orders.
     async fn create(&self, order: Order, terms: LeaseTerms) -> Stored<Lease>;
 
-    /// **Synced.** The client says that a challenge can be tested ([`Order::answer`]). Compares the challenge's state. An
-    /// order that waits for its client, or is parked in `TestChallenge`, goes to its queue; one under a lease stays there,
-    /// and is queued when that worker advances. `Ok(None)`: there is no such order. `ended` is copied back first.
+    /// **Synced.** The client says that a challenge can be tested ([`Order::answer`]). Compares the challenge's state.
+    /// An order that waits for its client, or is parked in `TestChallenge`, goes to its queue; one under a lease stays
+    /// there, and is queued when that worker advances. `Ok(None)`: there is no such order. `ended` is copied back
+    /// first.
     async fn answer(
         &self,
         authorization: AuthorizationId,
@@ -191,8 +193,9 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
         ended: &[EndedAuthorization],
     ) -> Stored<Option<Result<Order, MoveRefused>>>;
 
-    /// **Synced.** The client wants its certificate ([`Order::finalize`]): compares that all authorizations are good, after
-    /// those in `ended` (from the ledger) are copied back. Whoever held a lease has lost it; the order is in the queue of
+    /// **Synced.** The client wants its certificate ([`Order::finalize`]): compares that all authorizations are good,
+    /// after those in `ended` (from the ledger) are copied back. Whoever held a lease has lost it; the order is in the
+    /// queue of
     /// `Issue`. `Ok(None)`: there is no such order.
     async fn finalize(
         &self,
@@ -205,17 +208,17 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
     /// Takes the oldest order from the queue of a stage and puts a lease on it, in one step: no order is given to two.
     async fn claim(&self, stage: Stage, terms: LeaseTerms) -> Stored<Option<Claimed>>;
 
-    /// Compares the token; writes what was done, drops the lease and moves the order to the place that follows from it *as
-    /// it then is*: a challenge answered meanwhile puts it back on the queue. **Synced** for `Made`, whose result the client
-    /// is told. The order as it then is.
+    /// Compares the token; writes what was done, drops the lease and moves the order to the place that follows from it
+    /// *as it then is*: a challenge answered meanwhile puts it back on the queue. **Synced** for `Made`, whose result
+    /// the client is told. The order as it then is.
     async fn advance(&self, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>>;
 
     /// Compares the token; drops the lease: the work can't go on before `until`, when the order returns to its queue.
     async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>>;
 
     /// Ends an order without a lease (a death by deadline, or what the ledger says has ended): copies back `ended`, and
-    /// finishes with `outcome` if there is one and the order has not ended. Whoever held a lease has lost it, if the order
-    /// changed. The order as it then is.
+    /// finishes with `outcome` if there is one and the order has not ended. Whoever held a lease has lost it, if the
+    /// order changed. The order as it then is.
     async fn settle(
         &self,
         order: OrderId,

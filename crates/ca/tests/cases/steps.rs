@@ -172,7 +172,8 @@ async fn each_step_is_on_record_before_the_next_one_begins(backend: Backend) {
     .map(|call| world.points.hold(Side::Before, call))
     .into_iter();
     let worker = world.start_work(Stage::Issue);
-    // At each point: serials allocated, whether `good`, lines of precertificate and certificate, whether the order ended.
+    // At each point: serials allocated, whether `good`, lines of precertificate and certificate, whether the order
+    // ended.
     for expected in [
         (0, false, 0, 0, false),
         (1, false, 0, 0, false),

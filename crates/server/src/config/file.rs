@@ -62,6 +62,15 @@ impl RegimeName {
     }
 }
 
+impl std::str::FromStr for RegimeName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Self::Private, Self::Dev, Self::Public].into_iter().find(|one| one.name() == text);
+        found.ok_or_else(|| format!("{text:?} is no regime; expected private, dev or public"))
+    }
+}
+
 /// Addresses to listen on.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]

@@ -213,8 +213,8 @@ impl Config {
 fn missing_for_public() -> ConfigError {
     ConfigError::new(
         "regime",
-        "public is refused: this version has no OCSP, no DNSSEC validation, no remote perspectives, no rate limits and no \
-         hardware keys, which the Baseline Requirements and root programs ask for; use private",
+        "public is refused: this version has no OCSP, no DNSSEC validation, no remote perspectives, no rate limits and \
+         no hardware keys, which the Baseline Requirements and root programs ask for; use private",
     )
 }
 

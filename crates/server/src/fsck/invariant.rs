@@ -124,12 +124,12 @@ impl Invariant {
             Self::RecordsReadable => "each record of ledger and workbench makes sense",
             Self::AuditChain => "the audit log's chain verifies from its first line to the last that the ledger knows",
             Self::PrecertificateRecorded => {
-                "each precertificate in the audit log has a serial of the ledger, whose linting certificate has the same \
-                 TBS bytes"
+                "each precertificate in the audit log has a serial of the ledger, whose linting certificate has the \
+                 same TBS bytes"
             }
             Self::CertificateCorresponds => {
-                "each certificate has an earlier precertificate line and corresponds to it (RFC 6962 3.2); without CT, it \
-                 has the TBS bytes of its linting certificate"
+                "each certificate has an earlier precertificate line and corresponds to it (RFC 6962 3.2); without CT, \
+                 it has the TBS bytes of its linting certificate"
             }
             Self::OneSignaturePerSerial => "a serial has at most one precertificate and one certificate",
             Self::SignatureLogged => {

@@ -202,7 +202,7 @@ async fn a_store_of_a_newer_version_is_left_alone() {
         assert_eq!(code, 1, "{message}");
         assert_one_line(&message, &["newer", "4711"]);
     }
-    let (code, message) = failed_start(&server.path(""), &["--data", data]).await;
+    let (code, message) = failed_start(&server.path(""), &["--dev", "--data", data]).await;
     assert_eq!(code, 1, "{message}");
     assert_one_line(&message, &["newer", "4711", "use the newer program"]);
     assert_eq!(set_version(known), 4711, "nothing was written");
@@ -219,7 +219,7 @@ async fn a_store_that_is_no_store_is_left_alone() {
     fs::write(data.join("cairn.db"), "not a database, but long enough to be looked at as if it were one".repeat(100))
         .expect("a file can be written");
     let written = fs::read(data.join("cairn.db")).expect("it is there");
-    let (code, message) = failed_start(&server.path(""), &["--data", "data"]).await;
+    let (code, message) = failed_start(&server.path(""), &["--dev", "--data", "data"]).await;
     assert_eq!(code, 1, "{message}");
     assert_one_line(&message, &["cairn.db", "no SQLite database"]);
     assert!(fs::read(data.join("cairn.db")).expect("it is there") == written, "nothing was touched");

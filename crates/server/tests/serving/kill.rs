@@ -1,5 +1,7 @@
 //! SIGKILL at random moments: no request is lost and none is stuck.
 
+use std::time::Duration;
+
 use crate::load::{Load, assert_at_rest};
 use crate::support::server::Server;
 use crate::support::world::{Chance, pause};
@@ -7,6 +9,8 @@ use crate::support::world::{Chance, pause};
 const SEED: u64 = 0x0c41_7200;
 const KILLS: usize = 50;
 const CLIENTS: usize = 20;
+/// Nothing is in `processing` so long after the last start.
+const END_TIME_MAX: Duration = Duration::from_secs(60);
 /// A start is cut off in its midst as often as this.
 const KILLS_AT_START: usize = 5;
 
@@ -27,13 +31,13 @@ async fn orders_survive_the_death_of_the_server_at_any_moment() {
         }
         server.wait_until_it_serves().await;
     }
-    let courses = load.finish().await;
+    let courses = load.finish(END_TIME_MAX).await;
     let valid = courses.iter().filter(|course| course.is_valid()).count();
     println!("{} orders, {valid} valid", courses.len());
     assert!(valid >= CLIENTS, "seed {SEED:#x}: only {valid} orders of {} became valid", courses.len());
     for course in courses.iter().filter(|course| !course.is_valid()) {
-        // A kill is no try of a challenge, so every order becomes ready. What a kill may cost is an issuance, of which an
-        // order has three.
+        // A kill is no try of a challenge, so every order becomes ready. What a kill may cost is an issuance, of which
+        // an order has three.
         let error = course.end["error"]["detail"].as_str().unwrap_or_default();
         let spent = course.ready && error.contains("3 issuances of this order failed");
         assert!(spent, "seed {SEED:#x}: an order died for no fault of its client: {course:?}");

@@ -15,7 +15,7 @@ use crate::support::csr::{SubjectKey, csr};
 use crate::support::records::Records;
 use crate::support::responder::responder;
 use crate::support::server::Server;
-use crate::support::world::{PATIENCE, pause, within};
+use crate::support::world::{pause, within};
 
 /// Between two attempts to reach a server that is down.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -54,10 +54,10 @@ impl Load {
         Self { stop, clients: set }
     }
 
-    /// No new orders; those under way have to end.
-    pub(crate) async fn finish(mut self) -> Vec<Course> {
+    /// No new orders; those under way have to end within this time.
+    pub(crate) async fn finish(mut self, limit: Duration) -> Vec<Course> {
         self.stop.send(true).expect("the clients are at work");
-        within(PATIENCE, "every order ends", async {
+        within(limit, "every order ends", async {
             let mut courses = Vec::new();
             while let Some(ended) = self.clients.join_next().await {
                 courses.extend(ended.expect("no client was told what it must not be told"));
@@ -68,8 +68,8 @@ impl Load {
     }
 }
 
-/// After all blows: nothing is left to be done, and the records are as they should be, live and stopped. `mended` is what
-/// the log says when a blow hit work in progress.
+/// After all blows: nothing is left to be done, and the records are as they should be, live and stopped. `mended` is
+/// what the log says when a blow hit work in progress.
 pub(crate) async fn assert_at_rest(server: &mut Server, mended: &str) {
     let hits = server.logged(mended);
     println!("{hits} times: {mended}");

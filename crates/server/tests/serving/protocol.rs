@@ -1,4 +1,5 @@
-//! What every answer carries: nonces, links, cache and cross-origin headers, when to come again (RFC 8555 §6, §7.1, §7.2).
+//! What every answer carries: nonces, links, cache and cross-origin headers, when to come again (RFC 8555 §6, §7.1,
+//! §7.2).
 
 use acme::Algorithm;
 use http::Method;

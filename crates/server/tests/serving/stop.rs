@@ -12,6 +12,8 @@ const CLIENTS: usize = 20;
 /// The shortest times that fit together. The lease of `Issue` is 5 seconds.
 const TIMES: &str = "[times]\ncaa = 1\nct = 1\nsignature = 1\nsignature-margin = 1\nissue-lease = 5\nvalidation = 2\n\
                      test-lease = 4\nsweep = 1\nback-off = 1\n";
+/// An order that was hit several times waits longer and longer, up to a minute.
+const END_TIME_MAX: Duration = Duration::from_secs(120);
 const BEYOND_THE_LEASE: Duration = Duration::from_millis(5200);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,7 +28,7 @@ async fn orders_survive_a_server_that_sleeps_longer_than_its_leases() {
         pause(BEYOND_THE_LEASE).await;
         server.signal("CONT").await;
     }
-    let courses = load.finish().await;
+    let courses = load.finish(END_TIME_MAX).await;
     let valid = courses.iter().filter(|course| course.is_valid()).count();
     println!("{} orders, {valid} valid", courses.len());
     assert!(valid >= CLIENTS, "seed {SEED:#x}: only {valid} orders of {} became valid", courses.len());

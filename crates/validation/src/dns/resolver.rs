@@ -29,8 +29,8 @@ pub struct ResolverLimits {
     pub tries_max: usize,
     /// Queries under way at the same time; others wait.
     pub queries_max: usize,
-    /// Whether the letters of a query are in a random case, which a forger has to guess. Servers made for tests, such as
-    /// Pebble's, take names in another case for other names.
+    /// Whether the letters of a query are in a random case, which a forger has to guess. Servers made for tests, such
+    /// as Pebble's, take names in another case for other names.
     pub mixed_case: bool,
 }
 

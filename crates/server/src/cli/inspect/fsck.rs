@@ -8,6 +8,7 @@ use super::print::{Listing, Paper};
 use super::{Failure, Folder, progress_bar};
 use crate::config::{self, Choices, Config, File};
 use crate::fsck::{self, Finding, Invariant, Report, Rules, Severity};
+use crate::published;
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
@@ -26,7 +27,8 @@ pub(crate) struct Fsck {
 pub(super) fn configuration(folder: &Folder, file: Option<&PathBuf>) -> Result<Config, Failure> {
     let usage = |error: config::ConfigError| Failure::Usage(error.to_string());
     let file = file.map_or_else(|| Ok(File::default()), |path| config::read(path)).map_err(usage)?;
-    Config::new(folder.data.clone(), &file, &Choices::default()).map_err(usage)
+    let config = Config::new(folder.data.clone(), &file, &Choices::default()).map_err(usage)?;
+    published::adopt(config).map_err(Failure::failed)
 }
 
 pub(super) async fn run(asked: &Fsck, paper: &mut Paper<'_>) -> Result<(), Failure> {

@@ -50,7 +50,8 @@ impl AcmeDoor {
             Signed::ByAccount(request) => Ok(*request),
             Signed::ByKey(_) => Err(Error::refused(
                 ProblemType::Malformed,
-                "sign this request with `kid`, the account's URL; `jwk` is for newAccount and revokeCert (RFC 8555 §6.2)",
+                "sign this request with `kid`, the account's URL; `jwk` is for newAccount and revokeCert (RFC 8555 \
+                 §6.2)",
             )),
         }
     }

@@ -30,10 +30,10 @@ async fn resources_are_read_by_post_only() {
             assert_eq!(answer.header("allow"), Some("POST"), "{what}: {answer:?}");
         }
     }
-    for (url, allowed) in [("/dir", "GET,HEAD"), ("/new-nonce", "GET,HEAD")] {
-        let answer = client.send(Method::POST, url, &[], Vec::new()).await;
+    for url in ["/dir", "/new-nonce"] {
+        let answer = client.send(Method::PUT, url, &[], Vec::new()).await;
         witness.assert_refused(&answer, refusal(405, "malformed", "GET"), url).await;
-        assert_eq!(answer.header("allow"), Some(allowed), "{url}: {answer:?}");
+        assert_eq!(answer.header("allow"), Some("GET,HEAD,POST"), "{url}: {answer:?}");
     }
 }
 
@@ -54,7 +54,8 @@ async fn what_is_not_there_is_not_found() {
     for (path, names) in [
         (format!("/order/{id}"), "order"),
         ("/order/1".to_owned(), "order"),
-        ("/order/%2e%2e%2fdir".to_owned(), "order"),
+        ("/order/%2e%2e%2fdir".to_owned(), "percent-encoding"),
+        (format!("/order/{id}?order"), "query"),
         (format!("/authz/{id}"), "authorization"),
         (format!("/authz/{id}-0"), "authorization"),
         (format!("/chall/{id}-0/http-01"), "authorization"),

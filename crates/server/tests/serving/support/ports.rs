@@ -18,8 +18,8 @@ impl Ports {
     }
 }
 
-/// A port that nobody listens on. Those below 32768 are not given to outgoing connections, so that it stays free between
-/// two runs of a server; each is handed out once in this process, and other processes begin elsewhere.
+/// A port that nobody listens on. Those below 32768 are not given to outgoing connections, so that it stays free
+/// between two runs of a server; each is handed out once in this process, and other processes begin elsewhere.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let start = u16::try_from(std::process::id() % 2000).unwrap_or(0) * 10 + 5;
