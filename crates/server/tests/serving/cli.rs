@@ -176,11 +176,20 @@ async fn a_folder_has_one_holder() {
     let server = Server::start("").await;
     let data = server.data();
     let data = data.to_str().expect("temporary folders have plain names");
-    let (code, message) = failed_start(&server.path(""), &["--data", data]).await;
+    let (code, message) = failed_start(&server.path(""), &["--dev", "--data", data]).await;
     assert_eq!(code, 1, "{message}");
     assert_one_line(&message, &[data, "held by another process", "pid"]);
     let mut client = server.client();
     client.account(Algorithm::Es256).await;
+}
+
+#[tokio::test]
+async fn a_ca_for_tests_does_not_become_another() {
+    let mut server = Server::start("").await;
+    assert!(server.terminate().await.success());
+    let (code, message) = failed_start(&server.path(""), &["--data", "data"]).await;
+    assert_eq!(code, 1, "{message}");
+    assert_one_line(&message, &["regime is private", "begun with dev", "another data folder"]);
 }
 
 #[tokio::test]

@@ -3,12 +3,10 @@
 
 mod accounts;
 mod bad_input;
+mod blows;
 mod cli;
-mod kill;
-mod load;
 mod orders;
 mod protocol;
 mod revocation;
 mod states;
-mod stop;
 mod support;

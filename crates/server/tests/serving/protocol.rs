@@ -36,6 +36,18 @@ async fn the_directory_names_every_resource() {
 }
 
 #[tokio::test]
+async fn directory_and_nonces_are_read_by_signed_requests_too() {
+    let server = Server::start("").await;
+    let mut client = server.client();
+    let account = client.account(Algorithm::Es256).await;
+    let directory = client.read("/dir").await.object(200);
+    assert_eq!(client.post_as_get(&account, "/dir").await.object(200), directory);
+    let answer = client.post_as_get(&account, "/new-nonce").await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (204, ""));
+    assert_eq!(client.post_as_get(&account, &account.kid).await.status, 200, "its nonce is good");
+}
+
+#[tokio::test]
 async fn a_configured_base_url_is_that_of_every_url() {
     let server = Server::start("base-url = \"https://ca.example.internal\"\n").await;
     let mut client = server.client();

@@ -34,6 +34,8 @@ async fn resources_are_read_by_post_only() {
         let answer = client.send(Method::PUT, url, &[], Vec::new()).await;
         witness.assert_refused(&answer, refusal(405, "malformed", "GET"), url).await;
         assert_eq!(answer.header("allow"), Some("GET,HEAD,POST"), "{url}: {answer:?}");
+        let answer = client.post(&account, url, &json!({})).await;
+        witness.assert_refused(&answer, malformed("payload must be empty"), url).await;
     }
 }
 

@@ -1,8 +1,8 @@
-//! SIGSTOP beyond the lease at random moments: workers wake up with leases that others may hold by now, and are fenced.
+//! SIGSTOP beyond the lease: workers wake up with leases that others may hold by now, and are fenced.
 
 use std::time::Duration;
 
-use crate::load::{Load, assert_at_rest};
+use super::load::{Load, assert_at_rest};
 use crate::support::server::Server;
 use crate::support::world::{Chance, pause};
 

@@ -1,8 +1,8 @@
-//! SIGKILL at random moments: no request is lost and none is stuck.
+//! SIGKILL: what a client was told is not taken back, and what it was not told it can ask again.
 
 use std::time::Duration;
 
-use crate::load::{Load, assert_at_rest};
+use super::load::{Load, assert_at_rest};
 use crate::support::server::Server;
 use crate::support::world::{Chance, pause};
 
