@@ -11,6 +11,8 @@ const KILLS: usize = 50;
 const CLIENTS: usize = 20;
 /// Nothing is in `processing` so long after the last start.
 const END_TIME_MAX: Duration = Duration::from_secs(60);
+/// Leases last longer than the test: those of a dead process have to be freed by the next.
+const TIMES: &str = "[times]\ntest-lease = 600\nissue-lease = 600\nsweep = 1\nback-off = 1\n";
 /// A start is cut off in its midst as often as this.
 const KILLS_AT_START: usize = 5;
 
@@ -18,7 +20,7 @@ const KILLS_AT_START: usize = 5;
 async fn orders_survive_the_death_of_the_server_at_any_moment() {
     println!("seed {SEED:#x}");
     let mut chance = Chance::of(SEED);
-    let mut server = Server::start("[times]\nsweep = 1\nback-off = 1\n").await;
+    let mut server = Server::start(TIMES).await;
     let load = Load::start(&server, CLIENTS, "kill");
     for kill in 1..=KILLS {
         pause(chance.millis(100, 800)).await;
