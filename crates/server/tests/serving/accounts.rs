@@ -36,7 +36,7 @@ async fn an_account_is_made_once_for_each_key() {
             assert_eq!(found.object(200), object, "newAccount of a key that has one changes nothing: {asked}");
         }
     }
-    let counts = Records::of(&server).counts().await;
+    let counts = Records::of(&server).lasting().await;
     // The server's own account is the fifth.
     assert_eq!(counts["cairn_accounts"], 5);
 }
@@ -91,7 +91,7 @@ async fn a_deactivated_account_can_do_nothing_any_more() {
     let (order, object) = client.order(&account, &["gone.localhost"]).await;
     let answer = client.post(&account, &account.kid, &json!({ "status": "deactivated" })).await;
     assert_eq!(answer.object(200)["status"], "deactivated");
-    let counts = Records::of(&server).counts().await;
+    let counts = Records::of(&server).lasting().await;
     let gone = refusal(401, "unauthorized", "deactivated");
     let wanted = json!({ "identifiers": identifiers(&["more.localhost"]) });
     for (url, payload) in [
@@ -117,7 +117,7 @@ async fn a_deactivated_account_can_do_nothing_any_more() {
     };
     let answer = client.post(&stranger, "/new-order", &wanted).await;
     assert_refused(&answer, malformed("does not verify"), "another key with its URL");
-    assert_eq!(Records::of(&server).counts().await, counts);
+    assert_eq!(Records::of(&server).lasting().await, counts);
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ fn payload(certificate: &str, reason: Option<i64>) -> Value {
 }
 
 async fn counts(server: &Server) -> Counts {
-    Records::of(server).counts().await
+    Records::of(server).lasting().await
 }
 
 #[tokio::test]

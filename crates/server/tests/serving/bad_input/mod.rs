@@ -23,18 +23,18 @@ struct Witness {
 impl Witness {
     async fn of(server: &Server) -> Self {
         let mut records = Records::of(server);
-        let before = records.counts().await;
+        let before = records.lasting().await;
         Self { records, before }
     }
 
     /// What was changed on purpose is how it is from now on.
     async fn accept(&mut self) {
-        self.before = self.records.counts().await;
+        self.before = self.records.lasting().await;
     }
 
     async fn assert_refused(&mut self, answer: &Answer, due: Refusal, what: &str) -> Value {
         let problem = assert_refused(answer, due, what);
-        assert_eq!(self.records.counts().await, self.before, "{what}: it changed what is on record");
+        assert_eq!(self.records.lasting().await, self.before, "{what}: it changed what is on record");
         problem
     }
 }

@@ -35,6 +35,13 @@ impl Records {
         assert!(counts.contains_key("cairn_accounts"), "{}", answer.text());
         counts
     }
+
+    /// What is on record now, but for deliveries: these are noted some time after the answer that they are about.
+    pub(crate) async fn lasting(&mut self) -> Counts {
+        let mut counts = self.counts().await;
+        counts.retain(|metric, _| !metric.contains("delivered\""));
+        counts
+    }
 }
 
 fn count(line: &str) -> Option<(String, u64)> {
