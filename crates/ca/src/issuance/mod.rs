@@ -58,7 +58,7 @@ impl Ca {
 }
 
 impl Run<'_> {
-    /// The seed's nine steps.
+    /// The nine steps.
     async fn cycle(&self) -> Result<Issued, IssuanceEnd> {
         let authorized = self.check_authorizations().await?; // 1
         let mut permitted = self.recheck_caa(authorized).await?; // 2

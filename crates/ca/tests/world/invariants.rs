@@ -1,4 +1,4 @@
-//! What holds whatever happened (design §11), as far as the records of one CA at rest can show it.
+//! What holds whatever happened, as far as the records of one CA at rest can show it.
 
 use std::collections::BTreeMap;
 

@@ -74,7 +74,7 @@ impl Fsck<'_> {
     }
 }
 
-/// Whether the place is one that the stage and the status allow (design §5).
+/// Whether the place is one that the stage and the status allow.
 fn place_fault(active: &ActiveOrder, now: Timestamp) -> Option<Fault> {
     let order = &active.order;
     let stage = order.stage();

@@ -1,4 +1,4 @@
-//! The invariants (design §11) that can be read from the records: of a live or a stopped store, and nothing is changed.
+//! The invariants that can be read from the records: of a live or a stopped store, and nothing is changed.
 //!
 //! Everything goes in pages. What has to be remembered of each serial (which signatures its audit log shows) is kept
 //! for one part of all serials at a time, so that memory stays bounded however many there are.

@@ -1,4 +1,4 @@
-//! The audit log on files (design §6): one for each instance that signs or revokes, with its own hash chain.
+//! The audit log on files: one for each instance that signs or revokes, with its own hash chain.
 //!
 //! `FOLDER/NNNNNNNN.jsonl` hold one JSON object per line. The last member of each, `chain`, is the SHA-256 of the
 //! chain's hash before the line and the line without that member; the chain goes on from file to file. One thread
