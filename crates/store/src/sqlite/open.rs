@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ca::ports::StoreError;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::columns::{Col, col};
@@ -218,6 +219,8 @@ pub(super) fn page_octets(connection: &Connection) -> rusqlite::Result<u64> {
 
 fn set_up(connection: &Connection, cache_kib: u32) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Without this guarantee SQLite compiles many kept statements anew each time that values are bound to them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "busy_timeout", BUSY_TIMEOUT_MS)?;
     connection.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -321,6 +324,8 @@ fn immutable(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     #[test]
@@ -379,6 +384,23 @@ mod tests {
         let error = writer(&path, &OpenOptions::default()).unwrap_err();
         assert!(error.to_string().contains("made by a newer cairn: schema 7, this one knows 1"), "{error}");
         assert!(matches!(reader(&path, 64), Err(OpenError::Newer { found: 7, .. })));
+    }
+
+    #[test]
+    fn kept_statements_are_compiled_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cairn.db");
+        let connection = writer(&path, &OpenOptions::default()).unwrap();
+        for sql in [
+            "SELECT d.document FROM orders o JOIN order_documents d ON d.order_row = o.row WHERE o.id = ?1",
+            "SELECT s.row FROM serials s JOIN orders o ON o.row = s.order_row WHERE s.serial = ?1",
+        ] {
+            for id in [[1_u8; 16], [2; 16], [3; 16]] {
+                assert!(!connection.prepare_cached(sql).unwrap().exists([id]).unwrap());
+            }
+            let again = connection.prepare_cached(sql).unwrap().get_status(StatementStatus::RePrepare);
+            assert_eq!(again, 0, "{sql}");
+        }
     }
 
     #[test]
