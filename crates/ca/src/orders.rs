@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use acme::{ChallengeKind, Identifier, NewOrder, OrderStatus, Problem, ProblemType, Verified};
+use acme::{ChallengeKind, Identifier, NewOrder, OrderStatus, Problem, ProblemType, Subproblem, Verified};
 use futures_util::future::{Either, select};
 use pki::{Csr, GeneralName, KeyKind, PublicKey, Serial, Timestamp};
 
@@ -105,7 +105,25 @@ impl Ca {
                 format!("{ip} is an IP address; this CA issues for dns identifiers"),
             ));
         }
+        self.require_permitted(&identifiers)?;
         Ok(identifiers.into_iter().collect())
+    }
+
+    /// Names that the operator denies: each with its subproblem (RFC 8555 §6.7.1).
+    fn require_permitted(&self, identifiers: &BTreeSet<Identifier>) -> Answer<()> {
+        let denied = |identifier: &Identifier| {
+            let denied = self.settings.denied(identifier.name()?.as_str())?;
+            Some(Subproblem {
+                kind: ProblemType::RejectedIdentifier,
+                detail: format!("this CA issues no certificates for {denied} and names below it"),
+                identifier: Some(identifier.wire()),
+            })
+        };
+        let subproblems: Vec<Subproblem> = identifiers.iter().filter_map(denied).collect();
+        if subproblems.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::of_identifiers(subproblems).into())
     }
 
     fn no_profile(&self, asked: Option<&str>) -> Error {

@@ -135,7 +135,7 @@ impl Ca {
 
     async fn keep_authority(&self, der: &[u8]) -> Result<(), RecoveryError> {
         if let Ok(certificate) = Certificate::from_der(der) {
-            self.ledger.store_authority(certificate.public_key().spki_hash(), der).await?;
+            self.ledger.store_authority(certificate.fingerprint(), der).await?;
         }
         Ok(())
     }

@@ -142,12 +142,22 @@ pub struct Settings {
     pub terms_of_service: Option<String>,
     /// Whether names must be public ones: the lints for public names apply.
     pub public_names: bool,
+    /// Names, in lower case, that no certificate is issued for, nor for those below them.
+    pub denied_names: Vec<String>,
+    /// An OCSP responder that certificates point to.
+    pub ocsp_url: Option<String>,
 }
 
 impl Settings {
     /// The profile of this name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The denied name that this one is, or is below.
+    pub fn denied(&self, name: &str) -> Option<&str> {
+        let below = |denied: &str| name.strip_suffix(denied).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        self.denied_names.iter().map(String::as_str).find(|denied| below(denied))
     }
 
     /// The profile of orders that name none.

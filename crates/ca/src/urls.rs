@@ -51,6 +51,11 @@ pub fn certificate(serial: Serial) -> String {
     format!("/cert/{serial}")
 }
 
+/// A certificate with another chain than the issuer's own.
+pub fn certificate_with_chain(serial: Serial, chain: u16) -> String {
+    format!("/cert/{serial}/{chain}")
+}
+
 /// A CRL on the status listener: `issuer` is the start of the issuer's id.
 pub fn crl(issuer: &pki::Sha256, shard: u16) -> String {
     format!("/crl/{}/{shard}.crl", issuer_label(issuer))

@@ -154,6 +154,7 @@ impl TestCa {
             id: key.public_key().spki_hash(),
             certificate,
             chain: Vec::new(),
+            alternates: Vec::new(),
             signature_algorithm: SignatureAlgorithm::EcdsaSha256,
         };
         let account = AccountId::from_bytes([1; 16]);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, StoreError, Workbench};
 use ca::settings::CaaMode;
@@ -19,6 +20,7 @@ use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
 use validation::{NetworkValidator, TargetPolicy};
 
 use crate::config::{Config, RegimeName};
+use crate::dev::{DevValidator, SlowSigner};
 use crate::hierarchy::{Files, Hierarchy, HierarchyError};
 use crate::published;
 use crate::world::{SystemClock, SystemRandom, boot_id};
@@ -88,6 +90,8 @@ pub struct Assembly {
     pub first_start: bool,
     /// What recovery found.
     pub recovered: Recovered,
+    /// To be set when clients are served: what is slow for their tests is slow from then on.
+    pub started: Arc<AtomicBool>,
     /// Held for its lock.
     _instance: Instance,
 }
@@ -123,6 +127,7 @@ impl Assembly {
         )?);
         let hierarchy = Hierarchy::open(config, &*clock, &*random)?;
         let issuer = hierarchy.issuer.issuer().clone();
+        let started = Arc::new(AtomicBool::new(false));
         let store: Arc<dyn LogStore> = Arc::new(database.log_store(Arc::clone(&clock)));
         let acceptance = Arc::new(Acceptance::new(vec![issuer.clone()], Arc::clone(&ledger)));
         let logs = builtin_logs(config, &store, &acceptance, &clock)?;
@@ -132,27 +137,29 @@ impl Assembly {
             SignerRules { caa: config.settings.caa, caa_reuse_seconds: config.settings.times.caa_reuse.as_secs() };
         let shards = config.settings.crl_shards;
         let signer = FileSigner::new([hierarchy.issuer], Arc::clone(&ledger), Arc::clone(&clock), rules, shards);
+        let validator = Arc::new(validator(config, &clock, &random));
         let ca = Ca {
             settings: config.settings.clone(),
             instance: instance.id(),
             issuers: vec![issuer],
-            validator: Arc::new(validator(config, &clock, &random)),
+            validator: DevValidator::around(validator, &config.dev, &clock, &random),
+            signer: SlowSigner::around(Arc::new(signer), &config.dev, &clock, &started),
             clock,
             random,
             ledger,
             workbench,
             audit,
-            signer: Arc::new(signer),
             linting_key: Arc::new(ThrowawayKeys::new()),
             ct: Arc::new(submitter),
         };
         let recovered = ca.recover().await?;
         let Hierarchy { root, root_crl, root_crl_made, made: first_start, .. } = hierarchy;
-        keep_authorities(&ca, &root, first_start).await?;
+        keep_authorities(&ca, first_start).await?;
         if root_crl_made {
             note_root_crl(&ca, &root, &root_crl).await?;
         }
-        Ok(Self { ca: Arc::new(ca), logs, database, root, root_crl, first_start, recovered, _instance: instance })
+        let ca = Arc::new(ca);
+        Ok(Self { ca, logs, database, root, root_crl, first_start, recovered, started, _instance: instance })
     }
 }
 
@@ -162,14 +169,13 @@ fn end_process(error: &StoreError) {
     std::process::exit(EXIT_FATAL);
 }
 
-async fn keep_authorities(ca: &Ca, root: &pki::Certificate, made: bool) -> Result<(), AssemblyError> {
-    let issuers = ca.issuers.iter().map(|issuer| &issuer.certificate);
-    for certificate in std::iter::once(root).chain(issuers) {
+async fn keep_authorities(ca: &Ca, made: bool) -> Result<(), AssemblyError> {
+    for certificate in ca.issuers.iter().flat_map(Hierarchy::certificates) {
         if made {
             let line = ca.audit.append(AuditEvent::Authority { der: certificate.der().to_vec() }).await?;
             ca.audit.applied(line);
         }
-        ca.ledger.store_authority(certificate.public_key().spki_hash(), certificate.der()).await?;
+        ca.ledger.store_authority(certificate.fingerprint(), certificate.der()).await?;
     }
     Ok(())
 }
@@ -211,7 +217,7 @@ fn builtin_logs(
     acceptance: &Arc<Acceptance>,
     clock: &Arc<dyn Clock>,
 ) -> Result<Vec<Arc<BuiltinLog>>, AssemblyError> {
-    let files = Files::of(&config.data);
+    let files = Files::of(&config.hierarchy);
     let failed = |error: &dyn std::fmt::Display| AssemblyError::LogKey(error.to_string());
     (0..config.builtin_logs)
         .map(|number| {

@@ -61,7 +61,7 @@ impl OwnClient {
     /// # Errors
     /// Its key can't be read or made.
     pub fn new(ca: Arc<Ca>, config: &Config, shown: Arc<OwnCertificate>) -> Result<Self, OwnError> {
-        let files = Files::of(&config.data);
+        let files = Files::of(&config.hierarchy);
         let (pair, _) = files.key("account").load_or_generate(KeyAlgorithm::P256)?;
         let pkcs8 = pair.to_pkcs8_der().map_err(broken)?;
         let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).map_err(broken)?;
@@ -190,7 +190,9 @@ impl OwnClient {
 
     fn show(&self, certificate: &Certificate, pair: &KeyPair) -> Result<(), OwnError> {
         let issuer = self.ca.issuer_of(certificate).ok_or_else(|| broken("its issuer is not configured"))?;
-        let chain = vec![certificate.der().to_vec(), issuer.certificate.der().to_vec()];
+        let above = issuer.chain.iter().filter(|one| one.issuer() != one.subject());
+        let chain = [certificate, &issuer.certificate].into_iter().chain(above);
+        let chain = chain.map(|one| one.der().to_vec()).collect();
         Ok(self.shown.replace(chain, &pair.to_pkcs8_der().map_err(broken)?)?)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use tokio::task::JoinSet;
 
 use crate::admin_socket;
 use crate::assembly::{Assembly, AssemblyError};
-use crate::config::{Config, RegimeName};
+use crate::config::{self, Config, RegimeName, TlsFiles};
+use crate::dev::Faults;
 use crate::hierarchy::Files;
 use crate::http::acme::AcmeDoor;
 use crate::http::listener::Listener;
@@ -28,6 +30,10 @@ use crate::own::OwnClient;
 const UPKEEP: Duration = Duration::from_secs(1);
 /// How often the server's own certificate is looked at.
 const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
+
+/// What a CA for tests says of itself.
+pub const DEVELOPMENT_MODE: &str =
+    "DEVELOPMENT MODE: test ports, loopback allowed, keys given away, for tests only: trust nothing that it issues";
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,10 +78,14 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let certificate = Arc::new(OwnCertificate::default());
     let tls = server_config(Arc::clone(&certificate))?;
     let max = config.connections;
+    let mut config = config;
+    if let Some(TlsFiles { certificate: chain, key }) = &config.tls {
+        certificate.read(chain, key)?;
+    }
     // Before anything is made or locked: an occupied port is the commonest fault, and leaves nothing behind.
     let doors = [
         bind("ACME", config.acme, Some(Arc::clone(&tls)), max, "--acme")?,
-        bind("status", config.status, None, max, "--status")?,
+        bind_status(&mut config)?,
         bind("admin", config.admin, Some(tls), max, "--admin")?,
     ];
     let assembly = Assembly::open(&config).await?;
@@ -86,9 +96,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut tasks = JoinSet::new();
     spawn_workers(&mut tasks, &assembly.ca, &stop);
     spawn_upkeep(&mut tasks, &assembly, &stop);
-    let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
-    own.begin().await?;
-    tasks.spawn(keep_own_certificate(own, stop.clone()));
+    if config.tls.is_none() {
+        let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
+        own.begin().await?;
+        tasks.spawn(keep_own_certificate(own, stop.clone()));
+    }
+    assembly.started.store(true, Ordering::Relaxed);
     let socket = admin_socket::Socket::bind(&config.data).map_err(ServeError::AdminSocket)?;
     tasks.spawn(socket.serve(Arc::clone(&assembly.ca), stop.clone()));
     greet(&config, &assembly, &doors);
@@ -123,6 +136,24 @@ fn bind(
         error,
         option,
     })
+}
+
+/// Certificates name the port of the status listener, so it is chosen before the first is made.
+fn bind_status(config: &mut Config) -> Result<Listener, ServeError> {
+    let bound = bind("status", config.status, None, config.connections, "--status");
+    if bound.is_ok() || !config.status_anywhere {
+        return bound;
+    }
+    let anywhere = SocketAddr::new(config.status.ip(), 0);
+    let bound = bind("status", anywhere, None, config.connections, "--status")?;
+    let port = bound.address().map_err(|error| ServeError::Bind {
+        what: "status",
+        address: anywhere,
+        error,
+        option: "--status",
+    })?;
+    config.settings.status_url = format!("http://{}:{}", config::host_name(), port.port());
+    Ok(bound)
 }
 
 fn stopped_by_signal() -> Result<watch::Receiver<bool>, ServeError> {
@@ -235,6 +266,8 @@ fn acme_state(config: &Config, ca: &Arc<Ca>) -> Arc<AcmeDoor> {
         body_octets_max: config.body_octets,
         body_time: Duration::from_secs(10),
         waiting: Mutex::new(HashMap::new()),
+        faults: Faults::new(&config.dev),
+        retry_after: config.retry_after,
     })
 }
 
@@ -248,8 +281,7 @@ fn admin_state(config: &Config, assembly: &Assembly) -> Arc<admin::AdminDoor> {
         ca: Arc::clone(&assembly.ca),
         database: assembly.database.clone(),
         logs: assembly.logs.clone(),
-        root: assembly.root.clone(),
-        dev: config.regime == RegimeName::Dev,
+        dev: (config.regime == RegimeName::Dev).then(|| Files::of(&config.hierarchy)),
     })
 }
 
@@ -259,15 +291,17 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
     let acme_port = port(&doors[0], config.acme);
     let base = config.settings.base_url.clone().unwrap_or_else(|| format!("https://localhost:{acme_port}"));
     let directory = format!("{base}{}", ca::urls::DIRECTORY);
-    let root = absolute(&Files::of(&config.data).root);
+    let root = absolute(&Files::of(&config.hierarchy).root);
     let mut lines = vec![match (assembly.first_start, config.regime) {
         (true, _) => format!("Cairn has made a new CA in {}", absolute(&config.data)),
         (false, _) => format!("Cairn carries on in {}", absolute(&config.data)),
     }];
     if config.regime == RegimeName::Dev {
-        lines.push(
-            "  DEVELOPMENT MODE: test ports, loopback allowed, for tests only: trust nothing that it issues".into(),
-        );
+        lines.push(format!("  {DEVELOPMENT_MODE}"));
+        eprintln!("*** {DEVELOPMENT_MODE} ***");
+    }
+    if config.pebble {
+        lines.push("  standing in for Pebble; the store is removed at the end".into());
     }
     lines.push(format!("  directory    {directory}"));
     lines.push(format!("  root         {root}"));

@@ -1,6 +1,7 @@
 //! The one place where this process reads the clock, the system's randomness and its environment.
 #![allow(clippy::disallowed_methods, reason = "the ports for time and randomness are made here")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
 use ca::ports::{Clock, Random};
@@ -58,6 +59,13 @@ impl Random for SystemRandom {
 /// Tells one run of the machine from the next: a power cut ends it.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// The variables of the environment that are for tests of ACME clients, ours and Pebble's: name and value.
+pub fn variables() -> BTreeMap<String, String> {
+    let named = |name: &str| name.starts_with("PEBBLE_") || name.starts_with(crate::dev::VARIABLE_PREFIX);
+    let texts = std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    texts.filter(|(name, _)| named(name)).map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect()
 }
 
 /// The filter of log lines: `CAIRN_LOG`, as in `info` or `ca=debug,info`.

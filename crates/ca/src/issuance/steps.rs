@@ -389,11 +389,12 @@ struct LeafParts<'a> {
     common_name: Option<String>,
     ca_issuers_url: String,
     crl_url: Option<String>,
+    ocsp_url: Option<&'a str>,
 }
 
 impl<'a> LeafParts<'a> {
     fn new(
-        settings: &crate::settings::Settings,
+        settings: &'a crate::settings::Settings,
         issuer: &'a Issuer,
         profile: &'a Profile,
         csr: &'a Csr,
@@ -405,7 +406,8 @@ impl<'a> LeafParts<'a> {
         let ca_issuers_url = format!("{status}{}", urls::issuer(&issuer.id));
         let shard = serial.shard(settings.crl_shards);
         let crl_url = profile.crl.then(|| format!("{status}{}", urls::crl(&issuer.id, shard)));
-        Self { issuer, profile, csr, serial, names, common_name, ca_issuers_url, crl_url }
+        let ocsp_url = settings.ocsp_url.as_deref();
+        Self { issuer, profile, csr, serial, names, common_name, ca_issuers_url, crl_url, ocsp_url }
     }
 
     fn tbs(&self, validity: Validity, ct: Ct<'_>) -> TbsCertificate {
@@ -424,7 +426,7 @@ impl<'a> LeafParts<'a> {
             extended_key_usage: purposes,
             policies: &[pki::ObjectIdentifier::new_unwrap(DOMAIN_VALIDATED)],
             ca_issuers_url: Some(&self.ca_issuers_url),
-            ocsp_url: None,
+            ocsp_url: self.ocsp_url,
             crl_url: self.crl_url.as_deref(),
             subject_key_identifier: true,
             must_staple: false,

@@ -436,7 +436,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: u32,
     ) -> Stored<Vec<CrlEntry>>;
 
-    /// Keeps a certificate of this CA itself (a root or an intermediate), once.
+    /// Keeps a certificate of this CA itself (a root or an intermediate), once. `id` is the SHA-256 of the certificate:
+    /// cross-signs share their key.
     async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()>;
 
     /// How far the audit log of an instance was applied; `None`: it never was.

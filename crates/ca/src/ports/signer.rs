@@ -66,8 +66,19 @@ pub struct Issuer {
     pub certificate: Certificate,
     /// The certificates above it, the root last.
     pub chain: Vec<Certificate>,
+    /// Other chains from the same name and key to other roots (RFC 8555 §7.4.2), in the order of their numbers.
+    pub alternates: Vec<AlternateChain>,
     /// What its key makes.
     pub signature_algorithm: SignatureAlgorithm,
+}
+
+/// A chain of an issuer beside its own, to be chosen by clients that trust another root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlternateChain {
+    /// Its number, from 1: the same for as long as the chain is there, since URLs carry it.
+    pub number: u16,
+    /// A certificate for the issuer's name and key, those above it, the root last.
+    pub certificates: Vec<Certificate>,
 }
 
 /// The signer. It reads the ledger before it signs and believes nothing else: see `ca::signing`.

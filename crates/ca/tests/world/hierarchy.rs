@@ -45,6 +45,7 @@ impl Hierarchy {
             id: issuer_pair.public_key().spki_hash(),
             certificate,
             chain: vec![root.clone()],
+            alternates: Vec::new(),
             signature_algorithm: issuer_pair.default_signature_algorithm(),
         };
         Self { root, issuer, issuer_key: octets(&issuer_pair), log_keys: [octets(&pair()), octets(&pair())] }

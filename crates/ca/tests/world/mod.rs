@@ -377,5 +377,7 @@ fn settings() -> Settings {
         },
         terms_of_service: None,
         public_names: false,
+        denied_names: Vec::new(),
+        ocsp_url: None,
     }
 }

@@ -67,7 +67,7 @@ fn issuer_key() -> IssuerKey {
 fn issuer_of(certificate: Certificate) -> Issuer {
     let id = certificate.public_key().spki_hash();
     let signature_algorithm = certificate.public_key().default_signature_algorithm();
-    Issuer { id, certificate, chain: Vec::new(), signature_algorithm }
+    Issuer { id, certificate, chain: Vec::new(), alternates: Vec::new(), signature_algorithm }
 }
 
 fn root_tbs(key: &PublicKey) -> TbsCertificate {

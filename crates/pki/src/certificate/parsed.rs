@@ -8,7 +8,7 @@ use const_oid::AssociatedOid;
 use der::{Decode, Encode};
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName as RfcGeneralName};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, SubjectAltName, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
 };
 
 use super::correspondence::sct_list_value;
@@ -74,6 +74,8 @@ pub struct Certificate {
     authority_key_identifier: Option<Vec<u8>>,
     crl_url: Option<String>,
     is_authority: bool,
+    path_length: Option<u8>,
+    signs_certificates: bool,
     is_precertificate: bool,
     has_sct_list: bool,
 }
@@ -98,6 +100,7 @@ impl Certificate {
             not_before: timestamp(tbs.validity().not_before),
             not_after: timestamp(tbs.validity().not_after),
         };
+        let constraints = extension::<BasicConstraints>(tbs)?;
         let signature = parsed.signature().as_bytes().ok_or_else(|| malformed("its signature has unused bits"))?;
         Ok(Self {
             der: der.to_vec(),
@@ -114,7 +117,9 @@ impl Certificate {
                 .and_then(|found| found.key_identifier)
                 .map(|identifier| identifier.into_bytes().into_vec()),
             crl_url: extension::<CrlDistributionPoints>(tbs)?.and_then(first_url),
-            is_authority: extension::<BasicConstraints>(tbs)?.is_some_and(|constraints| constraints.ca),
+            is_authority: constraints.as_ref().is_some_and(|constraints| constraints.ca),
+            path_length: constraints.and_then(|constraints| constraints.path_len_constraint),
+            signs_certificates: extension::<KeyUsage>(tbs)?.is_none_or(|usage| usage.key_cert_sign()),
             is_precertificate: has_extension(tbs, oid::CT_POISON),
             has_sct_list: has_extension(tbs, oid::SCT_LIST),
         })
@@ -206,6 +211,16 @@ impl Certificate {
     /// Whether basicConstraints says that it is a CA (RFC 5280 §4.2.1.9).
     pub fn is_authority(&self) -> bool {
         self.is_authority
+    }
+
+    /// How many intermediates may stand between it and a leaf (RFC 5280 §4.2.1.9); `None`: any number.
+    pub fn path_length(&self) -> Option<u8> {
+        self.path_length
+    }
+
+    /// Whether its key may sign certificates: it has no keyUsage, or one with keyCertSign (RFC 5280 §4.2.1.3).
+    pub fn signs_certificates(&self) -> bool {
+        self.signs_certificates
     }
 
     /// The first URL of cRLDistributionPoints.

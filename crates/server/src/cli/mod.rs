@@ -10,8 +10,8 @@ use clap::{Parser, Subcommand};
 use keys::KeyAlgorithm;
 
 use crate::config::{self, Choices, Config, File};
-use crate::serve;
 use crate::telemetry::{self, LogFormat};
+use crate::{dev, pebble, serve, world};
 
 /// A certificate authority for ACME: precertificates, lints, CT, CAA and CRLs in one binary.
 #[derive(Debug, Parser)]
@@ -25,6 +25,13 @@ struct Cli {
 enum Command {
     /// Runs the CA; the first start makes everything that it needs
     Serve(Serve),
+    /// Runs it in the place of Pebble, for tests of ACME clients: with Pebble's arguments, configuration and variables
+    #[command(disable_help_flag = true)]
+    Pebble {
+        /// Pebble's arguments; -help shows them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FLAGS")]
+        arguments: Vec<String>,
+    },
     #[command(flatten)]
     Inspect(inspect::Command),
 }
@@ -75,11 +82,13 @@ fn issuer_key(text: &str) -> Result<KeyAlgorithm, String> {
 }
 
 /// Why a command ends with an exit code that is not 0.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The command itself is wrong: exit code 2.
+    #[error("{0}")]
     Usage(String),
     /// It could not be done: exit code 1.
+    #[error("{0}")]
     Failed(String),
 }
 
@@ -89,8 +98,13 @@ impl Failure {
     }
 }
 
-/// Runs the command that this process was started with.
+/// Runs the command that this process was started with. A link named `pebble` is `cairn pebble`.
 pub fn run() -> ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().map(PathBuf::from);
+    if name.as_deref().and_then(std::path::Path::file_stem).is_some_and(|name| name == "pebble") {
+        return pebble::run(words.map(|word| word.to_string_lossy().into_owned()));
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -102,6 +116,7 @@ pub fn run() -> ExitCode {
     };
     let done = match cli.command {
         Command::Serve(serve) => run_serve(serve),
+        Command::Pebble { arguments } => return pebble::run(arguments),
         Command::Inspect(command) => inspect::run(command),
     };
     match done {
@@ -126,9 +141,17 @@ fn run_serve(serve: Serve) -> Result<(), Failure> {
         dns_server: serve.dns_server,
         key: serve.key,
         listen: config::Listen { acme: serve.acme, status: serve.status, admin: serve.admin },
+        variables: development_variables(),
+        pebble: None,
     };
     let config = Config::new(serve.data, &file, &choices).map_err(usage)?;
     runtime()?.block_on(serve::serve(config)).map_err(Failure::failed)
+}
+
+fn development_variables() -> std::collections::BTreeMap<String, String> {
+    let mut variables = world::variables();
+    variables.retain(|name, _| name.starts_with(dev::VARIABLE_PREFIX));
+    variables
 }
 
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -37,6 +37,8 @@ pub struct File {
     pub times: Times,
     /// Limits.
     pub limits: Limits,
+    /// Faults for the tests of ACME clients.
+    pub dev: crate::dev::Dev,
 }
 
 /// How strict this CA is.
@@ -93,6 +95,10 @@ pub struct Issuer {
     pub organization: Option<String>,
     /// The country in their names: two letters.
     pub country: Option<String>,
+    /// Roots beside the first, each with a certificate for the same intermediate: 0 to 9.
+    pub alternate_roots: Option<u8>,
+    /// Intermediates between a root and a leaf: 1 to 9.
+    pub chain_length: Option<u8>,
 }
 
 /// Challenges.
@@ -111,6 +117,8 @@ pub struct Validation {
     pub permit_networks: Vec<String>,
     /// Networks that may not.
     pub deny_networks: Vec<String>,
+    /// Names that no certificate is issued for, and those below them.
+    pub deny_names: Vec<String>,
 }
 
 /// CAA records.

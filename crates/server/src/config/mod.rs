@@ -1,8 +1,10 @@
 //! The configuration: a file, the command line and the defaults of a regime, checked and put together.
 
+mod dropin;
 mod file;
 mod profiles;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +16,10 @@ use ipnet::IpNet;
 use keys::KeyAlgorithm;
 use pki::Timestamp;
 
+pub use dropin::{PebbleChoices, RetryAfter, TlsFiles};
 pub use file::{File, Listen, RegimeName};
+
+use crate::dev::Dev;
 
 /// What is wrong with a configuration: the file, the key, and what would be right. One line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +46,10 @@ pub struct Choices {
     pub key: Option<KeyAlgorithm>,
     /// `--acme`, `--status`, `--admin`: addresses that replace those of the file.
     pub listen: file::Listen,
+    /// The variables `CAIRN_DEV_…`.
+    pub variables: BTreeMap<String, String>,
+    /// What a configuration of Pebble says and ours can't.
+    pub pebble: Option<PebbleChoices>,
 }
 
 /// A log of somebody else.
@@ -77,6 +86,10 @@ pub struct Config {
     pub organization: String,
     /// The country of a new hierarchy.
     pub country: String,
+    /// Roots of a new hierarchy beside the first.
+    pub alternate_roots: u8,
+    /// Intermediates of a new hierarchy between a root and a leaf: at least 1.
+    pub chain_length: u8,
     /// Ports: http-01, https redirects, tls-alpn-01.
     pub ports: (u16, u16, u16),
     /// DNS servers; none: the system's.
@@ -109,6 +122,18 @@ pub struct Config {
     pub active_orders: u64,
     /// Whether the status URL was configured, or is this host's.
     pub status_url_configured: bool,
+    /// Where the hierarchy and its keys are: the data folder, but for tests that keep them from run to run.
+    pub hierarchy: PathBuf,
+    /// Faults for the tests of ACME clients.
+    pub dev: Dev,
+    /// Whether it stands in the place of Pebble.
+    pub pebble: bool,
+    /// The TLS certificate of the listeners; none: one of this CA.
+    pub tls: Option<TlsFiles>,
+    /// Whether the status listener takes any port that is free if its own is not.
+    pub status_anywhere: bool,
+    /// When clients are asked to ask again.
+    pub retry_after: RetryAfter,
     /// What the domain needs.
     pub settings: Settings,
 }
@@ -173,10 +198,17 @@ impl Config {
         };
         let validation = &file.validation;
         let test_port = |test, real| if dev { test } else { real };
+        let faults = dropin::faults(regime, file, &choices.variables)?;
         let resolvers = choices.dns_server.map_or_else(|| validation.resolvers.clone(), |server| vec![server]);
-        Ok(Self {
+        let config = Self {
+            hierarchy: data.clone(),
             data,
             regime,
+            dev: faults,
+            pebble: false,
+            tls: None,
+            status_anywhere: false,
+            retry_after: RetryAfter::default(),
             acme: choices.listen.acme.or(file.listen.acme).unwrap_or_else(|| any(14000)),
             status,
             admin: choices.listen.admin.or(file.listen.admin).unwrap_or_else(|| local(15000)),
@@ -184,6 +216,8 @@ impl Config {
             key,
             organization: file.issuer.organization.clone().unwrap_or_else(|| "Cairn".to_owned()),
             country: country(file.issuer.country.as_deref())?,
+            alternate_roots: within("issuer.alternate-roots", file.issuer.alternate_roots, (0, 0..=9))?,
+            chain_length: within("issuer.chain-length", file.issuer.chain_length, (1, 1..=9))?,
             ports: (
                 validation.http_port.unwrap_or_else(|| test_port(5002, 80)),
                 validation.https_port.unwrap_or_else(|| test_port(5003, 443)),
@@ -205,7 +239,8 @@ impl Config {
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
             status_url_configured: file.status_url.is_some(),
             settings: settings(file, status)?,
-        })
+        };
+        dropin::applied(config, choices)
     }
 }
 
@@ -290,6 +325,8 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         },
         terms_of_service: file.terms_of_service.clone(),
         public_names: false,
+        denied_names: denied_names(&file.validation.deny_names)?,
+        ocsp_url: None,
     })
 }
 
@@ -398,10 +435,31 @@ fn country(code: Option<&str>) -> Result<String, ConfigError> {
     Err(ConfigError::new("issuer.country", format!("{code:?} is no country; expected two capital letters")))
 }
 
+fn within(
+    key: &str,
+    value: Option<u8>,
+    (default, range): (u8, std::ops::RangeInclusive<u8>),
+) -> Result<u8, ConfigError> {
+    match value.unwrap_or(default) {
+        value if range.contains(&value) => Ok(value),
+        value => Err(ConfigError::new(key, format!("is {value}; expected {} to {}", range.start(), range.end()))),
+    }
+}
+
 fn networks(key: &str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
     let parse = |text: &String| {
         text.parse()
             .map_err(|_| ConfigError::new(key, format!("{text:?} is no network; expected 10.0.0.0/8 or fd00::/8")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn denied_names(texts: &[String]) -> Result<Vec<String>, ConfigError> {
+    let parse = |text: &String| {
+        let name = text.trim_end_matches('.').to_ascii_lowercase();
+        acme::DnsName::parse_host(&name).map(|_| name).map_err(|error| {
+            ConfigError::new("validation.deny-names", format!("{text:?} is no name ({error}); expected example.com"))
+        })
     };
     texts.iter().map(parse).collect()
 }
@@ -469,6 +527,8 @@ mod tests {
             ("base-url = \"https://a.example/path\"", "base-url"),
             ("[issuer]\nkey = \"ed25519\"", "issuer.key"),
             ("[issuer]\ncountry = \"Germany\"", "issuer.country"),
+            ("[issuer]\nalternate-roots = 10", "issuer.alternate-roots"),
+            ("[issuer]\nchain-length = 0", "issuer.chain-length"),
             ("[validation]\npermit-networks = [\"10.0.0.0/64\"]", "permit-networks"),
             ("[times]\nissue-lease = 20", "issue-lease"),
             ("[times]\nsweep = 0", "times"),

@@ -8,6 +8,7 @@ use pki::{Certificate, LogId, PublicKey, Sha256};
 use super::Invariant;
 use super::report::{Fault, Report};
 use crate::hierarchy::Files;
+use crate::hierarchy::chains::{self, CHAINS_MAX};
 
 /// More issuers than this are no hierarchy of one CA.
 const AUTHORITIES_MAX: usize = 1_000;
@@ -37,13 +38,17 @@ impl Authorities {
     pub(super) fn read(data: &Path, report: &mut Report) -> Self {
         let files = Files::of(data);
         let mut authorities = Self { by_id: BTreeMap::new(), log_keys: log_keys(data) };
-        for (path, name) in [(&files.root, "root.pem"), (&files.intermediate, "intermediate.pem")] {
-            let fault = match read(path) {
-                Ok(certificate) => authorities.add(certificate),
-                Err(detail) => Some(detail),
+        let chain = |number: u16| (chains::file(&files.chains, number), format!("chains/{number}.pem"));
+        let chains = (1..=CHAINS_MAX).map(chain).filter(|(path, _)| path.exists());
+        let own = [(files.root, "root.pem".to_owned()), (files.intermediate, "intermediate.pem".to_owned())];
+        for (path, name) in own.into_iter().chain(chains) {
+            let faults = match read(&path) {
+                // Each is verified under the one behind it.
+                Ok(certificates) => certificates.into_iter().rev().filter_map(|one| authorities.add(one)).collect(),
+                Err(detail) => vec![detail],
             };
-            if let Some(detail) = fault {
-                report.add(name, Fault::new(Invariant::CertificateChain, detail));
+            for detail in faults {
+                report.add(&name, Fault::new(Invariant::CertificateChain, detail));
             }
         }
         authorities
@@ -90,9 +95,8 @@ impl Authorities {
     }
 }
 
-fn read(path: &Path) -> Result<Certificate, String> {
+fn read(path: &Path) -> Result<Vec<Certificate>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("it can't be read: {error}"))?;
     let blocks = pki::pem::decode(&text).map_err(|error| error.to_string())?;
-    let (_, der) = blocks.first().ok_or_else(|| "there is no PEM block in it".to_owned())?;
-    Certificate::from_der(der).map_err(|error| error.to_string())
+    blocks.iter().map(|(_, der)| Certificate::from_der(der).map_err(|error| error.to_string())).collect()
 }

@@ -103,8 +103,10 @@ async fn issuer(State(door): State<Arc<StatusDoor>>, Path(file): Path<String>) -
     let label = file.strip_suffix(".cer").unwrap_or_default();
     let certificate = match by_label(&door.ca, label) {
         Some(issuer) => &issuer.certificate,
-        None if label == issuer_label(&door.root.public_key().spki_hash()) => &door.root,
-        None => return nothing_here().await,
+        None => match above(&door.ca, label) {
+            Some(certificate) => certificate,
+            None => return nothing_here().await,
+        },
     };
     let mut response = Response::new(Body::from(certificate.der().to_vec()));
     let headers = response.headers_mut();
@@ -117,6 +119,14 @@ async fn issuer(State(door): State<Arc<StatusDoor>>, Path(file): Path<String>) -
 
 fn by_label<'a>(ca: &'a Ca, label: &str) -> Option<&'a Issuer> {
     ca.issuers.iter().find(|issuer| issuer_label(&issuer.id) == label)
+}
+
+/// A certificate that certifies an issuer, or one above it.
+fn above<'a>(ca: &'a Ca, label: &str) -> Option<&'a Certificate> {
+    let chains = |issuer: &'a Issuer| {
+        issuer.chain.iter().chain(issuer.alternates.iter().flat_map(|chain| chain.certificates.iter().skip(1)))
+    };
+    ca.issuers.iter().flat_map(chains).find(|one| issuer_label(&one.public_key().spki_hash()) == label)
 }
 
 fn http_date(time: Timestamp) -> Option<HeaderValue> {

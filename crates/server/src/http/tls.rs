@@ -1,17 +1,30 @@
 //! TLS of the ACME and admin listeners: one certificate that can be replaced while connections are open.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// Why a certificate can't be used for TLS.
 #[derive(Debug, thiserror::Error)]
-#[error("the server's own certificate can't be used for TLS: {0}")]
-pub struct TlsError(#[from] rustls::Error);
+pub enum TlsError {
+    /// TLS itself refuses it.
+    #[error("the server's own certificate can't be used for TLS: {0}")]
+    Tls(#[from] rustls::Error),
+    /// A file of certificate or key.
+    #[error("{}: can't be used for TLS: {detail}; name PEM files of a certificate and its key", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
+}
 
 /// The certificate that new connections are shown.
 #[derive(Debug, Default)]
@@ -24,7 +37,26 @@ impl OwnCertificate {
     /// The key is none, or not the certificate's.
     pub fn replace(&self, chain: Vec<Vec<u8>>, pkcs8: &[u8]) -> Result<(), TlsError> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.to_vec()));
-        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        self.show(chain.into_iter().map(CertificateDer::from).collect(), key)
+    }
+
+    /// Shows the certificate of these files from now on.
+    ///
+    /// # Errors
+    /// A file can't be read, is no PEM of a certificate or key, or they don't belong together.
+    pub fn read(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        let failed = |path: &Path, detail: String| TlsError::File { path: path.to_owned(), detail };
+        let chain = CertificateDer::pem_file_iter(certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| failed(certificate, error.to_string()))?;
+        if chain.is_empty() {
+            return Err(failed(certificate, "there is no certificate in it".to_owned()));
+        }
+        let pair = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key, error.to_string()))?;
+        self.show(chain, pair).map_err(|error| failed(key, format!("it is not the key of the certificate: {error}")))
+    }
+
+    fn show(&self, chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<(), TlsError> {
         let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
         Ok(())

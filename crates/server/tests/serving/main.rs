@@ -4,6 +4,7 @@
 mod accounts;
 mod bad_input;
 mod blows;
+mod chains;
 mod cli;
 mod orders;
 mod protocol;

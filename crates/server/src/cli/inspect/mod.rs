@@ -3,6 +3,7 @@
 mod audit;
 mod cert;
 mod cert_show;
+mod chain;
 mod fsck;
 mod order;
 mod order_show;
@@ -31,6 +32,9 @@ pub(crate) enum Command {
     /// Looks at serials and their certificates, and revokes them
     #[command(subcommand)]
     Cert(cert::Command),
+    /// Looks at the chains to other roots that certificates can be had with, adds and removes them
+    #[command(subcommand)]
+    Chain(chain::Command),
     /// Looks at the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -77,6 +81,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Cert(cert::Command::List(asked)) => cert::list(&asked, paper).await,
         Command::Cert(cert::Command::Show(asked)) => cert_show::show(&asked, paper).await,
         Command::Cert(cert::Command::Revoke(asked)) => cert::revoke(&asked, paper).await,
+        Command::Chain(command) => chain::run(&command, paper),
         Command::Audit(audit::Command::Verify(folder)) => audit::verify(&folder, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use acme::{Problem, ProblemType};
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
-use ca::ports::SerialRecord;
-use ca::{Ca, Error, Revoker};
-use pki::Serial;
+use ca::ports::{Issuer, SerialRecord};
+use ca::{Ca, Error, Revoker, urls};
+use pki::{Certificate, Serial};
 
 use super::delivery::Delivery;
 use super::request::{ByAccount, ByKey, Signed};
@@ -25,31 +25,80 @@ pub(super) async fn certificate(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
+    download(&door, &uri, &headers, body, (&serial, None)).await
+}
+
+/// The same certificate with another chain.
+pub(super) async fn alternate(
+    State(door): State<Arc<AcmeDoor>>,
+    Path((serial, chain)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    download(&door, &uri, &headers, body, (&serial, Some(&chain))).await
+}
+
+async fn download(
+    door: &Arc<AcmeDoor>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+    (serial, number): (&str, Option<&str>),
+) -> Response {
+    let base = Base::of(door, uri, headers).ok();
+    let mut links = Vec::new();
     let outcome = async {
-        let ByAccount { account, request, .. } = door.by_account(&uri, &headers, body).await?;
+        let ByAccount { base, account, request } = door.by_account(uri, headers, body).await?;
         request.expect_post_as_get().map_err(|error| error.problem())?;
-        require_pem(&headers)?;
-        let serial = Serial::parse(&serial).map_err(|_| orders::no_such("certificate"))?;
+        require_pem(headers)?;
+        let serial = Serial::parse(serial).map_err(|_| orders::no_such("certificate"))?;
+        let number = number.map(|text| chain_number(text).ok_or_else(|| orders::no_such("chain"))).transpose()?;
         let record = door.ca.certificate(&account, serial).await?;
-        let chain = pem_chain(&door.ca, &record)?;
+        let issuer = door
+            .ca
+            .issuer_by_id(&record.issuer)
+            .ok_or_else(|| Error::Failed(format!("the issuer of {serial} is not configured any more")))?;
+        let chain = pem_chain(issuer, number, &record)?;
+        links.extend(alternates(&base, serial, issuer, number));
         let body = Body::new(Delivery::new(chain.into(), Arc::clone(&door.ca), record.order));
         Ok(Reply::body(PEM_CHAIN, body))
     };
-    respond(&door, base.as_ref(), outcome.await).await
+    let mut response = respond(door, base.as_ref(), outcome.await).await;
+    for link in links.iter().filter_map(|link| HeaderValue::from_str(link).ok()) {
+        response.headers_mut().append(header::LINK, link);
+    }
+    response
+}
+
+/// One spelling of each URL.
+fn chain_number(text: &str) -> Option<u16> {
+    text.parse::<u16>().ok().filter(|number| *number > 0 && number.to_string() == text)
 }
 
 /// Leaf first, each certified by the next, the root left out (RFC 8555 §9.1).
-fn pem_chain(ca: &Ca, record: &SerialRecord) -> Outcome<String> {
+fn pem_chain(issuer: &Issuer, number: Option<u16>, record: &SerialRecord) -> Outcome<String> {
     let leaf = record.certificate.as_deref().ok_or_else(|| orders::no_such("certificate"))?;
-    let issuer = ca
-        .issuer_by_id(&record.issuer)
-        .ok_or_else(|| Error::Failed(format!("the issuer of {} is not configured any more", record.serial)))?;
-    let mut chain = pki::pem::encode("CERTIFICATE", leaf);
-    chain.push_str(&pki::pem::encode("CERTIFICATE", issuer.certificate.der()));
-    let above = issuer.chain.iter().filter(|one| one.issuer() != one.subject());
-    above.for_each(|certificate| chain.push_str(&pki::pem::encode("CERTIFICATE", certificate.der())));
-    Ok(chain)
+    let above: Vec<&Certificate> = match number {
+        None => std::iter::once(&issuer.certificate).chain(&issuer.chain).collect(),
+        Some(number) => {
+            let chain = issuer.alternates.iter().find(|chain| chain.number == number);
+            chain.ok_or_else(|| orders::no_such("chain"))?.certificates.iter().collect()
+        }
+    };
+    let above = above.into_iter().filter(|one| one.issuer() != one.subject()).map(Certificate::der);
+    Ok(std::iter::once(leaf).chain(above).map(|der| pki::pem::encode("CERTIFICATE", der)).collect())
+}
+
+/// Links to the other chains, our own among them (RFC 8555 §7.4.2).
+fn alternates(base: &Base, serial: Serial, issuer: &Issuer, shown: Option<u16>) -> Vec<String> {
+    let numbers = issuer.alternates.iter().map(|chain| Some(chain.number));
+    let others = std::iter::once(None).chain(numbers).filter(|number| *number != shown);
+    let url = |number: Option<u16>| match number {
+        None => base.url(&urls::certificate(serial)),
+        Some(number) => base.url(&urls::certificate_with_chain(serial, number)),
+    };
+    others.map(|number| format!("<{}>;rel=\"alternate\"", url(number))).collect()
 }
 
 fn require_pem(headers: &HeaderMap) -> Outcome<()> {

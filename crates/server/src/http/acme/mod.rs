@@ -22,6 +22,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use ca::{AccountId, Ca};
 
+use crate::config::RetryAfter;
+use crate::dev::Faults;
 pub(crate) use response::json;
 use response::{Outcome, Reply, nonce_only, problem};
 pub(crate) use urls::Base;
@@ -47,6 +49,10 @@ pub struct AcmeDoor {
     pub body_time: Duration,
     /// Polls that now wait, by account.
     pub waiting: Mutex<HashMap<AccountId, usize>>,
+    /// Faults for the tests of clients.
+    pub faults: Faults,
+    /// When clients are asked to ask again.
+    pub retry_after: RetryAfter,
 }
 
 /// The routes of the ACME listener.
@@ -63,6 +69,7 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
         .route("/authz/{id}", post(orders::authorization))
         .route("/chall/{id}/{kind}", post(orders::challenge))
         .route("/cert/{serial}", post(certificates::certificate))
+        .route("/cert/{serial}/{chain}", post(certificates::alternate))
         .route(ca::urls::REVOKE_CERT, post(certificates::revoke))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(wrong_method)

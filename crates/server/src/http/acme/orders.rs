@@ -6,7 +6,7 @@ use std::time::Duration;
 use acme::{AuthorizationStatus, AuthorizationUpdate, ChallengeKind, NewOrder, OrderStatus, Problem, ProblemType};
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use ca::order::Order;
 use ca::{AccountId, AuthorizationId, AuthorizationView, Error, OrderId, urls};
@@ -15,18 +15,27 @@ use super::request::ByAccount;
 use super::response::{Outcome, Reply};
 use super::{AcmeDoor, Base, objects, respond};
 
-/// What a client that asks again at once would only load us with, in seconds.
-const RETRY_AFTER: u32 = 1;
+/// What a client waits after a rate limit that only tests know, in seconds.
+const RETRY_AFTER_LIMITED: u32 = 1;
 
 pub(super) async fn new_order(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
+    let mut limited = false;
     let outcome = async {
         let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
         let asked: NewOrder = request.json().map_err(|error| error.problem())?;
+        limited = door.faults.limits_order();
+        if limited {
+            return Err(Error::refused(ProblemType::RateLimited, "this order is refused for a test; try it again"));
+        }
         let order = door.ca.new_order(&account, &asked).await?;
         Ok(reply(&door, &base, StatusCode::CREATED, &order))
     };
-    respond(&door, base.as_ref(), outcome.await).await
+    let mut response = respond(&door, base.as_ref(), outcome.await).await;
+    if limited {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_LIMITED));
+    }
+    response
 }
 
 pub(super) async fn order(
@@ -103,7 +112,7 @@ pub(super) async fn authorization(
             door.ca.deactivate_authorization(&account, id).await?
         };
         let object = objects::authorization(&base, &view, door.ca.now());
-        Ok(Reply::object(StatusCode::OK, &object).retry_after(at_work(&view)).waited(waited))
+        Ok(Reply::object(StatusCode::OK, &object).retry_after(at_work(&door, &view)).waited(waited))
     };
     respond(&door, base.as_ref(), outcome.await).await
 }
@@ -130,23 +139,26 @@ pub(super) async fn challenge(
         let shown = view.authorization.challenge(kind.into());
         let object = shown.and_then(|one| objects::challenge(&base, id, one)).ok_or_else(|| no_such("challenge"))?;
         let up = base.url(&urls::authorization(id));
-        Ok(Reply::object(StatusCode::OK, &object).up(up).retry_after(at_work(&view)))
+        Ok(Reply::object(StatusCode::OK, &object).up(up).retry_after(at_work(&door, &view)))
     };
     respond(&door, base.as_ref(), outcome.await).await
 }
 
 fn reply(door: &AcmeDoor, base: &Base, status: StatusCode, order: &Order) -> Reply {
     let object = objects::order(base, order, door.ca.now());
-    let retry_after = match object.status {
-        OrderStatus::Processing => Some(RETRY_AFTER),
-        OrderStatus::Pending if order.authorizations.iter().any(|one| one.due().is_some()) => Some(RETRY_AFTER),
-        OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => None,
+    let at_work = match object.status {
+        OrderStatus::Processing => true,
+        OrderStatus::Pending => order.authorizations.iter().any(|one| one.due().is_some()),
+        OrderStatus::Ready | OrderStatus::Valid | OrderStatus::Invalid => false,
     };
+    let seconds = door.retry_after.order;
+    let retry_after = (at_work && seconds != 0).then_some(seconds);
     Reply::object(status, &object).at(base.url(&urls::order(order.id))).retry_after(retry_after)
 }
 
-fn at_work(view: &AuthorizationView) -> Option<u32> {
-    (view.open && view.authorization.due().is_some()).then_some(RETRY_AFTER)
+fn at_work(door: &AcmeDoor, view: &AuthorizationView) -> Option<u32> {
+    let seconds = door.retry_after.authorization;
+    (seconds != 0 && view.open && view.authorization.due().is_some()).then_some(seconds)
 }
 
 fn require_deactivation(status: AuthorizationStatus) -> Outcome<()> {

@@ -94,6 +94,9 @@ impl AcmeDoor {
         };
         // Used up whatever else is wrong with the request (RFC 8555 §6.5).
         match self.ca.workbench.use_nonce(nonce).await? {
+            NonceUse::Fresh if self.faults.refuses_nonce(&*self.ca.random) => {
+                return Err(bad_nonce("this good nonce is refused for a test; use the one of this answer"));
+            }
             NonceUse::Fresh => {}
             NonceUse::Replayed => return Err(bad_nonce("this nonce was used before; use the one of this answer")),
             NonceUse::Unknown => {

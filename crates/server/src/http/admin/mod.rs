@@ -1,21 +1,24 @@
-//! The admin listener: metrics, health and the built-in logs for the operator. It changes nothing.
+//! The admin listener: metrics, health and the built-in logs for the operator. It changes nothing, but in the regime
+//! `dev`, where it also is what Pebble's management interface is.
+
+mod pebble;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ca::Ca;
 use ct::{BuiltinLog, Endpoint, ReadError};
 use data_encoding::BASE64;
-use pki::{Certificate, Sha256};
+use pki::Sha256;
 use serde::{Deserialize, Serialize};
 use store::sqlite::Database;
 
 use super::acme::json;
+use crate::hierarchy::Files;
 use crate::metrics;
 
 /// What the admin listener needs.
@@ -27,10 +30,8 @@ pub struct AdminDoor {
     pub database: Database,
     /// The built-in logs.
     pub logs: Vec<Arc<BuiltinLog>>,
-    /// The root's certificate.
-    pub root: Certificate,
-    /// Whether Pebble's paths are served too.
-    pub dev: bool,
+    /// Where the keys are that Pebble's paths give away: in the regime `dev` alone.
+    pub dev: Option<Files>,
 }
 
 /// The routes of the admin listener.
@@ -41,22 +42,27 @@ pub fn router(door: Arc<AdminDoor>) -> Router {
         .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .route("/logs", get(log_list));
-    if door.dev {
-        router = router.route("/roots/0", get(root)).route("/intermediates/0", get(intermediate));
+    if door.dev.is_some() {
+        router = pebble::routes(router);
     }
     router.fallback(nothing_here).with_state(door).merge(logs)
 }
 
 async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
-    let mut text = String::from("Cairn\n\n  /metrics   for Prometheus\n  /healthz   whether the stores answer\n");
+    let mut text = String::from("Cairn\n\n");
+    if door.dev.is_some() {
+        text.push_str(&format!("*** {} ***\n\n", crate::serve::DEVELOPMENT_MODE));
+    }
+    text.push_str("  /metrics   for Prometheus\n  /healthz   whether the stores answer\n");
     text.push_str("  /logs      the built-in CT logs, as a log list\n");
     for number in 0..door.logs.len() {
         text.push_str(&format!(
             "  /logs/{number}/ct/v1/get-sth, get-sth-consistency, get-proof-by-hash, get-entries\n"
         ));
     }
-    if door.dev {
-        text.push_str("  /roots/0, /intermediates/0   (development mode)\n");
+    if door.dev.is_some() {
+        text.push_str("  /roots/N, /intermediates/N, /root-keys/N, /intermediate-keys/N   of chain N\n");
+        text.push_str("  /cert-status-by-serial/SERIAL\n");
     }
     text.into_response()
 }
@@ -80,21 +86,6 @@ async fn metrics(State(door): State<Arc<AdminDoor>>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response()
         }
     }
-}
-
-async fn root(State(door): State<Arc<AdminDoor>>) -> Response {
-    pem(&door.root)
-}
-
-async fn intermediate(State(door): State<Arc<AdminDoor>>) -> Response {
-    door.ca.issuer().map_or_else(|| StatusCode::NOT_FOUND.into_response(), |issuer| pem(&issuer.certificate))
-}
-
-fn pem(certificate: &Certificate) -> Response {
-    let mut response = Response::new(Body::from(pki::pem::encode("CERTIFICATE", certificate.der())));
-    let content_type = HeaderValue::from_static("application/pem-certificate-chain");
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
 }
 
 async fn nothing_here() -> Response {

@@ -1,0 +1,261 @@
+//! From Pebble's configuration and variables to ours.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ca::profile::{CtRequirement, Profile};
+
+use super::addresses;
+use super::arguments::Arguments;
+use super::json::{KeyAlgorithm, PebbleConfig};
+use crate::config::{Choices, Config, ConfigError, File, Listen, PebbleChoices, RetryAfter, TlsFiles};
+use crate::dev::{self, DevError};
+
+const ACME_DEFAULT: &str = "0.0.0.0:14000";
+const MANAGEMENT_DEFAULT: &str = "0.0.0.0:15000";
+/// Where the management listener is when nobody wants it: any free port that only this machine reaches.
+const NOWHERE: &str = "127.0.0.1:0";
+const CAA_IDENTITY: &str = "pebble.letsencrypt.org";
+/// Accounts have to agree to terms, since clients have to show that they can.
+const TERMS: &str = "data:text/plain,These%20certificates%20are%20for%20tests%20only";
+const ORGANIZATION: &str = "Cairn Tests - DO NOT TRUST";
+
+const DAY_SECONDS: u64 = 86_400;
+const VALIDITY_DEFAULT_SECONDS: u64 = 90 * DAY_SECONDS;
+/// What Pebble takes for a mistake: longer than Go's times can be.
+const VALIDITY_NONSENSE_SECONDS: u64 = 9_223_372_038;
+const VALIDATION_DELAY_DEFAULT: u32 = 5;
+const BAD_NONCE_PERCENT_DEFAULT: u8 = 5;
+const ALTERNATE_ROOTS_MAX: u32 = 9;
+const CHAIN_LENGTH_MAX: u32 = 9;
+
+/// The variables of the environment, by name.
+pub(super) type Variables = BTreeMap<String, String>;
+
+/// Why Pebble's configuration can't be taken. One line, with its place.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    /// A field, an argument or an address.
+    #[error("{place}: {fault}")]
+    Value {
+        /// Which.
+        place: String,
+        /// What is wrong and what would be right.
+        fault: String,
+    },
+    /// A variable.
+    #[error(transparent)]
+    Variable(#[from] DevError),
+    /// What it comes to.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// The configuration of a server in this data folder.
+///
+/// # Errors
+/// See [`SetupError`].
+pub(super) fn config(
+    data: &Path,
+    pebble: &PebbleConfig,
+    arguments: &Arguments,
+    variables: &Variables,
+) -> Result<Config, SetupError> {
+    let at = |place: &'static str| move |fault: String| SetupError::Value { place: place.to_owned(), fault };
+    let acme = pebble.listen_address.as_deref().filter(|address| !address.is_empty()).unwrap_or(ACME_DEFAULT);
+    let admin = match pebble.management_listen_address.as_deref() {
+        None => MANAGEMENT_DEFAULT,
+        Some("") => NOWHERE,
+        Some(address) => address,
+    };
+    let tls = match (&pebble.certificate, &pebble.private_key) {
+        (Some(certificate), Some(key)) => Some(TlsFiles { certificate: certificate.into(), key: key.into() }),
+        (None, None) => None,
+        (Some(_), None) => return Err(at("pebble.privateKey")("is missing, and pebble.certificate is there".into())),
+        (None, Some(_)) => return Err(at("pebble.certificate")("is missing, and pebble.privateKey is there".into())),
+    };
+    let dns_server = arguments.dns_server.as_deref().map(addresses::to_ask).transpose().map_err(at("-dnsserver"))?;
+    let choices = Choices {
+        dev: true,
+        dns_server,
+        listen: Listen {
+            acme: Some(addresses::to_listen_on(acme).map_err(at("pebble.listenAddress"))?),
+            admin: Some(addresses::to_listen_on(admin).map_err(at("pebble.managementListenAddress"))?),
+            status: None,
+        },
+        variables: variables.iter().filter(|(name, _)| name.starts_with("CAIRN_DEV_")).map(owned).collect(),
+        pebble: Some(PebbleChoices {
+            profiles: profiles(pebble),
+            tls,
+            ocsp_url: pebble.ocsp_responder_url.clone(),
+            retry_after: RetryAfter {
+                authorization: pebble.retry_after_authz.unwrap_or(0),
+                order: pebble.retry_after_order.unwrap_or(0),
+            },
+        }),
+        ..Choices::default()
+    };
+    Ok(Config::new(data.to_owned(), &file(pebble, variables)?, &choices)?)
+}
+
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
+}
+
+/// What our own file would say.
+fn file(pebble: &PebbleConfig, variables: &Variables) -> Result<File, SetupError> {
+    let mut file = File { terms_of_service: Some(TERMS.to_owned()), ..File::default() };
+    file.issuer.key = Some(match pebble.key_algorithm {
+        KeyAlgorithm::Rsa => "rsa2048".to_owned(),
+        KeyAlgorithm::Ecdsa => "p256".to_owned(),
+    });
+    file.issuer.organization = Some(ORGANIZATION.to_owned());
+    let roots = bounded(variables, "PEBBLE_ALTERNATE_ROOTS", 0, (0, ALTERNATE_ROOTS_MAX))?;
+    file.issuer.alternate_roots = u8::try_from(roots).ok();
+    let length = bounded(variables, "PEBBLE_CHAIN_LENGTH", 1, (1, CHAIN_LENGTH_MAX))?;
+    file.issuer.chain_length = u8::try_from(length).ok();
+    file.validation.http_port = pebble.http_port;
+    file.validation.tls_alpn_port = pebble.tls_port;
+    file.validation.deny_names.clone_from(&pebble.domain_blocklist);
+    file.caa.identities.clone_from(&pebble.caa_identities);
+    if file.caa.identities.is_empty() {
+        file.caa.identities.push(CAA_IDENTITY.to_owned());
+    }
+    // Pebble knows no CAA; CAIRN_DEV_CAA switches it on.
+    file.caa.mode = Some(ca::settings::CaaMode::Off);
+    file.dev.bad_nonce_percent = nonce_reject(variables)?;
+    file.dev.validation_delay = sleep_time(variables)?;
+    file.dev.always_valid = dev::switch_of(variables, "PEBBLE_VA_ALWAYS_VALID")?;
+    Ok(file)
+}
+
+/// Above and below what there is to reject, Pebble takes what comes next.
+fn nonce_reject(variables: &Variables) -> Result<u8, DevError> {
+    const NAME: &str = "PEBBLE_WFE_NONCEREJECT";
+    match value(variables, NAME) {
+        None => Ok(BAD_NONCE_PERCENT_DEFAULT),
+        Some(text) if text.strip_prefix('-').is_some_and(|digits| digits.parse::<u32>().is_ok()) => Ok(0),
+        Some(text) => {
+            Ok(u8::try_from(dev::number(NAME, text)?).map_or(99, |percent| if percent > 100 { 99 } else { percent }))
+        }
+    }
+}
+
+fn sleep_time(variables: &Variables) -> Result<u32, DevError> {
+    if dev::switch_of(variables, "PEBBLE_VA_NOSLEEP")? {
+        return Ok(0);
+    }
+    bounded(variables, "PEBBLE_VA_SLEEPTIME", VALIDATION_DELAY_DEFAULT, (1, 3600))
+}
+
+fn bounded(variables: &Variables, name: &str, default: u32, (min, max): (u32, u32)) -> Result<u32, DevError> {
+    let Some(text) = value(variables, name) else { return Ok(default) };
+    match dev::number(name, text)? {
+        number if (min..=max).contains(&number) => Ok(number),
+        number => Err(DevError { name: name.to_owned(), fault: format!("is {number}; expected {min} to {max}") }),
+    }
+}
+
+/// A variable that is there and not empty.
+fn value<'a>(variables: &'a Variables, name: &str) -> Option<&'a str> {
+    variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// The default profile first: orders that name none get it. Pebble takes any at random then.
+fn profiles(pebble: &PebbleConfig) -> Vec<Profile> {
+    let profile = |name: &str, description: &str, seconds: u64, common_name: bool| Profile {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        lifetime_seconds: match seconds {
+            0 | VALIDITY_NONSENSE_SECONDS.. => VALIDITY_DEFAULT_SECONDS,
+            seconds => seconds,
+        },
+        backdate_seconds: 0,
+        ct: Some(CtRequirement { scts: 2, operators: 1 }),
+        baseline: false,
+        client_auth: false,
+        common_name,
+        crl: true,
+        offered: true,
+    };
+    if pebble.profiles.is_empty() {
+        let seconds = pebble.certificate_validity_period.unwrap_or(VALIDITY_DEFAULT_SECONDS);
+        return vec![profile("default", "The default profile", seconds, false)];
+    }
+    let mut profiles: Vec<Profile> = pebble
+        .profiles
+        .iter()
+        .map(|(name, one)| profile(name, &one.description, one.validity_period, one.promote_common_name))
+        .collect();
+    profiles.sort_by_key(|profile| profile.name != "default");
+    profiles
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pebble::json;
+
+    fn made(json: &str, variables: &[(&str, &str)]) -> Result<Config, SetupError> {
+        let pebble = json::parse(json.as_bytes()).expect("a configuration of Pebble");
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        config(Path::new("data"), &pebble, &Arguments::default(), &variables)
+    }
+
+    #[test]
+    fn without_anything_it_is_as_pebble_is() {
+        let config = made("{}", &[]).expect("a configuration");
+        assert_eq!((config.acme.port(), config.admin.port()), (14000, 15000));
+        assert_eq!((config.ports.0, config.ports.2), (5002, 5001));
+        assert_eq!((config.alternate_roots, config.chain_length), (0, 1));
+        assert_eq!((config.dev.bad_nonce_percent, config.dev.validation_delay), (5, 5));
+        assert_eq!(config.caa_identities, ["pebble.letsencrypt.org"]);
+        assert_eq!(config.settings.default_profile().map(|one| one.name.as_str()), Some("default"));
+        assert!(config.status_anywhere && config.tls.is_none() && config.settings.terms_of_service.is_some());
+    }
+
+    #[test]
+    fn variables_mean_what_they_mean_to_pebble() {
+        let dev = |set: &[(&str, &str)]| made("{}", set).expect("a configuration").dev;
+        assert_eq!(dev(&[("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_VA_SLEEPTIME", "7")]).validation_delay, 0);
+        assert_eq!(dev(&[("PEBBLE_VA_SLEEPTIME", "7")]).validation_delay, 7);
+        assert!(dev(&[("PEBBLE_VA_ALWAYS_VALID", "true")]).always_valid);
+        for (text, percent) in [("0", 0), ("15", 15), ("100", 100), ("101", 99), ("-3", 0), ("1000", 99), ("", 5)] {
+            assert_eq!(dev(&[("PEBBLE_WFE_NONCEREJECT", text)]).bad_nonce_percent, percent, "{text}");
+        }
+        let both = [("PEBBLE_WFE_NONCEREJECT", "0"), ("CAIRN_DEV_BAD_NONCE_PERCENT", "20")];
+        assert_eq!(dev(&both).bad_nonce_percent, 20);
+        let roots = made("{}", &[("PEBBLE_ALTERNATE_ROOTS", "2"), ("PEBBLE_CHAIN_LENGTH", "3")]).expect("right");
+        assert_eq!((roots.alternate_roots, roots.chain_length), (2, 3));
+    }
+
+    #[test]
+    fn a_value_that_can_t_be_used_is_named_with_its_place() {
+        for (json, variables, part) in [
+            (r#"{"pebble":{"listenAddress":"14000"}}"#, &[][..], "pebble.listenAddress"),
+            (r#"{"pebble":{"managementListenAddress":"x"}}"#, &[], "pebble.managementListenAddress"),
+            (r#"{"pebble":{"certificate":"a.pem"}}"#, &[], "pebble.privateKey"),
+            ("{}", &[("PEBBLE_WFE_NONCEREJECT", "some")], "PEBBLE_WFE_NONCEREJECT"),
+            ("{}", &[("PEBBLE_VA_NOSLEEP", "perhaps")], "PEBBLE_VA_NOSLEEP"),
+            ("{}", &[("PEBBLE_VA_SLEEPTIME", "0")], "PEBBLE_VA_SLEEPTIME"),
+            ("{}", &[("PEBBLE_ALTERNATE_ROOTS", "10")], "expected 0 to 9"),
+            ("{}", &[("PEBBLE_CHAIN_LENGTH", "0")], "expected 1 to 9"),
+            ("{}", &[("CAIRN_DEV_NONSENSE", "1")], "CAIRN_DEV_NONSENSE"),
+        ] {
+            let error = made(json, variables).expect_err(part).to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn profiles_keep_names_times_and_common_names() {
+        let json = r#"{"pebble":{"profiles":{"a":{"validityPeriod":60},"default":{"description":"d"},
+            "z":{"validityPeriod":9223372038,"promoteCommonName":true}}}}"#;
+        let config = made(json, &[]).expect("a configuration");
+        let offered = config.settings.profiles.iter().filter(|one| one.offered);
+        let seen: Vec<_> = offered.map(|one| (one.name.as_str(), one.lifetime_seconds, one.common_name)).collect();
+        assert_eq!(seen, [("default", 7_776_000, false), ("a", 60, false), ("z", 7_776_000, true)]);
+        let old = made(r#"{"pebble":{"certificateValidityPeriod":157766400}}"#, &[]).expect("a configuration");
+        assert_eq!(old.settings.default_profile().map(|one| one.lifetime_seconds), Some(157_766_400));
+    }
+}
