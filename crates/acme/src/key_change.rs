@@ -49,6 +49,9 @@ impl KeyChange {
         if change.old_key != *present {
             return Err(KeyChangeError::OldKey);
         }
+        if new == *present {
+            return Err(KeyChangeError::SameKey);
+        }
         Ok(new)
     }
 }
@@ -80,6 +83,9 @@ pub enum KeyChangeError {
     /// The old key is not the account's.
     #[error("`oldKey` of a key change must be the account's present key (RFC 8555 §7.3.5)")]
     OldKey,
+    /// Nothing would change.
+    #[error("the new key of the key change is the account's present key; make a new one")]
+    SameKey,
 }
 
 impl KeyChangeError {
@@ -94,7 +100,8 @@ impl KeyChangeError {
             | Self::InnerNonce
             | Self::Url
             | Self::Account
-            | Self::OldKey => Problem::malformed(self.to_string()),
+            | Self::OldKey
+            | Self::SameKey => Problem::malformed(self.to_string()),
         }
     }
 }

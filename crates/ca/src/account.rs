@@ -21,9 +21,18 @@ pub struct Account {
     pub terms_of_service_agreed: bool,
     /// When it was made.
     pub created: Timestamp,
-    /// The JWS of newAccount and of each key change, oldest first, as the client signed them: insert-only.
+    /// newAccount and each key change, oldest first: insert-only.
     #[serde(skip)]
-    pub proofs: Vec<Vec<u8>>,
+    pub proofs: Vec<KeyProof>,
+}
+
+/// A request that made a key the account's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyProof {
+    /// newAccount or a key change, as the client signed it.
+    pub jws: Vec<u8>,
+    /// From when on the key was the account's: written with the proof, and never changed.
+    pub since: Timestamp,
 }
 
 impl Account {

@@ -1,13 +1,22 @@
 //! What clients ask for about accounts (RFC 8555 §7.3).
 
-use acme::{AccountStatus, AccountUpdate, Jwk, KeyReference, NewAccount, ProblemType, Verified};
+use acme::{AccountStatus, AccountUpdate, Jwk, KeyChange, KeyReference, NewAccount, ProblemType, Verified};
 use pki::PublicKey;
 
 use crate::AccountId;
 use crate::account::Account;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
-use crate::ports::NewAccountRecord;
+use crate::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord};
+
+/// What became of a key change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyChanged {
+    /// The account as it now is.
+    Done(Account),
+    /// This account has the new key (RFC 8555 §7.3.5: a conflict); nothing has changed.
+    Taken(AccountId),
+}
 
 impl Ca {
     /// newAccount: the account of the key that signed the request, and whether it was made now.
@@ -80,6 +89,35 @@ impl Ca {
     /// The ledger could not be asked.
     pub async fn account(&self, id: AccountId) -> Answer<Option<Account>> {
         Ok(self.ledger.account(id).await?)
+    }
+
+    /// keyChange (RFC 8555 §7.3.5): from now on the account has the key that signed the inner JWS, and no other.
+    ///
+    /// # Errors
+    /// `malformed` for what is wrong with the inner JWS, `badPublicKey` for the new key, `unauthorized` if the account
+    /// ended or its key was changed meanwhile.
+    pub async fn change_key(&self, account: &Account, request: Verified) -> Answer<KeyChanged> {
+        let to = KeyChange::new_key(&request, &account.key).map_err(|error| error.problem())?;
+        self.check_account_key(&to).await?;
+        let max = self.settings.limits.key_changes;
+        if account.proofs.len() > max {
+            return Err(Error::refused(
+                ProblemType::Malformed,
+                format!("the key of this account was changed {max} times, the most there may be; make a new account"),
+            ));
+        }
+        let change = KeyChangeRecord { account: account.id, from: account.thumbprint(), to, jws: request.into_raw() };
+        match self.ledger.change_key(change).await? {
+            Ok(account) => {
+                tracing::info!(account = %account.id, key = %account.key.description(), "key of the account changed");
+                Ok(KeyChanged::Done(account))
+            }
+            Err(KeyNotChanged::Taken(other)) => Ok(KeyChanged::Taken(other)),
+            Err(KeyNotChanged::NotValid) => Err(not_valid(AccountStatus::Deactivated)),
+            Err(changed @ KeyNotChanged::Changed) => {
+                Err(Error::refused(ProblemType::Unauthorized, format!("{changed}; sign with the new one")))
+            }
+        }
     }
 
     /// An update of an account (RFC 8555 §7.3.2, §7.3.6): new contacts, or its deactivation.

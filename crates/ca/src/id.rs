@@ -18,7 +18,7 @@ pub struct ParseIdError {
 }
 
 impl ParseIdError {
-    fn new(what: &'static str, expected: &'static str, text: &str) -> Self {
+    pub(crate) fn new(what: &'static str, expected: &'static str, text: &str) -> Self {
         Self { what, expected, text: text.chars().take(80).collect() }
     }
 }

@@ -75,6 +75,10 @@ pub struct Limits {
     pub names_per_order: usize,
     /// Contacts of an account.
     pub contacts: usize,
+    /// Orders on one page of an account's list.
+    pub orders_per_page: u32,
+    /// Changes of an account's key: their requests are the proof of the key, and are kept for ever.
+    pub key_changes: usize,
     /// Tests of a challenge for one answer.
     pub tries: u8,
     /// Issuances of an order.
@@ -92,6 +96,8 @@ impl Default for Limits {
         Self {
             names_per_order: 100,
             contacts: 10,
+            orders_per_page: 50,
+            key_changes: 100,
             tries: 3,
             issuances: 3,
             test_workers: 256,

@@ -2,15 +2,16 @@
 //! process of its own runs the very same checks.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use acme::{Identifier, Jwk, Jws, KeyReference};
+use acme::{Identifier, Jwk, Jws, KeyChange, KeyReference};
 use pki::{Certificate, Csr, GeneralName, Sha256, TbsCertificate, Timestamp};
 
 use crate::account::Account;
 use crate::authorization::{CaaDecision, CaaRecord};
 use crate::ports::{CrlState, SerialStatus, SigningRecord};
-use crate::settings::CaaMode;
+use crate::settings::{CaaMode, Settings};
 use crate::urls;
 use crate::{AccountId, OrderId};
 
@@ -32,6 +33,34 @@ pub struct SignerRules {
     pub caa: CaaMode,
     /// How long a CAA check may be used, in seconds, if its TTL isn't longer.
     pub caa_reuse_seconds: u64,
+    /// How long after finalize an order may wait for its certificate, in seconds: for so long after a key change a
+    /// finalize request counts that was signed with the key before it.
+    pub finalize_seconds: u64,
+}
+
+impl SignerRules {
+    /// Those of a configuration.
+    pub const fn of(settings: &Settings) -> Self {
+        Self {
+            caa: settings.caa,
+            caa_reuse_seconds: settings.times.caa_reuse.as_secs(),
+            finalize_seconds: settings.times.issue_deadline.as_secs(),
+        }
+    }
+}
+
+/// A request that was checked against a key may be noted so much later than the change of that key.
+const TAKING: Duration = Duration::from_secs(10);
+
+/// A key that an account has or had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvenKey {
+    /// The key.
+    pub key: Jwk,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the next one took its place.
+    pub until: Option<Timestamp>,
 }
 
 /// Whether this precertificate may be signed.
@@ -127,7 +156,7 @@ fn check_issuance(
     if !record.account.is_valid() {
         return Err(Refused::because("the account is not valid"));
     }
-    let csr = proofs.signed_request(record)?;
+    let csr = proofs.signed_request(record, rules, now)?;
     let planned = planned_tbs(record)?;
     if planned.serial() != tbs.serial() {
         return Err(Refused::because("the serial is not that of the linting certificate"));
@@ -150,7 +179,7 @@ fn check_issuance(
 /// thousand are remembered.
 #[derive(Debug, Default)]
 pub struct Proofs {
-    keys: Mutex<Remembered<Jwk>>,
+    keys: Mutex<Remembered<Arc<[ProvenKey]>>>,
     requests: Mutex<Remembered<Csr>>,
 }
 
@@ -198,24 +227,48 @@ fn once<T: Clone>(
 }
 
 impl Proofs {
-    /// The CSR of the finalize request that the account's own key signed for this very order.
-    fn signed_request(&self, record: &SigningRecord) -> Result<Csr, Refused> {
+    /// The CSR of the finalize request that the account signed for this very order, if its signature counts at this
+    /// time: one made with a key that was replaced since must be older than the replacement, and counts no longer than
+    /// an order may wait for its certificate. When it was received is what a worker wrote; when the key was replaced
+    /// is not. So a worker that has a replaced key can't use it for longer than that.
+    ///
+    /// # Errors
+    /// There is no such request, or no key of the account's chain that counts has signed it.
+    pub fn signed_request(&self, record: &SigningRecord, rules: SignerRules, now: Timestamp) -> Result<Csr, Refused> {
         let finalize = record
             .order
             .finalize_request()
             .ok_or_else(|| Refused::because("the order on record has no finalize request"))?;
-        let key = self.account_key(&record.account)?;
+        let keys = self.account_keys(&record.account)?;
         let (account, order) = (record.account.id, record.serial.order);
-        let thumbprint = key.thumbprint();
-        let name =
-            Sha256::of_parts(&[account.as_bytes(), order.as_bytes(), thumbprint.as_bytes(), finalize.jws.as_slice()]);
-        once(&self.requests, name, || signed_request(&finalize.jws, account, order, &key))
+        let in_time = |until: Timestamp| {
+            let taken = until.plus(TAKING);
+            finalize.received <= taken && now <= taken.plus(Duration::from_secs(rules.finalize_seconds))
+        };
+        let mut refused = Refused::because("the account has no key");
+        for proven in keys.iter().rev().filter(|proven| proven.until.is_none_or(in_time)) {
+            let thumbprint = proven.key.thumbprint();
+            let parts = [account.as_bytes(), order.as_bytes(), &thumbprint.as_bytes()[..], finalize.jws.as_slice()];
+            match once(&self.requests, Sha256::of_parts(&parts), || {
+                signed_request(&finalize.jws, account, order, &proven.key)
+            }) {
+                // What is wrong is said of the present key.
+                Err(error) if proven.until.is_none() => refused = error,
+                Err(_) => {}
+                signed => return signed,
+            }
+        }
+        Err(refused)
     }
 
-    fn account_key(&self, account: &Account) -> Result<Jwk, Refused> {
-        let [first] = account.proofs.as_slice() else { return proven_key(account) };
-        let name = Sha256::of_parts(&[account.thumbprint().as_bytes(), first]);
-        once(&self.keys, name, || proven_key(account))
+    fn account_keys(&self, account: &Account) -> Result<Arc<[ProvenKey]>, Refused> {
+        let thumbprint = account.thumbprint();
+        let times: Vec<[u8; 8]> = account.proofs.iter().map(|proof| proof.since.millis().to_be_bytes()).collect();
+        let mut parts = vec![account.id.as_bytes(), &thumbprint.as_bytes()[..]];
+        for (proof, since) in account.proofs.iter().zip(&times) {
+            parts.extend([since.as_slice(), proof.jws.as_slice()]);
+        }
+        once(&self.keys, Sha256::of_parts(&parts), || proven_keys(account).map(Arc::from))
     }
 }
 
@@ -236,27 +289,54 @@ fn signed_request(finalize: &[u8], account: AccountId, order: OrderId, key: &Jwk
     Csr::parse_without_proof(&der).map_err(|error| wrong(error.to_string()))
 }
 
-/// The account's key, as the chain of its own signed requests proves it.
+/// The keys that an account has had, the first one first and the present one last, as the chain of its own signed
+/// requests proves them: newAccount, then each key change by the key before it, with the new key's own inner JWS
+/// (RFC 8555 §7.3.5).
 ///
 /// # Errors
 /// The chain is empty, doesn't verify, or doesn't end with the key that the account's record names.
-pub fn proven_key(account: &Account) -> Result<Jwk, Refused> {
+pub fn proven_keys(account: &Account) -> Result<Vec<ProvenKey>, Refused> {
     let wrong = |what: String| Refused::because(format!("the account's key is not proved: {what}"));
-    let [first] = account.proofs.as_slice() else {
-        return Err(wrong(format!("{} requests on record, expected the one of newAccount", account.proofs.len())));
+    let [first, changes @ ..] = account.proofs.as_slice() else {
+        return Err(wrong("there is no newAccount request on record".into()));
     };
-    let jws = Jws::parse(first).map_err(|error| wrong(error.to_string()))?;
+    let key = key_of_new_account(&first.jws).map_err(wrong)?;
+    let mut keys = vec![ProvenKey { key, since: first.since, until: None }];
+    for change in changes {
+        let Some(present) = keys.last_mut() else { continue };
+        let key = key_of_change(&change.jws, account.id, &present.key).map_err(wrong)?;
+        present.until = Some(change.since);
+        keys.push(ProvenKey { key, since: change.since, until: None });
+    }
+    match keys.last() {
+        Some(last) if last.key == account.key => Ok(keys),
+        Some(_) | None => Err(wrong("the record names another key".into())),
+    }
+}
+
+fn key_of_new_account(jws: &[u8]) -> Result<Jwk, String> {
+    let jws = Jws::parse(jws).map_err(|error| error.to_string())?;
     if !jws.protected().url.ends_with(urls::NEW_ACCOUNT) {
-        return Err(wrong("the first request is not newAccount".into()));
+        return Err("the first request is not newAccount".into());
     }
     let KeyReference::Jwk(key) = jws.protected().key.clone() else {
-        return Err(wrong("newAccount carries no key".into()));
+        return Err("newAccount carries no key".into());
     };
-    jws.verify(key.verifying_key()).map_err(|error| wrong(error.to_string()))?;
-    if key != account.key {
-        return Err(wrong("the record names another key".into()));
-    }
+    jws.verify(key.verifying_key()).map_err(|error| error.to_string())?;
     Ok(key)
+}
+
+fn key_of_change(jws: &[u8], account: AccountId, present: &Jwk) -> Result<Jwk, String> {
+    let jws = Jws::parse(jws).map_err(|error| error.to_string())?;
+    if !jws.protected().url.ends_with(urls::KEY_CHANGE) {
+        return Err("a request behind newAccount is no key change".into());
+    }
+    match &jws.protected().key {
+        KeyReference::Kid(kid) if kid.ends_with(&urls::account(account)) => {}
+        KeyReference::Kid(_) | KeyReference::Jwk(_) => return Err("a key change is not signed by the account".into()),
+    }
+    let outer = jws.verify(present.verifying_key()).map_err(|error| error.to_string())?;
+    KeyChange::new_key(&outer, present).map_err(|error| error.to_string())
 }
 
 fn check_authorizations(record: &SigningRecord, names: &BTreeSet<GeneralName>, now: Timestamp) -> Result<(), Refused> {

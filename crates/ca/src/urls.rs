@@ -3,7 +3,7 @@
 use acme::ChallengeKind;
 use pki::Serial;
 
-use crate::{AccountId, AuthorizationId, OrderId};
+use crate::{AccountId, AuthorizationId, OrderCursor, OrderId};
 
 /// The directory (RFC 8555 §7.1.1).
 pub const DIRECTORY: &str = "/dir";
@@ -11,6 +11,8 @@ pub const DIRECTORY: &str = "/dir";
 pub const NEW_NONCE: &str = "/new-nonce";
 /// newAccount (RFC 8555 §7.3).
 pub const NEW_ACCOUNT: &str = "/new-account";
+/// keyChange (RFC 8555 §7.3.5).
+pub const KEY_CHANGE: &str = "/key-change";
 /// newOrder (RFC 8555 §7.4).
 pub const NEW_ORDER: &str = "/new-order";
 /// revokeCert (RFC 8555 §7.6).
@@ -19,6 +21,16 @@ pub const REVOKE_CERT: &str = "/revoke-cert";
 /// An account: its URL is the `kid` of its requests.
 pub fn account(id: AccountId) -> String {
     format!("/acct/{id}")
+}
+
+/// The list of an account's orders (RFC 8555 §7.1.2.1).
+pub fn orders(id: AccountId) -> String {
+    format!("/acct/{id}/orders")
+}
+
+/// A later page of that list.
+pub fn orders_behind(id: AccountId, place: OrderCursor) -> String {
+    format!("/acct/{id}/orders/{place}")
 }
 
 /// An order.

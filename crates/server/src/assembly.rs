@@ -133,8 +133,7 @@ impl Assembly {
         let logs = builtin_logs(config, &store, &acceptance, &clock)?;
         let submitter =
             Submitter::new(all_logs(config, &logs, &clock)?, Arc::clone(&clock), SubmitterSettings::default());
-        let rules =
-            SignerRules { caa: config.settings.caa, caa_reuse_seconds: config.settings.times.caa_reuse.as_secs() };
+        let rules = SignerRules::of(&config.settings);
         let shards = config.settings.crl_shards;
         let signer = FileSigner::new([hierarchy.issuer], Arc::clone(&ledger), Arc::clone(&clock), rules, shards);
         let validator = Arc::new(validator(config, &clock, &random));

@@ -30,6 +30,9 @@ fn fault(inner: &[u8]) -> KeyChangeError {
 fn keys_change_across_algorithms() {
     for old in ALGORITHMS {
         for new in ALGORITHMS {
+            if old == new {
+                continue;
+            }
             let (old, new) = (key(*old), key(*new));
             let inner = sign(&new, inner_header(), &payload(KID, &old));
             assert_eq!(outcome(&old, outer_header(), &inner).as_ref(), Ok(new.jwk()));
@@ -51,6 +54,7 @@ fn each_check_of_a_key_change_has_its_own_error() {
     assert_eq!(fault(&sign(&new, inner_header(), &other_account)), KeyChangeError::Account);
     assert_eq!(fault(&sign(&new, inner_header(), &payload(KID, &new))), KeyChangeError::OldKey);
     assert_eq!(fault(b""), KeyChangeError::Empty);
+    assert_eq!(fault(&sign(&old, inner_header(), &good)), KeyChangeError::SameKey);
     let embedded = Header { kid: None, ..outer_header() };
     let inner = sign(&new, inner_header(), &good);
     assert_eq!(outcome(&old, embedded, &inner), Err(KeyChangeError::OuterKey));

@@ -11,7 +11,7 @@ use super::{AuditMark, Stored};
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
 use crate::order::{Failure, Order};
-use crate::{AccountId, AuthorizationId, InstanceId, OrderId};
+use crate::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
 
 /// An account to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,33 @@ pub struct NewAccountRecord {
     pub created: Timestamp,
     /// The newAccount request as the client signed it.
     pub jws: Vec<u8>,
+}
+
+/// A change of an account's key to be written (RFC 8555 §7.3.5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyChangeRecord {
+    /// Whose key.
+    pub account: AccountId,
+    /// The thumbprint of the key that the request was checked against.
+    pub from: Thumbprint,
+    /// The new key.
+    pub to: Jwk,
+    /// The whole request as the client signed it: the inner JWS of the new key in one of the old.
+    pub jws: Vec<u8>,
+}
+
+/// Why an account's key is not changed. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyNotChanged {
+    /// There is no such account, or it is not valid any more.
+    #[error("the account is not valid")]
+    NotValid,
+    /// Its key is another one by now.
+    #[error("the account's key was changed meanwhile")]
+    Changed,
+    /// This account has the new key.
+    #[error("account {0} has this key")]
+    Taken(AccountId),
 }
 
 /// Counts the issuances of an order from 1: the ledger's fence.
@@ -152,6 +179,15 @@ pub struct LedgerOrder {
     pub delivered: Option<Timestamp>,
     /// When its client said, or proved, that it has the certificate.
     pub acknowledged: Option<Timestamp>,
+}
+
+/// An order in the list of its account's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListedOrder {
+    /// Its place.
+    pub at: OrderCursor,
+    /// Whether it ended `valid`, or `invalid`; `None`: it has not ended.
+    pub valid: Option<bool>,
 }
 
 /// A revocation to be written.
@@ -345,8 +381,16 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The account that has this key.
     async fn account_by_key(&self, thumbprint: Thumbprint) -> Stored<Option<Account>>;
 
+    /// Accounts behind `after`, in the order of their ids, at most `limit`.
+    async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Stored<Vec<Account>>;
+
     /// Replaces the contacts of a valid account. `None`: there is no such valid account.
     async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>>;
+
+    /// Replaces the key of a valid account, and adds the request to its proofs with the time, which the ledger takes
+    /// itself: one write. Compares the thumbprint of the present key, and that no account has the new one. From the
+    /// moment that this returns, no read answers the old key.
+    async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>>;
 
     /// `valid` → `deactivated` (RFC 8555 §7.3.6). It locks what `begin` locks: an issuance that begins later sees it.
     async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>>;
@@ -366,6 +410,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// What the ledger knows of an order; `None` if it never heard of it.
     async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>>;
+
+    /// What the ledger knows of an account's orders behind `behind`, the newest first, at most `limit`.
+    async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<ListedOrder>>;
 
     /// Orders that ended, the latest first, at most `limit`, ended before `before` if given.
     async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>>;

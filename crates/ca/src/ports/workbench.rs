@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Stored;
 use crate::authorization::{Authorization, EndedAuthorization, Method};
 use crate::order::{Finalize, MoveRefused, Order, Outcome, Stage, Tested};
-use crate::{AuthorizationId, InstanceId, LeaseToken, OrderId};
+use crate::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 
 /// What a claim asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,6 +252,9 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
 
     /// At most `limit` active orders, in the order of their ids.
     async fn list(&self, filter: OrderFilter, limit: u32) -> Stored<Vec<ActiveOrder>>;
+
+    /// Active orders of an account behind `behind`, the newest first, at most `limit`.
+    async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<Order>>;
 
     /// How many orders stand where, by stage.
     async fn counts(&self) -> Stored<Vec<(Stage, StageCount)>>;

@@ -1,5 +1,6 @@
 //! The cases: each says one sentence of the design, and holds on every back end.
 
+mod accounts;
 mod caa;
 mod challenges;
 mod crashes;
@@ -11,6 +12,7 @@ mod during_issuance;
 mod fences;
 mod finalize;
 mod lost_workbench;
+mod order_lists;
 mod recovery;
 mod revocation;
 mod steps;

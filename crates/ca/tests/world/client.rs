@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use acme::{
-    AccountStatus, AccountUpdate, Algorithm, ChallengeKind, Header, Jws, NewAccount, NewOrder, OrderStatus, Problem,
-    RevokeRequest, SigningKey, Verified, WireIdentifier, base64url_encode, sign,
+    AccountStatus, AccountUpdate, Algorithm, ChallengeKind, Header, Jws, KeyChange, NewAccount, NewOrder, OrderStatus,
+    Problem, RevokeRequest, SigningKey, Verified, WireIdentifier, base64url_encode, sign,
 };
 use ca::account::Account;
 use ca::order::{Order, Outcome, Stage};
 use ca::ports::SerialRecord;
-use ca::{Answer, Ca, Error, OrderId, Revoker, urls};
+use ca::{Answer, Ca, Error, KeyChanged, OrderId, Revoker, urls};
 use keys::KeyPair;
 use pki::GeneralName;
 use serde_json::json;
@@ -70,6 +70,36 @@ impl Client {
         let (account, new) = world.ca.new_account(verified(&key, None, urls::NEW_ACCOUNT, &payload)).await.unwrap();
         assert!(new, "the key is new");
         Self { key, account }
+    }
+
+    /// keyChange to this key (RFC 8555 §7.3.5), as both keys sign it.
+    pub(crate) fn key_change_request(&self, to: &KeyPair) -> Verified {
+        self.key_change_at(urls::KEY_CHANGE, to)
+    }
+
+    /// The same, for another path.
+    pub(crate) fn key_change_at(&self, path: &str, to: &KeyPair) -> Verified {
+        let kid = format!("{BASE}{}", urls::account(self.account.id));
+        let change = KeyChange { account: kid.clone(), old_key: self.key.jwk().clone() };
+        let header = Header { nonce: None, url: &format!("{BASE}{path}"), kid: None };
+        let inner = sign(&signing_key(to), header, &serde_json::to_vec(&change).unwrap());
+        verified(&self.key, Some(&kid), path, &inner)
+    }
+
+    /// keyChange, which may be refused. Whoever is answered signs with the new key.
+    pub(crate) async fn change_key(&mut self, world: &World, to: &KeyPair) -> Answer<KeyChanged> {
+        let answer = world.ca.change_key(&self.account, self.key_change_request(to)).await;
+        if let Ok(KeyChanged::Done(account)) = &answer {
+            (self.account, self.key) = (account.clone(), signing_key(to));
+        }
+        answer
+    }
+
+    /// The account as the ledger has it, with this key.
+    pub(crate) async fn take_up(&mut self, world: &World, key: &KeyPair) {
+        self.account = world.ledger.account(self.account.id).await.unwrap().unwrap();
+        self.key = signing_key(key);
+        assert_eq!(self.account.thumbprint(), self.key.jwk().thumbprint());
     }
 
     /// A request signed by the account.

@@ -32,7 +32,7 @@ use keys::{FileLogKey, FileSigner, ThrowawayKeys};
 use pki::{PublicKey, Serial, Sha256};
 use tokio::task::JoinHandle;
 
-pub(crate) use client::{BASE, Client, refused, revoke_by_key};
+pub(crate) use client::{BASE, Client, refused, revoke_by_key, signing_key};
 pub(crate) use clock::{START, SeededRandom, TestClock};
 pub(crate) use hierarchy::{Hierarchy, octets, pair};
 pub(crate) use network::Network;
@@ -111,8 +111,7 @@ impl World {
     fn start(lasting: Lasting) -> Self {
         let stores::Opened { ledger, workbench, logs, audit } = lasting.stores.open();
         let (clock, points) = (lasting.clock.clone(), lasting.points.clone());
-        let rules =
-            SignerRules { caa: lasting.settings.caa, caa_reuse_seconds: lasting.settings.times.caa_reuse.as_secs() };
+        let rules = SignerRules::of(&lasting.settings);
         let signer = FileSigner::new(
             [lasting.hierarchy.issuer_key()],
             ledger.clone(),

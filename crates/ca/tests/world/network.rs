@@ -20,6 +20,7 @@ struct Script {
     held_tests: Holds,
     held_checks: Holds,
     tested: Vec<String>,
+    expected: Vec<String>,
     checked: Vec<(String, Timestamp)>,
 }
 
@@ -64,6 +65,11 @@ impl Network {
     /// How often challenges of this name were tested.
     pub(crate) fn tests(&self, name: &str) -> usize {
         self.script.lock().unwrap().tested.iter().filter(|tested| *tested == name).count()
+    }
+
+    /// The key authorizations that were looked for, in the order of the tests.
+    pub(crate) fn expected(&self) -> Vec<String> {
+        self.script.lock().unwrap().expected.clone()
     }
 
     /// When CAA of this name was checked.
@@ -113,6 +119,7 @@ impl Validator for Network {
         let held = {
             let mut script = self.script.lock().unwrap();
             script.tested.push(name.clone());
+            script.expected.push(test.key_authorization.as_str().to_owned());
             script.held_tests.remove(&name)
         };
         wait(held).await;

@@ -10,7 +10,7 @@ use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization, Method};
 use ca::order::{Failure, Finalize, MoveRefused, Order, Outcome, Stage};
 use ca::ports::*;
-use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
 use futures_util::future::BoxFuture;
 use pki::{CrlEntry, GeneralName, LogId, Sct, Serial, Sha256, Timestamp};
 
@@ -44,7 +44,9 @@ with_points! {
         CreateAccount: create_account(account: NewAccountRecord) -> (Account, bool);
         Account: account(id: AccountId) -> Option<Account>;
         AccountByKey: account_by_key(thumbprint: Thumbprint) -> Option<Account>;
+        Accounts: accounts(after: Option<AccountId>, limit: u32) -> Vec<Account>;
         UpdateContact: update_contact(id: AccountId, contact: Vec<String>) -> Option<Account>;
+        ChangeKey: change_key(change: KeyChangeRecord) -> Result<Account, KeyNotChanged>;
         DeactivateAccount: deactivate_account(id: AccountId) -> Option<Account>;
         Authorize: authorize(ended: EndedAuthorization) -> EndedAuthorization;
         DeactivateAuthorization:
@@ -52,6 +54,8 @@ with_points! {
         Authorizations: authorizations(ids: &[AuthorizationId]) -> Vec<EndedAuthorization>;
         AuthorizedFor: authorized_for(account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> bool;
         LedgerOrder: order(id: OrderId) -> Option<LedgerOrder>;
+        LedgerOrdersOf:
+            orders_of(account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Vec<ListedOrder>;
         EndedOrders: ended_orders(before: Option<Timestamp>, limit: u32) -> Vec<LedgerOrder>;
         RecordRechecks: record_rechecks(order: OrderId, checks: Vec<CaaRecord>) -> ();
         Begin: begin(begin: Begin<'_>) -> Result<IssuanceNumber, BeginRefused>;
@@ -112,6 +116,7 @@ with_points! {
         Delivered: delivered(order: OrderId, at: Timestamp) -> ();
         Acknowledge: acknowledge(order: OrderId, at: Timestamp) -> bool;
         List: list(filter: OrderFilter, limit: u32) -> Vec<ActiveOrder>;
+        OrdersOf: orders_of(account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Vec<Order>;
         Counts: counts() -> Vec<(Stage, StageCount)>;
         IssueNonce: issue_nonce() -> String;
         UseNonce: use_nonce(nonce: &str) -> NonceUse;

@@ -113,7 +113,7 @@ async fn setting() -> Setting {
         jws: acme::sign(&account_key, header, b"{}"),
     };
     ledger.create_account(record).await.unwrap();
-    let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 28_800 };
+    let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 28_800, finalize_seconds: 600 };
     let signer = FileSigner::new([key], ledger.clone(), clock, rules, 1);
     Setting { ledger, signer, issuer, account_key, account }
 }
@@ -356,7 +356,7 @@ async fn a_serial_without_record_or_of_another_issuer_is_refused() {
     // serials.
     let renewed = issuer_key();
     let issuer = renewed.issuer.id;
-    let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 0 };
+    let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 0, finalize_seconds: 0 };
     let signer = FileSigner::new([renewed], setting.ledger.clone(), Arc::new(Standing), rules, 1);
     let tbs = setting.lint(&begun, &begun.tbs, Kind::Precertificate);
     let reason = refusal(signer.sign(SigningRequest::Precertificate { issuer, tbs }).await);

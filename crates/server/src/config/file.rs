@@ -253,6 +253,8 @@ pub struct Times {
 pub struct Limits {
     /// Identifiers of an order.
     pub names_per_order: Option<u16>,
+    /// Orders on one page of an account's list.
+    pub orders_per_page: Option<u16>,
     /// Active orders.
     pub active_orders: Option<u32>,
     /// Ended orders that await their acknowledgement.

@@ -146,6 +146,8 @@ pub fn host_name() -> String {
 
 /// More names make lines of the audit log that nobody can read.
 const NAMES_PER_ORDER_MAX: usize = 1000;
+/// Larger pages are of use to nobody.
+const ORDERS_PER_PAGE_MAX: u32 = 1000;
 /// More logs of one CA's own are of use to nobody.
 const BUILTIN_LOGS_MAX: u8 = 8;
 
@@ -285,12 +287,14 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
     let defaults = Limits::default();
     let limits = Limits {
         names_per_order: file.limits.names_per_order.map_or(defaults.names_per_order, usize::from),
+        orders_per_page: file.limits.orders_per_page.map_or(defaults.orders_per_page, u32::from),
         test_workers: file.limits.test_workers.map_or(defaults.test_workers, usize::from),
         issue_workers: file.limits.issue_workers.map_or(defaults.issue_workers, usize::from),
         ..defaults
     };
     for (key, value) in [
         ("limits.names-per-order", limits.names_per_order),
+        ("limits.orders-per-page", file.limits.orders_per_page.map_or(1, usize::from)),
         ("limits.test-workers", limits.test_workers),
         ("limits.issue-workers", limits.issue_workers),
         ("crl.shards", file.crl.shards.map_or(1, usize::from)),
@@ -304,6 +308,9 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
     }
     if limits.names_per_order > NAMES_PER_ORDER_MAX {
         return Err(ConfigError::new("limits.names-per-order", format!("is above {NAMES_PER_ORDER_MAX}")));
+    }
+    if limits.orders_per_page > ORDERS_PER_PAGE_MAX {
+        return Err(ConfigError::new("limits.orders-per-page", format!("is above {ORDERS_PER_PAGE_MAX}")));
     }
     let status_url = match &file.status_url {
         Some(url) => base_url("status-url", url, "http://")?,

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::ports::{SerialRecord, SigningRecord};
-use ca::signing::general_name;
-use pki::{Certificate, Csr, GeneralName, PrecertEntry, Sha256, Timestamp, corresponds};
+use ca::settings::CaaMode;
+use ca::signing::{Proofs, SignerRules, general_name};
+use pki::{Certificate, GeneralName, PrecertEntry, Sha256, Timestamp, corresponds};
 
 use super::authorities::Authorities;
 use super::report::Fault;
@@ -93,8 +94,8 @@ pub(super) fn sct_faults(certificate: &Certificate, issuer: &Sha256, authorities
 }
 
 /// Whether a certificate, final or linting, is what its client asked for, and its names were authorized.
-pub(super) fn rights_faults(certificate: &Certificate, read: &SigningRecord) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = asked_for_fault(certificate, read).into_iter().collect();
+pub(super) fn rights_faults(certificate: &Certificate, read: &SigningRecord, proofs: &Proofs) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = asked_for_fault(certificate, read, proofs).into_iter().collect();
     let missing: Vec<String> = certificate
         .names()
         .iter()
@@ -113,20 +114,24 @@ pub(super) fn rights_faults(certificate: &Certificate, read: &SigningRecord) -> 
     faults
 }
 
-fn asked_for_fault(certificate: &Certificate, read: &SigningRecord) -> Option<Fault> {
-    let fault = |detail: &str| Some(Fault::new(Invariant::CertificateAskedFor, detail));
-    let Some(finalize) = read.order.finalize_request() else {
-        return fault("the ledger has no finalize request of its order");
+/// How long an order waited after finalize is looked at where its deadline is.
+const RULES: SignerRules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 0, finalize_seconds: u32::MAX as u64 };
+
+fn asked_for_fault(certificate: &Certificate, read: &SigningRecord, proofs: &Proofs) -> Option<Fault> {
+    let fault = |detail: String| Some(Fault::new(Invariant::CertificateAskedFor, detail));
+    let csr = match proofs.signed_request(read, RULES, read.serial.begun) {
+        Ok(csr) => csr,
+        Err(refused) => return fault(refused.to_string()),
     };
-    let Ok(csr) = Csr::parse(&finalize.csr) else {
-        return fault("the CSR of its order can't be read");
-    };
+    if read.order.finalize_request().is_none_or(|finalize| finalize.csr != csr.der()) {
+        return fault("the CSR on record is not the one that its account signed".to_owned());
+    }
     let ordered: BTreeSet<GeneralName> = read.order.identifiers.iter().map(general_name).collect();
     if csr.public_key() != certificate.public_key() {
-        return fault("its key is not the one of the CSR");
+        return fault("its key is not the one of the CSR".to_owned());
     }
     if csr.names() != certificate.names() || ordered != *certificate.names() {
-        return fault("its names are not those of order and CSR");
+        return fault("its names are not those of order and CSR".to_owned());
     }
     None
 }

@@ -29,6 +29,8 @@ pub(crate) enum Invariant {
     CertificateChain,
     /// SCTs of our own logs verify.
     SctsVerify,
+    /// An account's key is its own.
+    AccountKeyProved,
     /// A certificate is for what its client asked for.
     CertificateAskedFor,
     /// Each name was authorized.
@@ -59,7 +61,7 @@ pub(crate) enum Invariant {
 
 impl Invariant {
     /// All of them, in the order in which they are listed.
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 26] = [
         Self::RecordsReadable,
         Self::AuditChain,
         Self::PrecertificateRecorded,
@@ -72,6 +74,7 @@ impl Invariant {
         Self::CertificateMatchesRecord,
         Self::CertificateChain,
         Self::SctsVerify,
+        Self::AccountKeyProved,
         Self::CertificateAskedFor,
         Self::NamesAuthorized,
         Self::BlockedKeysRevoked,
@@ -102,6 +105,7 @@ impl Invariant {
             Self::CertificateMatchesRecord => "certificate-matches-record",
             Self::CertificateChain => "certificate-chain",
             Self::SctsVerify => "scts-verify",
+            Self::AccountKeyProved => "account-key-proved",
             Self::CertificateAskedFor => "certificate-asked-for",
             Self::NamesAuthorized => "names-authorized",
             Self::BlockedKeysRevoked => "blocked-keys-revoked",
@@ -147,8 +151,12 @@ impl Invariant {
             Self::SctsVerify => {
                 "each SCT of a built-in log verifies under its key (keys that can't be read are left out)"
             }
+            Self::AccountKeyProved => {
+                "each account's key is proved by its newAccount request and each key change since (RFC 8555 7.3.5)"
+            }
             Self::CertificateAskedFor => {
-                "each certificate is for the key and the names of its client's finalize request"
+                "each certificate is for the key and the names of a finalize request that its account signed, with the key \
+                 that it had then"
             }
             Self::NamesAuthorized => {
                 "each name of a certificate has an authorization of its account that was valid when the issuance began"

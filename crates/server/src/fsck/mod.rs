@@ -3,6 +3,7 @@
 //! Everything goes in pages. What has to be remembered of each serial (which signatures its audit log shows) is kept
 //! for one part of all serials at a time, so that memory stays bounded however many there are.
 
+mod accounts;
 mod active;
 mod authorities;
 mod certificates;
@@ -19,6 +20,7 @@ pub(crate) mod tests;
 use std::time::Duration;
 
 use ca::ports::{StoreError, StoreErrorKind};
+use ca::signing::Proofs;
 use pki::Timestamp;
 
 pub(crate) use authorities::log_keys;
@@ -72,6 +74,8 @@ struct Fsck<'a> {
     /// Whether a server runs on this store.
     live: bool,
     authorities: Authorities,
+    /// What clients' signatures were found to prove.
+    proofs: Proofs,
     report: Report,
     /// Findings that stayed however often they were looked at.
     confirmed: u32,
@@ -90,7 +94,8 @@ pub(crate) async fn check(
     let mut report = Report::default();
     let authorities = Authorities::read(records.data(), &mut report);
     let (began, live) = (records.now(), records.is_live());
-    let mut fsck = Fsck { records, rules, began, live, authorities, report, confirmed: 0, progress };
+    let mut fsck =
+        Fsck { records, rules, began, live, authorities, proofs: Proofs::default(), report, confirmed: 0, progress };
     fsck.run().await?;
     Ok(fsck.report)
 }
@@ -108,6 +113,8 @@ impl Fsck<'_> {
             let read = self.serials(&logged, serials).await;
             self.go_on("serials", read)?;
         }
+        let read = self.accounts(counts.accounts).await;
+        self.go_on("accounts", read)?;
         let read = self.ended_orders(counts.valid + counts.invalid).await;
         self.go_on("ended orders", read)?;
         let read = self.active_orders().await;

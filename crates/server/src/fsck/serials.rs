@@ -71,7 +71,7 @@ impl Fsck<'_> {
         if let (Ok(linting), true) = (&linting, record.status != SerialStatus::Wait)
             && let Some(read) = self.records.ledger.signing_record(record.serial).await?
         {
-            faults.extend(certificates::rights_faults(linting, &read));
+            faults.extend(certificates::rights_faults(linting, &read, &self.proofs));
             if read.key_blocked && read.serial.status == SerialStatus::Good {
                 let detail = "its key is blocked and it is not revoked: `cairn cert revoke` does it";
                 faults.push(Fault::new(Invariant::BlockedKeysRevoked, detail));

@@ -146,3 +146,42 @@ async fn external_account_bindings_are_not_taken_for_granted() {
     let answer = new_account(&mut client, &signing_key(Algorithm::Es256), &asked).await;
     assert_refused(&answer, malformed("externalAccountBinding"), "a binding where none is offered");
 }
+
+#[tokio::test]
+async fn an_account_lists_its_own_orders_page_by_page() {
+    let server = Server::start("[limits]\norders-per-page = 2\n").await;
+    let mut client = server.client();
+    let (account, other) = (client.account(Algorithm::Es256).await, client.account(Algorithm::Es256).await);
+    let list = text(&client.post_as_get(&account, &account.kid).await.object(200)["orders"]).to_owned();
+    let empty = client.post_as_get(&account, &list).await;
+    assert_eq!((empty.object(200), empty.links("next")), (json!({ "orders": [] }), Vec::new()));
+
+    let mut made = vec![client.issued(&account, &["listed.localhost"]).await.order];
+    client.order(&other, &["foreign.localhost"]).await;
+    for _ in 0..4 {
+        made.insert(0, client.order(&account, &["listed.localhost"]).await.0);
+    }
+    let (mut seen, mut page) = (Vec::new(), Some(list.clone()));
+    while let Some(url) = page {
+        let answer = client.post_as_get(&account, &url).await;
+        let orders = answer.object(200)["orders"].as_array().expect("a list").clone();
+        assert!(!orders.is_empty() && orders.len() <= 2, "{answer:?}");
+        seen.extend(orders.iter().map(|order| text(order).to_owned()));
+        page = answer.links("next").first().map(|next| (*next).to_owned());
+    }
+    // Those of the same millisecond come in the order of their names.
+    assert_eq!(seen.len(), made.len());
+    assert_eq!(seen.last(), made.last(), "the oldest is the last");
+    seen.sort();
+    made.sort();
+    assert_eq!(seen, made);
+
+    let foreign = refusal(403, "unauthorized", "list of orders");
+    assert_refused(&client.post_as_get(&other, &list).await, foreign, "the list of another account");
+    let answer = client.post_as_get(&account, &format!("{list}/1-2")).await;
+    assert_refused(&answer, refusal(404, "malformed", "no such page"), "a page that is none");
+    let answer = client.post(&account, &list, &json!({})).await;
+    assert_refused(&answer, malformed("POST-as-GET"), "a payload");
+    let answer = client.read(&list).await;
+    assert_refused(&answer, refusal(405, "malformed", "POST-as-GET"), "GET");
+}

@@ -6,6 +6,7 @@ mod bad_input;
 mod blows;
 mod chains;
 mod cli;
+mod key_change;
 mod orders;
 mod protocol;
 mod revocation;

@@ -5,15 +5,15 @@ use std::sync::{Arc, Mutex};
 
 use acme::{AccountStatus, Thumbprint};
 use async_trait::async_trait;
-use ca::account::Account;
+use ca::account::{Account, KeyProof};
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, Ledger, LedgerCounts,
-    LedgerEnd, LedgerOrder, MarkedGood, NewAccountRecord, Revocation, Revoked, SerialFilter, SerialRecord,
-    SerialStatus, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Revocation,
+    Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
-use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
 
 use super::lock;
@@ -48,7 +48,8 @@ impl Ledger for MemoryLedger {
         }
         let NewAccountRecord { id, key: jwk, contact, terms_of_service_agreed, created, jws } = account;
         let status = AccountStatus::Valid;
-        let made = Account { id, key: jwk, status, contact, terms_of_service_agreed, created, proofs: vec![jws] };
+        let proofs = vec![KeyProof { jws, since: created }];
+        let made = Account { id, key: jwk, status, contact, terms_of_service_agreed, created, proofs };
         records.by_key.insert(key, id);
         records.accounts.insert(id, made.clone());
         Ok((made, true))
@@ -63,12 +64,22 @@ impl Ledger for MemoryLedger {
         Ok(records.by_key.get(&key_of(thumbprint)).and_then(|id| records.accounts.get(id)).cloned())
     }
 
+    async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Stored<Vec<Account>> {
+        let records = lock(&self.records);
+        let behind = records.accounts.values().filter(|account| after.is_none_or(|after| account.id > after));
+        Ok(behind.take(limit as usize).cloned().collect())
+    }
+
     async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>> {
         let mut records = lock(&self.records);
         Ok(records.accounts.get_mut(&id).filter(|account| account.is_valid()).map(|account| {
             account.contact = contact;
             account.clone()
         }))
+    }
+
+    async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>> {
+        Ok(lock(&self.records).change_key(change, self.clock.now()))
     }
 
     async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>> {
@@ -108,6 +119,21 @@ impl Ledger for MemoryLedger {
 
     async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>> {
         Ok(lock(&self.records).orders.get(&id).cloned())
+    }
+
+    async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<ListedOrder>> {
+        let records = lock(&self.records);
+        let orders = records.orders.values().filter(|known| known.order.account == account);
+        let mut listed: Vec<ListedOrder> = orders
+            .map(|known| ListedOrder {
+                at: OrderCursor::from(&known.order),
+                valid: known.end.as_ref().map(|(end, _)| matches!(end, LedgerEnd::Valid(_))),
+            })
+            .filter(|listed| behind.is_none_or(|behind| listed.at < behind))
+            .collect();
+        listed.sort_by_key(|listed| std::cmp::Reverse(listed.at));
+        listed.truncate(limit as usize);
+        Ok(listed)
     }
 
     async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>> {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use acme::{Identifier, Thumbprint};
-use ca::account::Account;
+use ca::account::{Account, KeyProof};
 use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, CrlRecord, IssuanceNumber, KeyBlock, LedgerCounts, LedgerEnd, LedgerOrder, Revocation, Revoked,
-    SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
+    LedgerOrder, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -53,6 +53,24 @@ pub(super) fn key_of(thumbprint: Thumbprint) -> [u8; 32] {
 }
 
 impl Records {
+    pub(super) fn change_key(&mut self, change: KeyChangeRecord, now: Timestamp) -> Result<Account, KeyNotChanged> {
+        let KeyChangeRecord { account: id, from, to, jws } = change;
+        let taken = self.by_key.get(&key_of(to.thumbprint())).copied();
+        let account = self.accounts.get_mut(&id).filter(|one| one.is_valid()).ok_or(KeyNotChanged::NotValid)?;
+        if account.thumbprint() != from {
+            return Err(KeyNotChanged::Changed);
+        }
+        if let Some(holder) = taken {
+            return Err(KeyNotChanged::Taken(holder));
+        }
+        account.key = to;
+        account.proofs.push(KeyProof { jws, since: now });
+        let changed = account.clone();
+        self.by_key.remove(&key_of(from));
+        self.by_key.insert(key_of(changed.thumbprint()), id);
+        Ok(changed)
+    }
+
     /// Whether this issuance is the order's last, and the order has not ended.
     pub(super) fn is_current(&self, record: &SerialRecord) -> bool {
         self.orders.get(&record.order).is_some_and(|order| order.last == Some(record.number) && order.end.is_none())

@@ -9,7 +9,7 @@ use ca::ports::{
     ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention,
     StageCount, StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
 };
-use ca::{AuthorizationId, InstanceId, LeaseToken, OrderId};
+use ca::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::BoxFuture;
 use pki::Timestamp;
@@ -169,6 +169,16 @@ impl Workbench for MemoryWorkbench {
             let found = behind.map(|(_, entry)| entry.show());
             let of_stage = found.filter(|active| filter.stage.is_none_or(|stage| active.order.stage() == stage));
             of_stage.take(limit as usize).collect()
+        }))
+    }
+
+    async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<Order>> {
+        Ok(self.step(|state, _| {
+            let orders = state.orders.values().map(|entry| &entry.order).filter(|order| order.account == account);
+            let mut orders: Vec<&Order> =
+                orders.filter(|order| behind.is_none_or(|behind| OrderCursor::from(*order) < behind)).collect();
+            orders.sort_by_key(|order| std::cmp::Reverse(OrderCursor::from(*order)));
+            orders.into_iter().take(limit as usize).cloned().collect()
         }))
     }
 

@@ -3,7 +3,7 @@
 use acme::{AccountStatus, Thumbprint};
 use ca::order::Stage;
 use ca::ports::SerialStatus;
-use ca::{AccountId, InstanceId, LeaseToken, OrderId};
+use ca::{AccountId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use pki::{LogId, Reason, Serial, Sha256, Timestamp};
 use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -44,6 +44,11 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite
 /// Writes a document.
 pub(super) fn document<T: Serialize>(what: &'static str, value: &T) -> Step<String> {
     serde_json::to_string(value).map_err(|error| Failure::corrupt(what, error))
+}
+
+/// A place in a list of orders that begins with the newest: without a cursor the place before all.
+pub(super) fn place(behind: Option<OrderCursor>) -> (i64, Vec<u8>) {
+    behind.map_or((i64::MAX, Vec::new()), |at| (at.created.millis(), at.order.as_bytes().to_vec()))
 }
 
 fn other(error: impl std::error::Error + Send + Sync + 'static) -> FromSqlError {

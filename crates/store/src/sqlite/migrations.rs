@@ -12,11 +12,14 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    number: 1,
-    name: "ledger, workbench and logs",
-    sql: include_str!("../../migrations/sqlite/0001_ledger_workbench_logs.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        number: 1,
+        name: "ledger, workbench and logs",
+        sql: include_str!("../../migrations/sqlite/0001_ledger_workbench_logs.sql"),
+    },
+    Migration { number: 2, name: "accounts", sql: include_str!("../../migrations/sqlite/0002_accounts.sql") },
+];
 
 /// The schema that this version reads and writes.
 pub const SCHEMA: u32 = MIGRATIONS[MIGRATIONS.len() - 1].number;

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use acme::{AccountStatus, Identifier};
+use ca::account::{Account, KeyProof};
 use ca::authorization::AuthorizationEnd;
+use ca::ports::{KeyChangeRecord, KeyNotChanged};
 use ca::{AccountId, AuthorizationId};
 use pki::GeneralName;
 
@@ -17,8 +19,13 @@ macro_rules! suite {
             account_is_found_by_its_id_and_by_its_key
             second_account_with_one_key_is_the_first_one
             simultaneous_accounts_with_one_key_are_one
+            accounts_are_paged_in_the_order_of_their_ids
             contacts_of_valid_accounts_alone_are_replaced
             deactivated_account_stays_deactivated
+            changed_key_takes_the_place_of_the_old_one_and_its_request_is_kept
+            key_that_an_account_has_is_not_taken
+            key_is_changed_from_the_one_that_was_checked_and_of_a_valid_account_alone
+            simultaneous_key_changes_are_one
             first_end_of_an_authorization_stands
             simultaneous_ends_of_an_authorization_are_one
             valid_authorization_is_deactivated_and_no_other
@@ -35,7 +42,8 @@ pub(crate) async fn account_is_found_by_its_id_and_by_its_key(stores: &Stores) {
     let record = stores.new_account(0);
     let (made, new) = stores.ledger.create_account(record.clone()).await.unwrap();
     assert!(new && made.is_valid());
-    assert_eq!((made.id, &made.contact, &made.proofs), (record.id, &record.contact, &vec![record.jws]));
+    let proofs = vec![KeyProof { jws: record.jws, since: record.created }];
+    assert_eq!((made.id, &made.contact, &made.proofs), (record.id, &record.contact, &proofs));
     assert_eq!(stores.ledger.account(made.id).await.unwrap().as_ref(), Some(&made));
     assert_eq!(stores.ledger.account_by_key(key(0).thumbprint()).await.unwrap(), Some(made));
     assert_eq!(stores.ledger.account_by_key(key(1).thumbprint()).await.unwrap(), None);
@@ -66,6 +74,16 @@ pub(crate) async fn simultaneous_accounts_with_one_key_are_one(stores: &Stores) 
     assert_eq!(stores.ledger.counts().await.unwrap().accounts, 1);
 }
 
+pub(crate) async fn accounts_are_paged_in_the_order_of_their_ids(stores: &Stores) {
+    assert_eq!(stores.ledger.accounts(None, 10).await.unwrap(), []);
+    let mut accounts = vec![stores.account(0).await, stores.account(1).await];
+    accounts.sort_by_key(|account| account.id);
+    assert_eq!(stores.ledger.accounts(None, 10).await.unwrap(), accounts);
+    assert_eq!(stores.ledger.accounts(None, 1).await.unwrap(), accounts[..1]);
+    assert_eq!(stores.ledger.accounts(Some(accounts[0].id), 1).await.unwrap(), accounts[1..]);
+    assert_eq!(stores.ledger.accounts(Some(accounts[1].id), 1).await.unwrap(), []);
+}
+
 pub(crate) async fn contacts_of_valid_accounts_alone_are_replaced(stores: &Stores) {
     let account = stores.account(0).await;
     let contact = vec!["mailto:other@example.com".to_owned()];
@@ -85,6 +103,75 @@ pub(crate) async fn deactivated_account_stays_deactivated(stores: &Stores) {
     let (found, new) = stores.ledger.create_account(stores.new_account(0)).await.unwrap();
     assert_eq!((found, new), (deactivated, false));
     assert_eq!(stores.ledger.deactivate_account(AccountId::from_bytes([9; 16])).await.unwrap(), None);
+}
+
+fn key_change(account: &Account, to: usize) -> KeyChangeRecord {
+    KeyChangeRecord {
+        account: account.id,
+        from: account.thumbprint(),
+        to: key(to),
+        jws: vec![b'k', u8::try_from(to).unwrap()],
+    }
+}
+
+pub(crate) async fn changed_key_takes_the_place_of_the_old_one_and_its_request_is_kept(stores: &Stores) {
+    let account = stores.account(0).await;
+    stores.clock.pass_seconds(5);
+    let change = key_change(&account, 1);
+    let changed = stores.ledger.change_key(change.clone()).await.unwrap().unwrap();
+    assert_eq!(changed.key, key(1));
+    assert_eq!(changed.proofs.len(), 2);
+    assert_eq!(changed.proofs[0], account.proofs[0]);
+    assert_eq!(changed.proofs[1], KeyProof { jws: change.jws, since: stores.now() });
+    let restored = Account { key: account.key.clone(), proofs: account.proofs.clone(), ..changed.clone() };
+    assert_eq!(restored, account, "nothing else is changed");
+    assert_eq!(stores.ledger.account(account.id).await.unwrap(), Some(changed.clone()));
+    assert_eq!(stores.ledger.account_by_key(key(1).thumbprint()).await.unwrap(), Some(changed));
+    assert_eq!(stores.ledger.account_by_key(key(0).thumbprint()).await.unwrap(), None, "the old key is nobody's");
+    let mut again = stores.new_account(0);
+    again.id = AccountId::from_bytes([9; 16]);
+    let (other, new) = stores.ledger.create_account(again).await.unwrap();
+    assert!(new && other.id != account.id);
+}
+
+pub(crate) async fn key_that_an_account_has_is_not_taken(stores: &Stores) {
+    let (account, other) = (stores.account(0).await, stores.account(1).await);
+    let refused = stores.ledger.change_key(key_change(&account, 1)).await.unwrap();
+    assert_eq!(refused, Err(KeyNotChanged::Taken(other.id)));
+    assert_eq!(stores.ledger.account(account.id).await.unwrap(), Some(account));
+    assert_eq!(stores.ledger.account(other.id).await.unwrap(), Some(other));
+}
+
+pub(crate) async fn key_is_changed_from_the_one_that_was_checked_and_of_a_valid_account_alone(stores: &Stores) {
+    let account = stores.account(0).await;
+    let stale = KeyChangeRecord { from: key(1).thumbprint(), ..key_change(&account, 1) };
+    assert_eq!(stores.ledger.change_key(stale).await.unwrap(), Err(KeyNotChanged::Changed));
+    let unknown = KeyChangeRecord { account: AccountId::from_bytes([9; 16]), ..key_change(&account, 1) };
+    assert_eq!(stores.ledger.change_key(unknown).await.unwrap(), Err(KeyNotChanged::NotValid));
+    assert_eq!(stores.ledger.account(account.id).await.unwrap().as_ref(), Some(&account));
+    stores.ledger.deactivate_account(account.id).await.unwrap();
+    let refused = stores.ledger.change_key(key_change(&account, 1)).await.unwrap();
+    assert_eq!(refused, Err(KeyNotChanged::NotValid));
+    assert_eq!(stores.ledger.account(account.id).await.unwrap().unwrap().key, account.key);
+}
+
+pub(crate) async fn simultaneous_key_changes_are_one(stores: &Stores) {
+    let account = stores.account(0).await;
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let (ledger, change) = (Arc::clone(&stores.ledger), key_change(&account, 1));
+            tokio::spawn(async move { ledger.change_key(change).await.unwrap() })
+        })
+        .collect();
+    let mut done = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(refused) => assert_eq!(refused, KeyNotChanged::Changed),
+        }
+    }
+    assert_eq!(done, 1);
+    assert_eq!(stores.ledger.account(account.id).await.unwrap().unwrap().proofs.len(), 2);
 }
 
 pub(crate) async fn first_end_of_an_authorization_stands(stores: &Stores) {

@@ -15,6 +15,7 @@ pub(crate) mod fixtures;
 pub(crate) mod issuance;
 pub(crate) mod leases;
 pub(crate) mod log_store;
+pub(crate) mod order_list;
 pub(crate) mod pipeline;
 pub(crate) mod revocation;
 pub(crate) mod serials;
@@ -74,6 +75,7 @@ pub(crate) use cases;
 macro_rules! store_suites {
     ($open:path) => {
         crate::contract::accounts::suite!($open);
+        crate::contract::order_list::suite!($open);
         crate::contract::issuance::suite!($open);
         crate::contract::revocation::suite!($open);
         crate::contract::serials::suite!($open);

@@ -240,16 +240,28 @@ async fn changed_sct_is_found() {
 
 #[tokio::test]
 async fn certificate_for_another_request_than_the_clients_is_found() {
-    let request = "'$.progress.finalize.csr'";
-    let document = |serial: &str| format!("order_row = (SELECT order_row FROM serials WHERE serial = {serial})");
-    let sql = format!(
-        "UPDATE order_documents SET document = json_set(document, {request},
-             (SELECT json_extract(document, {request}) FROM order_documents WHERE {}))
-         WHERE {}",
-        document("$B"),
-        document("$A")
-    );
-    found_in_rows(Invariant::CertificateAskedFor, &sql).await;
+    for request in ["'$.progress.finalize.csr'", "'$.progress.finalize.jws'"] {
+        let document = |serial: &str| format!("order_row = (SELECT order_row FROM serials WHERE serial = {serial})");
+        let sql = format!(
+            "UPDATE order_documents SET document = json_set(document, {request},
+                 (SELECT json_extract(document, {request}) FROM order_documents WHERE {}))
+             WHERE {}",
+            document("$B"),
+            document("$A")
+        );
+        found_in_rows(Invariant::CertificateAskedFor, &sql).await;
+    }
+}
+
+#[tokio::test]
+async fn key_of_an_account_without_proof_is_found() {
+    for change in [
+        "DELETE FROM account_proofs",
+        "UPDATE account_proofs SET jws = x'7b7d'",
+        "INSERT INTO account_proofs SELECT account, 1, jws, 1 FROM account_proofs",
+    ] {
+        found_in_rows(Invariant::AccountKeyProved, change).await;
+    }
 }
 
 #[tokio::test]

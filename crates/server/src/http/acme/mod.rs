@@ -62,6 +62,9 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
         .route(ca::urls::NEW_NONCE, get(new_nonce).post(nonce_by_post))
         .route(ca::urls::NEW_ACCOUNT, post(accounts::new_account))
         .route("/acct/{id}", post(accounts::account))
+        .route("/acct/{id}/orders", post(accounts::orders))
+        .route("/acct/{id}/orders/{place}", post(accounts::orders_behind))
+        .route(ca::urls::KEY_CHANGE, post(accounts::key_change))
         .route(ca::urls::NEW_ORDER, post(orders::new_order))
         .route("/order/{id}", post(orders::order))
         .route("/order/{id}/finalize", post(orders::finalize))
@@ -114,7 +117,7 @@ fn directory_object(door: &AcmeDoor, base: &Base) -> Directory {
         new_order: base.url(ca::urls::NEW_ORDER),
         revoke_cert: base.url(ca::urls::REVOKE_CERT),
         new_authz: None,
-        key_change: None,
+        key_change: Some(base.url(ca::urls::KEY_CHANGE)),
         renewal_info: None,
         meta: DirectoryMeta {
             terms_of_service: settings.terms_of_service.clone(),

@@ -11,12 +11,12 @@ use pki::Timestamp;
 use super::Base;
 
 /// An account.
-pub(super) fn account(account: &Account) -> AccountObject {
+pub(super) fn account(base: &Base, account: &Account) -> AccountObject {
     AccountObject {
         status: account.status,
         contact: account.contact.clone(),
         terms_of_service_agreed: account.terms_of_service_agreed.then_some(true),
-        orders: None,
+        orders: Some(base.url(&urls::orders(account.id))),
     }
 }
 

@@ -12,6 +12,7 @@ use super::{AcmeDoor, Base};
 /// What a handler comes to.
 pub(super) type Outcome<T> = Result<T, Error>;
 
+const PROBLEM: &str = "application/problem+json";
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
@@ -25,6 +26,7 @@ pub(super) struct Reply {
     content_type: Option<&'static str>,
     location: Option<String>,
     up: Option<String>,
+    next: Option<String>,
     retry_after: Option<u32>,
     waited: bool,
 }
@@ -39,9 +41,16 @@ impl Reply {
             content_type: Some("application/json"),
             location: None,
             up: None,
+            next: None,
             retry_after: None,
             waited: false,
         }
+    }
+
+    /// A problem whose answer names a place.
+    pub(super) fn problem(refused: &Problem) -> Self {
+        let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { content_type: Some(PROBLEM), ..Self::object(status, refused) }
     }
 
     /// Anything else.
@@ -53,6 +62,7 @@ impl Reply {
             content_type: Some(content_type),
             location: None,
             up: None,
+            next: None,
             retry_after: None,
             waited: false,
         }
@@ -66,6 +76,7 @@ impl Reply {
             content_type: None,
             location: None,
             up: None,
+            next: None,
             retry_after: None,
             waited: false,
         }
@@ -80,6 +91,12 @@ impl Reply {
     /// What it belongs to (RFC 8555 §7.5.1).
     pub(super) fn up(mut self, url: String) -> Self {
         self.up = Some(url);
+        self
+    }
+
+    /// The next page (RFC 8555 §7.1.2.1).
+    pub(super) fn next(mut self, url: Option<String>) -> Self {
+        self.next = url;
         self
     }
 
@@ -111,9 +128,11 @@ impl Reply {
         if self.waited {
             headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
         }
-        let up = self.up.and_then(|url| HeaderValue::from_str(&format!("<{url}>;rel=\"up\"")).ok());
-        if let Some(up) = up {
-            headers.append(header::LINK, up);
+        for (url, relation) in [(self.up, "up"), (self.next, "next")] {
+            let link = url.and_then(|url| HeaderValue::from_str(&format!("<{url}>;rel=\"{relation}\"")).ok());
+            if let Some(link) = link {
+                headers.append(header::LINK, link);
+            }
         }
         finish(response, base)
     }
@@ -150,7 +169,7 @@ pub(super) fn error(error: &Error, base: Option<&Base>) -> Response {
 pub(crate) fn problem(refused: &Problem, base: Option<&Base>) -> Response {
     let mut response = Response::new(Body::from(serialize(refused)));
     *response.status_mut() = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
     if refused.kind == ProblemType::UserActionRequired
         && let Some(link) = refused.instance.as_deref().and_then(terms_link)
     {

@@ -136,6 +136,22 @@ impl Client {
         Account { key, pkcs8, kid }
     }
 
+    /// keyChange to this key (RFC 8555 §7.3.5). What is right in the inner JWS is changed by `change`.
+    pub(crate) async fn change_key(
+        &mut self,
+        account: &Account,
+        to: &SigningKey,
+        change: impl FnOnce(Inner) -> Inner,
+    ) -> Answer {
+        let url = self.url("/key-change");
+        let payload = json!({ "account": account.kid, "oldKey": account.key.jwk() });
+        let inner = change(Inner { nonce: None, url: url.clone(), kid: None, payload });
+        let Inner { nonce, url: inner_url, kid, payload } = inner;
+        let header = Header { nonce: nonce.as_deref(), url: &inner_url, kid: kid.as_deref() };
+        let inner = sign(to, header, payload.to_string().as_bytes());
+        self.try_post(account, &url, &inner, &[]).await.expect("the server answers")
+    }
+
     /// A new order, with its URL.
     pub(crate) async fn order(&mut self, account: &Account, names: &[&str]) -> (String, Value) {
         let answer = self.post(account, "/new-order", &json!({ "identifiers": identifiers(names) })).await;
@@ -195,6 +211,14 @@ impl Client {
         assert_eq!(answer.status, 200, "{}", answer.text());
         certificates(answer.text())
     }
+}
+
+/// The inner JWS of a key change, before it is signed.
+pub(crate) struct Inner {
+    pub(crate) nonce: Option<String>,
+    pub(crate) url: String,
+    pub(crate) kid: Option<String>,
+    pub(crate) payload: Value,
 }
 
 /// An order that is valid.

@@ -5,14 +5,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use acme::{AccountStatus, Thumbprint};
 use ca::AccountId;
-use ca::account::Account;
-use ca::ports::NewAccountRecord;
+use ca::account::{Account, KeyProof};
+use ca::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord};
+use pki::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::sqlite::columns::{Col, Json, col, document};
-use crate::sqlite::failure::Step;
+use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
+
+/// An account with more proofs than this is read each time: it would take the room of many.
+const REMEMBERED_PROOFS_MAX: usize = 8;
 
 /// Each half of what is remembered holds at most so many accounts, of 1 to 3 KiB each.
 const REMEMBERED: usize = 256;
@@ -39,19 +43,32 @@ pub(super) fn create(batch: &Batch<'_>, new: &NewAccountRecord) -> Step<(Account
         ])?;
     batch
         .prepare_cached(
-            "-- ledger.create_account.proof\nINSERT INTO account_proofs (account, number, jws) VALUES (?1, 0, ?2)",
+            "-- ledger.create_account.proof
+            INSERT INTO account_proofs (account, number, jws, since) VALUES (?1, 0, ?2, ?3)",
         )?
-        .execute(params![batch.last_insert_rowid(), jws])?;
+        .execute(params![batch.last_insert_rowid(), jws, Col(created)])?;
     batch.count(|tally| tally.accounts += 1);
     let status = AccountStatus::Valid;
-    Ok((Account { id, key, status, contact, terms_of_service_agreed, created, proofs: vec![jws] }, true))
+    Ok((
+        Account {
+            id,
+            key,
+            status,
+            contact,
+            terms_of_service_agreed,
+            created,
+            proofs: vec![KeyProof { jws, since: created }],
+        },
+        true,
+    ))
 }
 
 pub(super) fn by_id(connection: &Connection, id: AccountId) -> Step<Option<Account>> {
     read(
         connection,
         "-- ledger.account
-        SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws
+        SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws,
+            coalesce(p.since, a.created)
         FROM accounts a LEFT JOIN account_proofs p ON p.account = a.row WHERE a.id = ?1 ORDER BY p.number",
         &Col(id),
     )
@@ -61,10 +78,23 @@ pub(super) fn by_thumbprint(connection: &Connection, thumbprint: Thumbprint) -> 
     read(
         connection,
         "-- ledger.account_by_key
-        SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws
+        SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws,
+            coalesce(p.since, a.created)
         FROM accounts a LEFT JOIN account_proofs p ON p.account = a.row WHERE a.thumbprint = ?1 ORDER BY p.number",
         &Col(thumbprint),
     )
+}
+
+pub(super) fn page(connection: &Connection, after: Option<AccountId>, limit: u32) -> Step<Vec<Account>> {
+    let ids: Vec<AccountId> = connection
+        .prepare_cached("-- ledger.accounts\nSELECT id FROM accounts WHERE id > ?1 ORDER BY id LIMIT ?2")?
+        .query_map(params![after.as_ref().map_or(&[][..], |id| id.as_bytes()), limit], |row| col(row, 0))?
+        .collect::<Result<_, _>>()?;
+    let mut accounts = Vec::with_capacity(ids.len());
+    for id in ids {
+        accounts.extend(by_id(connection, id)?);
+    }
+    Ok(accounts)
 }
 
 /// One row for each proof; without any, one row with NULL.
@@ -73,7 +103,9 @@ fn read(connection: &Connection, sql: &str, key: &dyn ToSql) -> Step<Option<Acco
     let mut rows = statement.query([key])?;
     let mut account: Option<Account> = None;
     while let Some(row) = rows.next()? {
-        let proof: Option<Vec<u8>> = row.get(6)?;
+        let jws: Option<Vec<u8>> = row.get(6)?;
+        let since = col(row, 7)?;
+        let proof = jws.map(|jws| KeyProof { jws, since });
         if let Some(account) = &mut account {
             account.proofs.extend(proof);
         } else {
@@ -106,6 +138,39 @@ pub(super) fn update_contact(batch: &Batch<'_>, id: AccountId, contact: &[String
         )?
         .execute(params![Col(id), document("accounts.contact", &contact)?])?;
     if updated == 0 { Ok(None) } else { by_id(batch, id) }
+}
+
+pub(super) fn change_key(
+    batch: &Batch<'_>,
+    change: &KeyChangeRecord,
+    now: Timestamp,
+) -> Step<Result<Account, KeyNotChanged>> {
+    let KeyChangeRecord { account: id, from, to, jws } = change;
+    let Some(account) = by_id(batch, *id)?.filter(Account::is_valid) else {
+        return Ok(Err(KeyNotChanged::NotValid));
+    };
+    if account.thumbprint() != *from {
+        return Ok(Err(KeyNotChanged::Changed));
+    }
+    let thumbprint = to.thumbprint();
+    let holder = batch
+        .prepare_cached("-- ledger.change_key.look\nSELECT id FROM accounts WHERE thumbprint = ?1")?
+        .query_row([Col(thumbprint)], |row| col(row, 0))
+        .optional()?;
+    if let Some(holder) = holder {
+        return Ok(Err(KeyNotChanged::Taken(holder)));
+    }
+    batch
+        .prepare_cached("-- ledger.change_key\nUPDATE accounts SET thumbprint = ?2, key = ?3 WHERE id = ?1")?
+        .execute(params![Col(*id), Col(thumbprint), to.to_json()])?;
+    batch
+        .prepare_cached(
+            "-- ledger.change_key.proof
+            INSERT INTO account_proofs (account, number, jws, since)
+            SELECT row, ?2, ?3, ?4 FROM accounts WHERE id = ?1",
+        )?
+        .execute(params![Col(*id), Col(account.proofs.len() as u64), jws, Col(now)])?;
+    by_id(batch, *id)?.map(Ok).ok_or_else(|| Failure::corrupt("accounts", format!("account {id} is gone")))
 }
 
 pub(super) fn deactivate(batch: &Batch<'_>, id: AccountId) -> Step<Option<Account>> {
@@ -150,7 +215,7 @@ impl Remembered {
             halves.forgotten
         };
         let found = read()?;
-        if let Some(account) = &found {
+        if let Some(account) = found.as_ref().filter(|account| account.proofs.len() <= REMEMBERED_PROOFS_MAX) {
             let mut halves = self.lock();
             if halves.forgotten == before {
                 halves.remember(account.clone());

@@ -16,11 +16,11 @@ use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, Ledger, LedgerCounts,
-    LedgerEnd, LedgerOrder, MarkedGood, NewAccountRecord, Revocation, Revoked, SerialFilter, SerialRecord,
-    SigningRecord, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Revocation,
+    Revoked, SerialFilter, SerialRecord, SigningRecord, Stored, StoredFinal,
 };
-use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
@@ -52,11 +52,11 @@ impl SqliteLedger {
     }
 
     /// A write that changes what is remembered of an account.
-    async fn write_account(
+    async fn write_account<T: Send + 'static>(
         &self,
         id: AccountId,
-        step: impl FnMut(&Batch<'_>) -> Step<Option<Account>> + Send + 'static,
-    ) -> Stored<Option<Account>> {
+        step: impl FnMut(&Batch<'_>) -> Step<T> + Send + 'static,
+    ) -> Stored<T> {
         let accounts = Arc::clone(&self.accounts);
         self.database.writer().submit(Durability::Synced, step, move |_| accounts.forget(id)).await
     }
@@ -80,8 +80,18 @@ impl Ledger for SqliteLedger {
         self.database.read(|connection| accounts::by_thumbprint(connection, thumbprint))
     }
 
+    async fn accounts(&self, after: Option<AccountId>, limit: u32) -> Stored<Vec<Account>> {
+        let page = move |connection: &rusqlite::Connection| accounts::page(connection, after, limit);
+        self.database.scan(move |connection| snapshot(connection, page)).await
+    }
+
     async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>> {
         self.write_account(id, move |batch| accounts::update_contact(batch, id, &contact)).await
+    }
+
+    async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>> {
+        let (id, clock) = (change.account, Arc::clone(&self.clock));
+        self.write_account(id, move |batch| accounts::change_key(batch, &change, clock.now())).await
     }
 
     async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>> {
@@ -112,6 +122,10 @@ impl Ledger for SqliteLedger {
 
     async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>> {
         self.database.read(|connection| orders::by_id(connection, id))
+    }
+
+    async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<ListedOrder>> {
+        self.database.read(|connection| orders::of_account(connection, account, behind, limit))
     }
 
     async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>> {

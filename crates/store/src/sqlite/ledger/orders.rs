@@ -1,14 +1,14 @@
 //! Orders that have, or had, an issuance, or that ended in `Issue`.
 
-use ca::OrderId;
 use ca::authorization::CaaRecord;
 use ca::order::{Failure as Death, Order};
-use ca::ports::{IssuanceNumber, LedgerEnd, LedgerOrder};
+use ca::ports::{IssuanceNumber, LedgerEnd, LedgerOrder, ListedOrder};
+use ca::{AccountId, OrderCursor, OrderId};
 use pki::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::serials;
-use crate::sqlite::columns::{Col, Json, document, json, maybe};
+use crate::sqlite::columns::{Col, Json, col, document, json, maybe, place};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
 
@@ -47,6 +47,25 @@ pub(super) fn by_id(connection: &Connection, id: OrderId) -> Step<Option<LedgerO
     rows.next()?.map(from_columns).transpose()
 }
 
+pub(super) fn of_account(
+    connection: &Connection,
+    account: AccountId,
+    behind: Option<OrderCursor>,
+    limit: u32,
+) -> Step<Vec<ListedOrder>> {
+    let mut statement = connection.prepare_cached(
+        "-- ledger.orders_of
+        SELECT created, id, outcome = 'valid' FROM orders INDEXED BY orders_of_account
+        WHERE account = ?1 AND (created, id) < (?2, ?3) ORDER BY created DESC, id DESC LIMIT ?4",
+    )?;
+    let (created, order) = place(behind);
+    let rows = statement.query_map(params![Col(account), created, order, limit], |row| {
+        let at = OrderCursor { created: col(row, 0)?, order: col(row, 1)? };
+        Ok(ListedOrder { at, valid: row.get(2)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn ended(connection: &Connection, before: Option<Timestamp>, limit: u32) -> Step<Vec<LedgerOrder>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.ended_orders
@@ -66,8 +85,10 @@ pub(super) fn ended(connection: &Connection, before: Option<Timestamp>, limit: u
 /// Adds an order of which the ledger hears for the first time. Its row.
 pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuances: u32) -> Step<i64> {
     batch
-        .prepare_cached("-- ledger.order.new\nINSERT INTO orders (id, account, issuances) VALUES (?1, ?2, ?3)")?
-        .execute(params![Col(order.id), Col(order.account), issuances])?;
+        .prepare_cached(
+            "-- ledger.order.new\nINSERT INTO orders (id, account, issuances, created) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![Col(order.id), Col(order.account), issuances, Col(order.created)])?;
     let row = batch.last_insert_rowid();
     batch
         .prepare_cached("-- ledger.order.document\nINSERT INTO order_documents (order_row, document) VALUES (?1, ?2)")?

@@ -14,7 +14,7 @@ use ca::ports::{
     ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention,
     StageCount, StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
 };
-use ca::{AuthorizationId, InstanceId, LeaseToken, OrderId};
+use ca::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use futures_util::future::BoxFuture;
 use pki::Timestamp;
 
@@ -302,6 +302,10 @@ impl Workbench for SqliteWorkbench {
 
     async fn list(&self, filter: OrderFilter, limit: u32) -> Stored<Vec<ActiveOrder>> {
         self.database.scan(move |connection| rows::list(connection, filter.stage, filter.after, limit)).await
+    }
+
+    async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<Order>> {
+        self.database.read(|connection| rows::of_account(connection, account, behind, limit))
     }
 
     async fn counts(&self) -> Stored<Vec<(Stage, StageCount)>> {

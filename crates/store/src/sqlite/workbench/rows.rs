@@ -2,13 +2,13 @@
 
 use ca::order::{Order, Outcome, Place, Progress, Stage};
 use ca::ports::{ActiveOrder, Claimed, Lease, StageCount, Standing};
-use ca::{InstanceId, LeaseToken, OrderId};
+use ca::{AccountId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use pki::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::queues::Effects;
 use super::sweep::behind;
-use crate::sqlite::columns::{Col, col, document, json, maybe};
+use crate::sqlite::columns::{Col, col, document, json, maybe, place};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
 
@@ -239,8 +239,8 @@ pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: New
         .prepare_cached(
             "-- workbench.create
             INSERT INTO active_orders (id, account, stage, place, turn, since, claims, lease_token, lease_holder,
-                deadline, outcome, delivered, document)
-            VALUES (?1, ?2, ?3, 'lease', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11)",
+                deadline, outcome, delivered, document, created)
+            VALUES (?1, ?2, ?3, 'lease', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             Col(order.id),
@@ -254,6 +254,7 @@ pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: New
             outcome(order),
             delivered(order).map(Col),
             written,
+            Col(order.created),
         ])?;
     Ok(Lease { order: order.id, token: lease.token, expires: lease.expires, claims: 1 })
 }
@@ -348,6 +349,22 @@ pub(super) fn list(
         found.push(show(row)?);
     }
     Ok(found)
+}
+
+pub(super) fn of_account(
+    connection: &Connection,
+    account: AccountId,
+    behind: Option<OrderCursor>,
+    limit: u32,
+) -> Step<Vec<Order>> {
+    let mut statement = connection.prepare_cached(
+        "-- workbench.orders_of
+        SELECT document FROM active_orders INDEXED BY active_orders_of_account
+        WHERE account = ?1 AND (created, id) < (?2, ?3) ORDER BY created DESC, id DESC LIMIT ?4",
+    )?;
+    let (created, order) = place(behind);
+    let rows = statement.query_map(params![Col(account), created, order, limit], |row| json(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn counts(connection: &Connection) -> Step<Vec<(Stage, StageCount)>> {
