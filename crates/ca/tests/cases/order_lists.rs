@@ -45,7 +45,7 @@ async fn orders_of_every_status_but_invalid_are_listed(backend: Backend) {
     let invalid = client.order(&world, &["invalid.example.com"]).await;
     world.network.answers("invalid.example.com", [crate::world::network::wrong()]);
     client.answer_all(&world, &invalid).await;
-    world.work(Stage::TestChallenge).await;
+    world.work_off().await;
     assert_eq!(client.status(&world, invalid.id).await, OrderStatus::Invalid);
     world.clock.pass_seconds(1);
     let processing = client.processing(&world, &["processing.example.com"]).await;

@@ -155,8 +155,8 @@ impl Invariant {
                 "each account's key is proved by its newAccount request and each key change since (RFC 8555 7.3.5)"
             }
             Self::CertificateAskedFor => {
-                "each certificate is for the key and the names of a finalize request that its account signed, with the key \
-                 that it had then"
+                "each certificate is for the key and the names of a finalize request that its account signed, with the \
+                 key that it had then"
             }
             Self::NamesAuthorized => {
                 "each name of a certificate has an authorization of its account that was valid when the issuance began"
