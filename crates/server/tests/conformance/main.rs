@@ -17,6 +17,7 @@ mod section_7_1_identifiers;
 mod section_7_1_objects;
 mod section_7_2;
 mod section_7_3;
+mod section_7_3_5;
 mod section_7_3_6;
 mod section_7_4;
 mod section_7_4_2;
@@ -52,6 +53,7 @@ const MODULES: &[&[Case]] = &[
     section_7_1_identifiers::CASES,
     section_7_2::CASES,
     section_7_3::CASES,
+    section_7_3_5::CASES,
     section_7_3_6::CASES,
     section_7_4::CASES,
     section_7_4_2::CASES,

@@ -35,6 +35,7 @@ cases! {
     Must es256_is_supported,
     Should eddsa_is_supported,
     Must every_algorithm_that_is_named_is_supported,
+    Must what_nobody_knows_in_header_and_body_is_ignored,
 }
 
 /// Signatures that don't verify are refused with either.
@@ -256,5 +257,15 @@ async fn every_algorithm_that_is_named_is_supported(mut client: Client) -> Verdi
             works(&mut client, algorithm).await;
         }
     }
+    Ok(())
+}
+
+async fn what_nobody_knows_in_header_and_body_is_ignored(client: Client) -> Verdict {
+    // RFC 7515 §4 and §7.2.1.
+    let mut spoiler = Spoiler::new(client).await;
+    spoiler.takes("an unknown header parameter", |draft| draft.with("colour", json!(["green"])).body()).await;
+    spoiler.takes("an unknown member", |draft| with_member(&draft, "colour", json!({ "is": "green" }))).await;
+    let spread = |draft: Draft<'_>| serde_json::to_vec_pretty(&draft.sign().json()).expect("JSON");
+    spoiler.takes("white space in JSON", spread).await;
     Ok(())
 }

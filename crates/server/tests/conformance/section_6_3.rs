@@ -29,7 +29,8 @@ async fn a_get_of_anything_but_directory_and_new_nonce_is_refused_with_405(mut c
     let name = client.name();
     let order = client.order(&account, &[&name]).await;
     let challenge = client.http_01(&account, order.authorization(0)).await;
-    let resources = [client.url("newAccount"), client.url("newOrder"), client.url("revokeCert")];
+    let resources =
+        [client.url("newAccount"), client.url("newOrder"), client.url("revokeCert"), client.url("keyChange")];
     let watch = Watch::begin(&mut client, &account, &[&order.url, order.authorization(0)]).await;
     let urls = resources.iter().map(String::as_str);
     for url in urls.chain([&account.kid, &order.url, order.authorization(0), &challenge.url, order.finalize()]) {

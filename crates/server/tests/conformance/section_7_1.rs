@@ -18,7 +18,7 @@ cases! {
     Must resources_of_the_directory_answer,
 }
 
-const REQUIRED: [&str; 4] = ["newNonce", "newAccount", "newOrder", "revokeCert"];
+const REQUIRED: [&str; 5] = ["newNonce", "newAccount", "newOrder", "revokeCert", "keyChange"];
 
 async fn every_resource_but_the_directory_links_to_the_directory(mut client: Client) -> Verdict {
     let directory = client.directory_url().to_owned();

@@ -5,13 +5,17 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::support::answer::{list, text};
-use crate::support::case::{Verdict, cases};
+use crate::support::case::{NotApplicable, Verdict, cases};
 use crate::support::certificate::SubjectKey;
 use crate::support::client::Client;
 use crate::support::order::{challenge_of, identifiers};
 use crate::support::watch::sorted;
 
 cases! {
+    Must an_account_has_a_status_and_the_url_of_its_orders,
+    Must the_orders_list_names_the_orders_of_the_account,
+    Must the_orders_list_names_nothing_of_another_account,
+    Should the_orders_list_leaves_out_invalid_orders,
     Must an_order_has_what_it_must_have,
     Must an_order_that_is_valid_names_its_certificate_and_no_other_does,
     Must the_lists_of_an_order_never_change,
@@ -23,6 +27,64 @@ cases! {
     Must an_order_with_a_deactivated_authorization_is_invalid,
     Must an_authorization_that_failed_is_invalid_with_its_challenge,
     Should an_invalid_order_says_why,
+}
+
+async fn an_account_has_a_status_and_the_url_of_its_orders(mut client: Client) -> Verdict {
+    let account = client.account().await;
+    let object = client.read(&account, &account.kid).await;
+    assert_eq!(object["status"], "valid", "{object}");
+    assert!(object["orders"].as_str().is_some_and(|url| url.starts_with("https://")), "{object}");
+    Ok(())
+}
+
+/// All pages of an account's list of orders.
+async fn orders(client: &mut Client, account: &crate::support::account::Account) -> Result<Vec<String>, NotApplicable> {
+    let object = client.read(account, &account.kid).await;
+    let mut next = object["orders"].as_str().map(str::to_owned);
+    if next.is_none() {
+        return Err(NotApplicable("orders list"));
+    }
+    let mut urls = Vec::new();
+    while let Some(url) = next {
+        let answer = client.post_as_get(account, &url).await;
+        let page = answer.object(200);
+        urls.extend(list(&page["orders"]).iter().map(|url| text(url).to_owned()));
+        next = answer.links("next").first().cloned();
+        assert!(urls.len() < 1000 && next.as_ref() != Some(&url), "the list has no end");
+    }
+    Ok(urls)
+}
+
+async fn the_orders_list_names_the_orders_of_the_account(mut client: Client) -> Verdict {
+    let account = client.account().await;
+    assert_eq!(orders(&mut client, &account).await?, Vec::<String>::new());
+    let mut made = BTreeSet::new();
+    for _ in 0..5 {
+        let name = client.name();
+        made.insert(client.order(&account, &[&name]).await.url);
+    }
+    let listed = orders(&mut client, &account).await?;
+    assert_eq!(listed.iter().cloned().collect::<BTreeSet<_>>(), made);
+    assert_eq!(listed.len(), made.len(), "an order is listed twice");
+    Ok(())
+}
+
+async fn the_orders_list_names_nothing_of_another_account(mut client: Client) -> Verdict {
+    let (one, other) = (client.account().await, client.account().await);
+    let name = client.name();
+    client.order(&other, &[&name]).await;
+    assert_eq!(orders(&mut client, &one).await?, Vec::<String>::new());
+    Ok(())
+}
+
+async fn the_orders_list_leaves_out_invalid_orders(mut client: Client) -> Verdict {
+    let account = client.account().await;
+    let name = client.name();
+    let order = client.order(&account, &[&name]).await;
+    client.fail(&account, order.authorization(0)).await;
+    client.wait_for(&account, &order.url, "invalid").await;
+    assert_eq!(orders(&mut client, &account).await?, Vec::<String>::new());
+    Ok(())
 }
 
 /// A time of RFC 3339.

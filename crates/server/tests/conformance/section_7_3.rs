@@ -15,6 +15,7 @@ cases! {
     Must contacts_of_another_scheme_are_unsupported,
     Should contacts_that_are_no_good_addresses_are_invalid,
     Must contacts_of_the_wrong_kind_are_malformed,
+    Must flags_of_the_wrong_kind_are_malformed,
     Must what_the_server_owns_is_ignored_in_a_new_account,
     Must members_that_nobody_knows_are_ignored,
     Must without_agreement_to_the_terms_no_account_is_made,
@@ -96,6 +97,16 @@ async fn contacts_of_the_wrong_kind_are_malformed(mut client: Client) -> Verdict
         assert!(answer.status >= 400, "{contact} was taken");
         answer.refused(&[400], &["malformed", "invalidContact", "unsupportedContact"]);
         assert!(!made, "{contact}");
+    }
+    Ok(())
+}
+
+async fn flags_of_the_wrong_kind_are_malformed(mut client: Client) -> Verdict {
+    for wrong in [json!({ "termsOfServiceAgreed": "true" }), json!({ "onlyReturnExisting": "false" })] {
+        let (answer, made) = ask(&mut client, &wrong).await;
+        assert!(answer.status >= 400, "{wrong} was taken");
+        answer.refused(&[400], &["malformed"]);
+        assert!(!made, "{wrong}");
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, RSA_PKCS1_2048_8192_SHA256, U
 use http::Method;
 use serde_json::json;
 
-use crate::support::case::{Verdict, cases};
+use crate::support::case::{NotApplicable, Verdict, cases};
 use crate::support::certificate::{certificates, names_of, parsed};
 use crate::support::client::{Client, JOSE};
 
@@ -15,6 +15,7 @@ cases! {
     Must each_certificate_certifies_the_one_before,
     Should the_root_is_left_out,
     Must alternate_chains_have_the_same_certificate,
+    Must an_alternate_chain_is_read_by_its_account_alone,
     Should another_type_is_refused_or_the_chain_is_sent,
     Must a_certificate_that_does_not_exist_is_refused,
     Must a_certificate_stays_the_same,
@@ -98,13 +99,30 @@ async fn alternate_chains_have_the_same_certificate(mut client: Client) -> Verdi
     let name = client.name();
     let issued = client.issued(&account, &[&name]).await;
     let answer = client.post_as_get(&account, issued.order.certificate()).await;
-    for url in answer.links("alternate") {
+    let alternates = answer.links("alternate");
+    if alternates.is_empty() {
+        return Err(NotApplicable("alternate chains"));
+    }
+    for url in alternates {
         let other = client.post_as_get(&account, &url).await;
         assert_eq!((other.status, other.media_type()), (200, TYPE), "{url}: {}", other.shown());
         let chain = certificates(other.text());
         assert_eq!(chain[0], issued.chain[0], "{url}");
         assert_ne!(chain, issued.chain, "{url}: it is no other chain");
+        assert!(!other.links("alternate").contains(&url), "{url}: it is no alternate of its own");
     }
+    Ok(())
+}
+
+async fn an_alternate_chain_is_read_by_its_account_alone(mut client: Client) -> Verdict {
+    let account = client.account().await;
+    let name = client.name();
+    let issued = client.issued(&account, &[&name]).await;
+    let answer = client.post_as_get(&account, issued.order.certificate()).await;
+    let url = answer.links("alternate").first().cloned().ok_or(NotApplicable("alternate chains"))?;
+    let stranger = client.account().await;
+    client.post_as_get(&stranger, &url).await.refused(&[401, 403, 404], &["unauthorized", "malformed"]);
+    client.get(&url).await.refused(&[405], &["malformed"]);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::account::{pkcs8, signing_key};
 use crate::support::answer::{list, text};
 use crate::support::case::{NotApplicable, Verdict, cases};
+use crate::support::certificate::names_of;
 use crate::support::client::Client;
 use crate::support::order::{Open, challenge_of};
 
@@ -26,6 +27,8 @@ cases! {
     Must dns_01_is_shown_by_any_of_several_records,
     Must dns_01_with_the_key_authorization_itself_fails,
     Must a_wildcard_is_shown_at_the_name_below,
+    Must a_certificate_is_issued_for_a_name_and_its_wildcard,
+    Must an_authorization_of_a_name_is_none_of_its_wildcard,
 }
 
 async fn tokens_are_base64url_of_128_bits_and_differ(mut client: Client) -> Verdict {
@@ -190,5 +193,34 @@ async fn dns_01_with_the_key_authorization_itself_fails(mut client: Client) -> V
 async fn a_wildcard_is_shown_at_the_name_below(mut client: Client) -> Verdict {
     let object = dns_01(&mut client, true, "valid", |right| vec![digest(right)]).await?;
     assert_eq!(object["wildcard"], true);
+    Ok(())
+}
+
+async fn a_certificate_is_issued_for_a_name_and_its_wildcard(mut client: Client) -> Verdict {
+    let account = client.account().await;
+    let name = client.name();
+    let wildcard = format!("*.{name}");
+    let order = client.order(&account, &[&name, &wildcard]).await;
+    for url in list(&order.object["authorizations"]) {
+        let object = client.read(&account, text(url)).await;
+        let challenge = challenge_of(&object, "dns-01").unwrap_or_else(|| panic!("no dns-01: {object}"));
+        let digest = digest(&account.key_authorization(&challenge.token));
+        client.world.show_txt(&format!("_acme-challenge.{name}"), &digest).await?;
+        client.answer(&account, &challenge).await.object(200);
+        client.wait_for(&account, text(url), "valid").await;
+    }
+    let order = client.make_ready(&account, order).await;
+    let issued = client.issue(&account, order, &[&name, &wildcard]).await;
+    assert_eq!(names_of(&issued.chain[0]), [wildcard, name]);
+    Ok(())
+}
+
+async fn an_authorization_of_a_name_is_none_of_its_wildcard(mut client: Client) -> Verdict {
+    let account = client.account().await;
+    let name = client.name();
+    let valid = client.ready(&account, &[&name]).await;
+    let order = client.order(&account, &[&format!("*.{name}")]).await;
+    assert_eq!(order.object["status"], "pending", "{}", order.object);
+    assert_ne!(order.authorization(0), valid.authorization(0));
     Ok(())
 }

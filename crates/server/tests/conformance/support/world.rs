@@ -20,6 +20,9 @@ use super::tls::TlsResponder;
 /// What is waited for has happened long before.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
+/// The configuration of the server that most cases share: lists have several pages, and chains alternates.
+const PLAIN: &str = "[limits]\norders-per-page = 2\n[issuer]\nalternate-roots = 1";
+
 /// The configuration of a server whose terms have to be agreed to.
 const WITH_TERMS: &str = "terms-of-service = \"https://ca.example/terms/1\"";
 
@@ -79,7 +82,7 @@ impl World {
         let dns = Dns::start();
         let (responder, tls) = (Responder::on(0), TlsResponder::on(0).await);
         let start = |configuration| Server::start([responder.port(), tls.port()], dns.address(), configuration);
-        let (plain, strict) = futures_util::join!(start(""), start(WITH_TERMS));
+        let (plain, strict) = futures_util::join!(start(PLAIN), start(WITH_TERMS));
         let target = Target::at(&plain.url(), &plain.root()).await;
         let with_terms = Target::at(&strict.url(), &strict.root()).await;
         Self { with_terms: Some(with_terms), ..Self::with(target, vec![plain, strict], dns, responder, tls) }
