@@ -145,6 +145,7 @@ fn run_serve(serve: Serve) -> Result<(), Failure> {
         pebble: None,
     };
     let config = Config::new(serve.data, &file, &choices).map_err(usage)?;
+    config::require_dev_for_faults(&config, &file, &choices).map_err(usage)?;
     runtime()?.block_on(serve::serve(config)).map_err(Failure::failed)
 }
 

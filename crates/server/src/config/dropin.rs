@@ -51,23 +51,33 @@ impl Default for RetryAfter {
     }
 }
 
+/// Refuses faults outside the regime `dev`: a server must not start with them. Commands look at any folder.
+///
+/// # Errors
+/// The variable or table, and what to do.
+pub fn require_dev_for_faults(config: &Config, file: &File, choices: &super::Choices) -> Result<(), ConfigError> {
+    const FOR_TESTS: &str = "is for the tests of ACME clients";
+    if config.regime == RegimeName::Dev {
+        return Ok(());
+    }
+    if let Some(name) = choices.variables.keys().find(|name| name.starts_with(VARIABLE_PREFIX)) {
+        return Err(ConfigError::new(name, format!("{FOR_TESTS}; unset it, or start with --dev")));
+    }
+    if file.dev != Dev::default() {
+        return Err(ConfigError::new("dev", format!("{FOR_TESTS}; remove the table, or start with --dev")));
+    }
+    Ok(())
+}
+
 /// The faults of a file and of variables: none outside the regime `dev`.
 pub(super) fn faults(
     regime: RegimeName,
     file: &File,
     variables: &BTreeMap<String, String>,
 ) -> Result<Dev, ConfigError> {
-    const FOR_TESTS: &str = "is for the tests of ACME clients";
-    if regime != RegimeName::Dev {
-        if let Some(name) = variables.keys().find(|name| name.starts_with(VARIABLE_PREFIX)) {
-            return Err(ConfigError::new(name, format!("{FOR_TESTS}; unset it, or start with --dev")));
-        }
-        if file.dev != Dev::default() {
-            return Err(ConfigError::new("dev", format!("{FOR_TESTS}; remove the table, or start with --dev")));
-        }
-    }
     let faults = file.dev.clone().with_variables(variables, &[CAA, KEYS]);
-    faults.map_err(|error| ConfigError::new(error.name, error.fault))
+    let faults = faults.map_err(|error| ConfigError::new(error.name, error.fault))?;
+    Ok(if regime == RegimeName::Dev { faults } else { Dev::default() })
 }
 
 /// The configuration with what tests want: the times that delays need, and what Pebble's configuration says.
@@ -117,7 +127,10 @@ mod tests {
     fn config(text: &str, dev: bool, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let choices = Choices { dev, variables, ..Choices::default() };
-        Config::new("data".into(), &parse(text, "cairn.toml")?, &choices)
+        let file = parse(text, "cairn.toml")?;
+        let config = Config::new("data".into(), &file, &choices)?;
+        require_dev_for_faults(&config, &file, &choices)?;
+        Ok(config)
     }
 
     #[test]

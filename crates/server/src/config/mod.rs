@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use keys::KeyAlgorithm;
 use pki::Timestamp;
 
-pub use dropin::{PebbleChoices, RetryAfter, TlsFiles};
+pub use dropin::{PebbleChoices, RetryAfter, TlsFiles, require_dev_for_faults};
 pub use file::{File, Listen, RegimeName};
 
 use crate::dev::Dev;

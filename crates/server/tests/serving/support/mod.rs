@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod csr;
 pub(crate) mod der;
+pub(crate) mod pebble;
 pub(crate) mod ports;
 pub(crate) mod problem;
 pub(crate) mod records;
