@@ -28,6 +28,8 @@ const VALIDATION_DELAY_DEFAULT: u32 = 5;
 const BAD_NONCE_PERCENT_DEFAULT: u8 = 5;
 const ALTERNATE_ROOTS_MAX: u32 = 9;
 const CHAIN_LENGTH_MAX: u32 = 9;
+const ORDERS_PER_PAGE_DEFAULT: u32 = 3;
+const ORDERS_PER_PAGE_MAX: u32 = 1000;
 
 /// The variables of the environment, by name.
 pub(super) type Variables = BTreeMap<String, String>;
@@ -74,6 +76,11 @@ pub(super) fn config(
         (Some(_), None) => return Err(at("pebble.privateKey")("is missing, and pebble.certificate is there".into())),
         (None, Some(_)) => return Err(at("pebble.certificate")("is missing, and pebble.privateKey is there".into())),
     };
+    if pebble.external_account_binding_required {
+        return Err(at("pebble.externalAccountBindingRequired")(
+            "is true, and this version has no external account binding; leave it out".to_owned(),
+        ));
+    }
     let dns_server = arguments.dns_server.as_deref().map(addresses::to_ask).transpose().map_err(at("-dnsserver"))?;
     let choices = Choices {
         dev: true,
@@ -114,6 +121,8 @@ fn file(pebble: &PebbleConfig, variables: &Variables) -> Result<File, SetupError
     file.issuer.alternate_roots = u8::try_from(roots).ok();
     let length = bounded(variables, "PEBBLE_CHAIN_LENGTH", 1, (1, CHAIN_LENGTH_MAX))?;
     file.issuer.chain_length = u8::try_from(length).ok();
+    let page = bounded(variables, "PEBBLE_WFE_ORDERS_PER_PAGE", ORDERS_PER_PAGE_DEFAULT, (1, ORDERS_PER_PAGE_MAX))?;
+    file.limits.orders_per_page = u16::try_from(page).ok();
     file.validation.http_port = pebble.http_port;
     file.validation.tls_alpn_port = pebble.tls_port;
     file.validation.deny_names.clone_from(&pebble.domain_blocklist);
@@ -208,6 +217,7 @@ mod tests {
         assert_eq!((config.acme.port(), config.admin.port()), (14000, 15000));
         assert_eq!((config.ports.0, config.ports.2), (5002, 5001));
         assert_eq!((config.alternate_roots, config.chain_length), (0, 1));
+        assert_eq!(config.settings.limits.orders_per_page, 3);
         assert_eq!((config.dev.bad_nonce_percent, config.dev.validation_delay), (5, 5));
         assert_eq!(config.caa_identities, ["pebble.letsencrypt.org"]);
         assert_eq!(config.settings.default_profile().map(|one| one.name.as_str()), Some("default"));
@@ -225,6 +235,8 @@ mod tests {
         }
         let both = [("PEBBLE_WFE_NONCEREJECT", "0"), ("CAIRN_DEV_BAD_NONCE_PERCENT", "20")];
         assert_eq!(dev(&both).bad_nonce_percent, 20);
+        let paged = made("{}", &[("PEBBLE_WFE_ORDERS_PER_PAGE", "15")]).expect("right");
+        assert_eq!(paged.settings.limits.orders_per_page, 15);
         let roots = made("{}", &[("PEBBLE_ALTERNATE_ROOTS", "2"), ("PEBBLE_CHAIN_LENGTH", "3")]).expect("right");
         assert_eq!((roots.alternate_roots, roots.chain_length), (2, 3));
     }
@@ -240,6 +252,7 @@ mod tests {
             ("{}", &[("PEBBLE_VA_SLEEPTIME", "0")], "PEBBLE_VA_SLEEPTIME"),
             ("{}", &[("PEBBLE_ALTERNATE_ROOTS", "10")], "expected 0 to 9"),
             ("{}", &[("PEBBLE_CHAIN_LENGTH", "0")], "expected 1 to 9"),
+            ("{}", &[("PEBBLE_WFE_ORDERS_PER_PAGE", "0")], "expected 1 to 1000"),
             ("{}", &[("CAIRN_DEV_NONSENSE", "1")], "CAIRN_DEV_NONSENSE"),
         ] {
             let error = made(json, variables).expect_err(part).to_string();

@@ -107,7 +107,8 @@ async fn its_management_interface_gives_roots_intermediates_and_keys_away() {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 4, "and each has a name of its own");
-        for nothing in ["/roots/3", "/roots/-1", "/roots/x", "/root-keys/9", "/intermediates/", "/intermediate-keys/3"] {
+        for nothing in ["/roots/3", "/roots/-1", "/roots/x", "/root-keys/9", "/intermediates/", "/intermediate-keys/3"]
+        {
             assert_eq!(management.read(nothing).await.status, 404, "{nothing}");
         }
         let mut client = pebble.client();

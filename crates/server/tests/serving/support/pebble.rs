@@ -121,8 +121,11 @@ async fn certify(folder: &Path) {
     if folder.join("tls.pem").exists() {
         return;
     }
-    fs::write(folder.join("tls.extensions"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n")
-        .expect("a file can be written");
+    fs::write(
+        folder.join("tls.extensions"),
+        "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+    )
+    .expect("a file can be written");
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
     for line in [
         format!("req -x509 {key} -days 30 -subj /CN=tls -keyout ca.key -out tls-ca.pem"),
