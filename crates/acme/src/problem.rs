@@ -197,13 +197,26 @@ impl Problem {
                 let detail = format!("{}: {}", shortened(name), only.detail);
                 Self::new(only.kind.clone(), detail).with_subproblems(subproblems)
             }
-            [first, rest @ ..] => {
-                let same = rest.iter().all(|other| other.kind == first.kind);
-                let kind = if same { first.kind.clone() } else { ProblemType::Compound };
+            [_, _, ..] => {
                 let detail = format!("{} identifiers were refused; see the subproblems", subproblems.len());
-                Self::new(kind, detail).with_subproblems(subproblems)
+                Self::of_several(detail, subproblems)
             }
         }
+    }
+
+    /// One problem for these: of their type if all have the same, else `compound` (RFC 8555 §6.7.1).
+    #[must_use]
+    pub fn of_several(detail: impl Into<String>, subproblems: Vec<Subproblem>) -> Self {
+        let mut kinds = subproblems.iter().map(|one| &one.kind);
+        let first = kinds.next().filter(|first| kinds.all(|other| other == *first));
+        let kind = first.cloned().unwrap_or(ProblemType::Compound);
+        Self::new(kind, detail).with_subproblems(subproblems)
+    }
+
+    /// The same problem as one of several, for this identifier.
+    #[must_use]
+    pub fn subproblem(&self, identifier: WireIdentifier) -> Subproblem {
+        Subproblem { kind: self.kind.clone(), detail: self.detail.clone(), identifier: Some(identifier) }
     }
 
     /// The same problem with another HTTP status.

@@ -28,7 +28,8 @@ pub struct SuggestedWindow {
 }
 
 /// The name of a certificate in renewal information and in an order's `replaces` (RFC 9773 §4.1).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct CertificateIdentifier {
     authority_key_identifier: Vec<u8>,
     serial: Vec<u8>,
@@ -71,6 +72,20 @@ impl CertificateIdentifier {
 impl fmt::Display for CertificateIdentifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", base64url_encode(&self.authority_key_identifier), base64url_encode(&self.serial))
+    }
+}
+
+impl From<CertificateIdentifier> for String {
+    fn from(identifier: CertificateIdentifier) -> Self {
+        identifier.to_string()
+    }
+}
+
+impl TryFrom<String> for CertificateIdentifier {
+    type Error = CertificateIdentifierError;
+
+    fn try_from(text: String) -> Result<Self, CertificateIdentifierError> {
+        text.parse()
     }
 }
 

@@ -4,11 +4,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use acme::{Identifier, OrderStatus, Problem};
-use pki::{Serial, Timestamp};
+use acme::order::SUBPROBLEMS_MAX;
+use acme::{CertificateIdentifier, Identifier, OrderStatus, Problem};
+use pki::{Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::authorization::{Authorization, AuthorizationEnd, ChallengeState, EndedAuthorization, Method};
+use crate::validity::AskedValidity;
 use crate::{AccountId, AuthorizationId, OrderId};
 
 /// The stage of an order: the `state` of the session database. Each but the last has a queue.
@@ -148,6 +150,12 @@ pub struct Order {
     pub profile: String,
     /// What the certificate is to be for: normalised, without duplicates, sorted.
     pub identifiers: Vec<Identifier>,
+    /// The validity that its client asked for: the certificate has it, or there is none.
+    #[serde(default, skip_serializing_if = "AskedValidity::is_empty")]
+    pub validity: AskedValidity,
+    /// The certificate that its own takes the place of (RFC 9773 §5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<CertificateIdentifier>,
     /// How control of the names is shown, where the account doesn't choose: the built-in account's `operator`.
     pub method: Option<Method>,
     /// When it was made.
@@ -237,6 +245,12 @@ impl Order {
             || self.authorizations.iter().any(|authorization| authorization.end.is_some_and(|end| !end.is_good(now)))
     }
 
+    /// Whether an authorization that it took over from another order is no longer good.
+    pub fn lost_a_reused_authorization(&self, now: Timestamp) -> bool {
+        let lost = |one: &Authorization| one.id.order != self.id && one.end.is_some_and(|end| !end.is_good(now));
+        self.authorizations.iter().any(lost)
+    }
+
     /// Where it stands when no worker holds it.
     pub fn place(&self, now: Timestamp) -> Place {
         match &self.progress {
@@ -270,9 +284,35 @@ impl Order {
         }
     }
 
-    /// MakeChallenge → TestChallenge: its authorizations have been made. Done again, it changes nothing.
+    /// A name of what was asked for: orders of one account for the same identifiers, profile, validity and predecessor
+    /// have the same. `None`: no other request means this order.
+    pub fn likeness(&self) -> Option<Sha256> {
+        if self.method.is_some() {
+            return None;
+        }
+        let AskedValidity { not_before, not_after } = self.validity;
+        let time = |time: Option<Timestamp>| time.map_or_else(String::new, Timestamp::to_rfc3339);
+        let replaces = self.replaces.as_ref().map(ToString::to_string).unwrap_or_default();
+        let mut text = format!("{}\n{}\n{replaces}\n", self.account, self.profile);
+        text.push_str(&[time(not_before), time(not_after)].join("\n"));
+        for identifier in &self.identifiers {
+            text.push('\n');
+            text.push_str(&identifier.to_string());
+        }
+        Some(Sha256::of(text.as_bytes()))
+    }
+
+    /// MakeChallenge → TestChallenge: its authorizations have been made. It lives no longer than those it reuses. Done
+    /// again, it changes nothing.
     pub fn make(&mut self, authorizations: Vec<Authorization>) {
         if self.stage() == Stage::MakeChallenge {
+            let ends = authorizations.iter().filter_map(|one| match one.end {
+                Some(AuthorizationEnd::Valid { expires }) => Some(expires.whole_second()),
+                Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked) | None => {
+                    None
+                }
+            });
+            self.expires = ends.fold(self.expires, Timestamp::min);
             self.authorizations = authorizations;
             self.progress = Progress::TestChallenge;
         }
@@ -399,18 +439,38 @@ impl Order {
     /// The problem of an order that dies because one of its authorizations is not good, or because its time is over.
     pub fn cause_of_death(&self, now: Timestamp) -> Option<Failure> {
         let stage = self.stage();
-        let bad = self.authorizations.iter().find(|one| one.end.is_some_and(|end| !end.is_good(now)));
-        let problem = match (bad, stage) {
-            (Some(authorization), Stage::TestChallenge | Stage::Issue) => problem_of(authorization),
-            (None | Some(_), Stage::MakeChallenge | Stage::TestChallenge) if now > self.expires => Problem::new(
+        let bad: Vec<&Authorization> =
+            self.authorizations.iter().filter(|one| one.end.is_some_and(|end| !end.is_good(now))).collect();
+        let problem = match (bad.as_slice(), stage) {
+            ([_, ..], Stage::TestChallenge | Stage::Issue) => problem_of_all(&bad, stage),
+            (_, Stage::MakeChallenge | Stage::TestChallenge) if now > self.expires => Problem::new(
                 acme::ProblemType::Malformed,
                 format!(
                     "the order expired in stage {stage} before all its authorizations were valid and it was finalized"
                 ),
             ),
-            (None | Some(_), Stage::MakeChallenge | Stage::TestChallenge | Stage::Issue | Stage::Done) => return None,
+            (_, Stage::MakeChallenge | Stage::TestChallenge | Stage::Issue | Stage::Done) => return None,
         };
         Some(Failure { stage, problem })
+    }
+}
+
+/// What is wrong with these, each of which is a subproblem (RFC 8555 §6.7.1).
+fn problem_of_all(bad: &[&Authorization], stage: Stage) -> Problem {
+    let problems = bad.iter().take(SUBPROBLEMS_MAX).map(|one| (one, problem_of(one)));
+    let mut subproblems: Vec<_> = problems.map(|(one, problem)| problem.subproblem(one.identifier.wire())).collect();
+    match bad {
+        [only] => {
+            let problem = problem_of(only);
+            if !problem.subproblems.is_empty() {
+                subproblems.clone_from(&problem.subproblems);
+            }
+            problem.with_subproblems(subproblems)
+        }
+        [] | [_, _, ..] => {
+            let detail = format!("{} authorizations are not valid (stage {stage}); see the subproblems", bad.len());
+            Problem::of_several(detail, subproblems)
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use acme::{ChallengeKind, Identifier, NewOrder, OrderStatus, Problem, ProblemType, Subproblem, Verified};
+use acme::order::SUBPROBLEMS_MAX;
+use acme::{ChallengeKind, OrderStatus, Problem, ProblemType, Verified, WireIdentifier};
 use futures_util::future::{Either, select};
 use pki::{Csr, GeneralName, KeyKind, PublicKey, Serial, Timestamp};
 
@@ -12,7 +13,7 @@ use crate::authority::Ca;
 use crate::authorization::{Authorization, AuthorizationEnd, EndedAuthorization, Method};
 use crate::error::{Answer, Error};
 use crate::order::{Finalize, MoveRefused, Order, Progress, Stage};
-use crate::ports::{Fenced, LeaseTerms, SerialRecord};
+use crate::ports::{LeaseTerms, SerialRecord};
 use crate::signing::general_name;
 use crate::{AuthorizationId, OrderId};
 
@@ -28,115 +29,6 @@ pub struct AuthorizationView {
 }
 
 impl Ca {
-    /// newOrder: stored, with its challenges made. Its maker acts like any worker: it has the lease.
-    ///
-    /// # Errors
-    /// `malformed`, `rejectedIdentifier`, `unsupportedIdentifier` (with a subproblem each), `invalidProfile`.
-    pub async fn new_order(&self, account: &Account, asked: &NewOrder) -> Answer<Order> {
-        let identifiers = self.identifiers(asked)?;
-        if asked.not_before.is_some() || asked.not_after.is_some() {
-            return Err(Error::refused(
-                ProblemType::Malformed,
-                "notBefore and notAfter are not supported: the profile sets the validity; leave them out",
-            ));
-        }
-        let profile = match &asked.profile {
-            Some(name) => self.settings.profile(name).filter(|profile| profile.offered),
-            None => self.settings.default_profile(),
-        };
-        let profile = profile.ok_or_else(|| self.no_profile(asked.profile.as_deref()))?.name.clone();
-        self.create_order(account, identifiers, profile, None).await
-    }
-
-    /// An order of the built-in account, for names of this CA's own servers.
-    ///
-    /// # Errors
-    /// The stores could not be asked.
-    pub async fn new_operator_order(
-        &self,
-        account: &Account,
-        identifiers: BTreeSet<Identifier>,
-        profile: &str,
-    ) -> Answer<Order> {
-        self.create_order(account, identifiers.into_iter().collect(), profile.to_owned(), Some(Method::Operator)).await
-    }
-
-    async fn create_order(
-        &self,
-        account: &Account,
-        identifiers: Vec<Identifier>,
-        profile: String,
-        method: Option<Method>,
-    ) -> Answer<Order> {
-        let began = self.clock.monotonic();
-        let now = self.now();
-        let order = Order {
-            id: OrderId::random(&*self.random),
-            account: account.id,
-            profile,
-            identifiers,
-            method,
-            created: now,
-            // RFC 3339 in whole seconds is what the client is told: it must not outlive that.
-            expires: now.whole_second().plus(self.settings.times.order_lifetime),
-            authorizations: Vec::new(),
-            progress: Progress::MakeChallenge,
-        };
-        let lease = self.workbench.create(order.clone(), self.lease_terms(Stage::MakeChallenge)).await?;
-        self.stage_done(order.id, Stage::MakeChallenge, began, "order taken");
-        match self.make_challenges(&lease, order).await? {
-            Ok(made) => Ok(made),
-            Err(Fenced::Stale) => Err(Error::Failed("the order's challenges were not made in time".into())),
-        }
-    }
-
-    fn identifiers(&self, asked: &NewOrder) -> Answer<Vec<Identifier>> {
-        let max = self.settings.limits.names_per_order;
-        if asked.identifiers.len() > max {
-            return Err(Error::refused(
-                ProblemType::Malformed,
-                format!("{} identifiers, at most {max} are taken", asked.identifiers.len()),
-            ));
-        }
-        let identifiers = asked.identifiers()?;
-        if let Some(ip) = identifiers.iter().find(|one| matches!(one, Identifier::Ip(_))) {
-            return Err(Error::refused(
-                ProblemType::UnsupportedIdentifier,
-                format!("{ip} is an IP address; this CA issues for dns identifiers"),
-            ));
-        }
-        self.require_permitted(&identifiers)?;
-        Ok(identifiers.into_iter().collect())
-    }
-
-    /// Names that the operator denies: each with its subproblem (RFC 8555 §6.7.1).
-    fn require_permitted(&self, identifiers: &BTreeSet<Identifier>) -> Answer<()> {
-        let denied = |identifier: &Identifier| {
-            let denied = self.settings.denied(identifier.name()?.as_str())?;
-            Some(Subproblem {
-                kind: ProblemType::RejectedIdentifier,
-                detail: format!("this CA issues no certificates for {denied} and names below it"),
-                identifier: Some(identifier.wire()),
-            })
-        };
-        let subproblems: Vec<Subproblem> = identifiers.iter().filter_map(denied).collect();
-        if subproblems.is_empty() {
-            return Ok(());
-        }
-        Err(Problem::of_identifiers(subproblems).into())
-    }
-
-    fn no_profile(&self, asked: Option<&str>) -> Error {
-        let offered: Vec<&str> =
-            self.settings.profiles.iter().filter(|one| one.offered).map(|one| one.name.as_str()).collect();
-        let offered = offered.join(", ");
-        let detail = match asked {
-            Some(name) => format!("there is no profile {name:?}; offered are: {offered}"),
-            None => format!("no default profile is configured; name one of: {offered}"),
-        };
-        Error::refused(ProblemType::InvalidProfile, detail)
-    }
-
     /// An order of this account, as the ledger and the workbench together say.
     ///
     /// # Errors
@@ -183,7 +75,12 @@ impl Ca {
             let Some(active) = active else { return Ok(None) };
             let mut order = active.order;
             if order.stage() == Stage::TestChallenge {
-                order.copy_back(&self.ledger.authorizations(&order.authorization_ids()).await?);
+                let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
+                order.copy_back(&ended);
+                // What ended a reused authorization knew nothing of this order: a worker lets it die.
+                if order.lost_a_reused_authorization(self.now()) {
+                    self.workbench.settle(id, &ended, None).await?;
+                }
             }
             return Ok(Some(order));
         };
@@ -347,6 +244,7 @@ impl Ca {
             return Err(not_ready(&order, status));
         }
         let asked: acme::Finalize = request.json().map_err(|error| error.problem())?;
+        self.check_profile(&order)?;
         let der = asked.csr_der()?;
         self.check_request(account, &order, &der).await?;
         let now = self.now();
@@ -364,13 +262,25 @@ impl Ca {
         }
     }
 
+    /// A profile may have been taken out of service since the order was made (draft-ietf-acme-profiles).
+    fn check_profile(&self, order: &Order) -> Answer<()> {
+        let name = &order.profile;
+        if self.settings.profile(name).is_some_and(|profile| profile.offered || order.method.is_some()) {
+            return Ok(());
+        }
+        Err(Error::refused(
+            ProblemType::InvalidProfile,
+            format!("profile {name} is no longer offered; make a new order with one that the directory names"),
+        ))
+    }
+
     /// A CSR must ask for the order's names, all of them and no others, with a key of its own that is strong.
     async fn check_request(&self, account: &Account, order: &Order, der: &[u8]) -> Answer<()> {
         let bad = |detail: String| Error::refused(ProblemType::BadCsr, detail);
         let csr = Csr::parse(der).map_err(|error| bad(error.to_string()))?;
         let ordered: BTreeSet<GeneralName> = order.identifiers.iter().map(general_name).collect();
         if *csr.names() != ordered {
-            return Err(bad(differing_names(csr.names(), &ordered)));
+            return Err(differing_names(csr.names(), &ordered).into());
         }
         csr.public_key().check_strength().map_err(|weak| bad(weak.to_string()))?;
         if csr.public_key().kind() == KeyKind::Ed25519 {
@@ -473,15 +383,27 @@ fn given_up(account: &Account, view: &AuthorizationView, now: Timestamp) -> Ende
     }
 }
 
-fn differing_names(asked: &BTreeSet<GeneralName>, ordered: &BTreeSet<GeneralName>) -> String {
+/// Every name that is missing or added is a subproblem (RFC 8555 §6.7.1).
+fn differing_names(asked: &BTreeSet<GeneralName>, ordered: &BTreeSet<GeneralName>) -> Problem {
     let list = |names: Vec<&GeneralName>| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let missing = list(ordered.difference(asked).take(10).collect());
     let added = list(asked.difference(ordered).take(10).collect());
-    match (missing.is_empty(), added.is_empty()) {
+    let detail = match (missing.is_empty(), added.is_empty()) {
         (false, false) => format!("the CSR lacks {missing} and adds {added}; it must ask for the order's identifiers"),
         (false, true) => format!("the CSR lacks {missing}; it must ask for all of the order's identifiers"),
         (true, _) => format!("the CSR adds {added}; it must ask for the order's identifiers and no others"),
-    }
+    };
+    let bad = |name: &GeneralName, what: &str| {
+        let identifier = match name {
+            GeneralName::Dns(name) => WireIdentifier { kind: "dns".to_owned(), value: name.clone() },
+            GeneralName::Ip(address) => WireIdentifier { kind: "ip".to_owned(), value: address.to_string() },
+        };
+        Problem::new(ProblemType::BadCsr, what).subproblem(identifier)
+    };
+    let missing = ordered.difference(asked).map(|name| bad(name, "the order has it, and the CSR lacks it"));
+    let added = asked.difference(ordered).map(|name| bad(name, "the CSR has it, and the order lacks it"));
+    let subproblems = missing.chain(added).take(SUBPROBLEMS_MAX).collect();
+    Problem::new(ProblemType::BadCsr, detail).with_subproblems(subproblems)
 }
 
 fn unknown(what: &str) -> Error {

@@ -124,16 +124,29 @@ impl Ca {
     }
 
     /// The stage `MakeChallenge`: one authorization for each identifier, with all challenges that can show control of
-    /// it.
+    /// it, or one that the account has already.
     pub(crate) async fn make_challenges(&self, lease: &Lease, order: Order) -> Stored<Result<Order, Fenced>> {
         let began = self.clock.monotonic();
+        if let Some(problem) = self.take_place(&order).await? {
+            let outcome = Outcome::Invalid(Failure { stage: Stage::MakeChallenge, problem });
+            return self.workbench.advance(lease, Advance::Finished { outcome, ended: self.now() }).await;
+        }
+        let reusable = self.reusable_authorizations(&order).await?;
         let authorizations = (0..)
             .zip(&order.identifiers)
-            .map(|(number, identifier)| Authorization {
-                id: AuthorizationId { order: order.id, number },
-                identifier: identifier.clone(),
-                challenges: methods(&order, identifier).map(|method| self.new_challenge(method)).collect(),
-                end: None,
+            .map(|(number, identifier)| match reusable.iter().find(|one| one.identifier == *identifier) {
+                Some(reused) => Authorization {
+                    id: reused.id,
+                    identifier: identifier.clone(),
+                    challenges: reused.challenges.clone(),
+                    end: Some(reused.end),
+                },
+                None => Authorization {
+                    id: AuthorizationId { order: order.id, number },
+                    identifier: identifier.clone(),
+                    challenges: methods(&order, identifier).map(|method| self.new_challenge(method)).collect(),
+                    end: None,
+                },
             })
             .collect();
         let advanced = self.workbench.advance(lease, Advance::Made(authorizations)).await?;

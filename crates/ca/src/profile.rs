@@ -28,8 +28,16 @@ pub struct Profile {
     pub common_name: bool,
     /// Whether certificates point to a CRL.
     pub crl: bool,
+    /// Whether its certificates may be for IP addresses (RFC 8738).
+    #[serde(default = "yes")]
+    pub ip_addresses: bool,
     /// Whether accounts may ask for it. The built-in account's profile is not offered.
     pub offered: bool,
+}
+
+/// What a profile says that was written down before there was a choice.
+const fn yes() -> bool {
+    true
 }
 
 /// How many SCTs a profile wants, as it is written down.
@@ -56,12 +64,14 @@ impl Profile {
     /// SHA-256 over all it says, in a fixed order: an issuance records under which rules it was made.
     pub fn hash(&self) -> Sha256 {
         let Self { name, description: _, lifetime_seconds, backdate_seconds, ct, baseline, client_auth, .. } = self;
-        let Self { common_name, crl, offered: _, .. } = self;
+        let Self { common_name, crl, ip_addresses, offered: _, .. } = self;
+        // Written only where it forbids: what could be said before has the hash that it had.
+        let ip_addresses = if *ip_addresses { "" } else { "ip-addresses false\n" };
         let ct = ct.map_or_else(|| "none".to_owned(), |ct| format!("{}/{}", ct.scts, ct.operators));
         Sha256::of(
             format!(
                 "cairn profile 1\n{name}\nlifetime {lifetime_seconds}\nbackdate {backdate_seconds}\nct {ct}\n\
-                 baseline {baseline}\nclient-auth {client_auth}\ncommon-name {common_name}\ncrl {crl}\n"
+                 baseline {baseline}\nclient-auth {client_auth}\ncommon-name {common_name}\ncrl {crl}\n{ip_addresses}"
             )
             .as_bytes(),
         )

@@ -46,6 +46,8 @@ pub struct Times {
     pub back_off: Duration,
     /// Between two sweeps.
     pub sweep: Duration,
+    /// Clients are asked to look at renewal information again after this.
+    pub renewal_info: Duration,
 }
 
 impl Default for Times {
@@ -64,6 +66,7 @@ impl Default for Times {
             caa_reuse: Duration::from_secs(8 * 3600),
             back_off: Duration::from_secs(2),
             sweep: Duration::from_secs(5),
+            renewal_info: Duration::from_secs(6 * 3600),
         }
     }
 }
@@ -122,6 +125,21 @@ impl Default for CrlTimes {
     }
 }
 
+/// What a new order takes over from earlier ones of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reuse {
+    /// How many of a hundred identifiers with a valid authorization of the account get it instead of a new one.
+    pub authorizations_percent: u8,
+    /// Whether a request for what an open order is for is answered with that order.
+    pub orders: bool,
+}
+
+impl Default for Reuse {
+    fn default() -> Self {
+        Self { authorizations_percent: 100, orders: true }
+    }
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -142,6 +160,8 @@ pub struct Settings {
     pub times: Times,
     /// Limits.
     pub limits: Limits,
+    /// What new orders take over from earlier ones.
+    pub reuse: Reuse,
     /// How long ended orders stay in `pending-done`.
     pub retention: Retention,
     /// Terms of service that an account has to agree to, if there are any.

@@ -18,6 +18,9 @@ pub const NEW_ORDER: &str = "/new-order";
 /// revokeCert (RFC 8555 §7.6).
 pub const REVOKE_CERT: &str = "/revoke-cert";
 
+/// Renewal information (RFC 9773 §4.1): the certificate's name follows, behind a slash.
+pub const RENEWAL_INFO: &str = "/renewal-info";
+
 /// An account: its URL is the `kid` of its requests.
 pub fn account(id: AccountId) -> String {
     format!("/acct/{id}")

@@ -15,6 +15,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use ca::order::{Order, Progress};
 use ca::ports::{Begin, Clock, CtPolicy, CtSubmission, Issuer, Ledger, LogKey, NewAccountRecord, SignError};
+use ca::validity::AskedValidity;
 use ca::{AccountId, OrderId};
 use futures_util::future::{BoxFuture, FutureExt};
 use pki::{
@@ -210,6 +211,8 @@ impl TestCa {
             account: self.account,
             profile: "classic".to_owned(),
             identifiers: Vec::new(),
+            validity: AskedValidity::default(),
+            replaces: None,
             method: None,
             created: NOW,
             expires: not_after,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ca::Ca;
-use ca::ports::Revoked;
+use ca::ports::{RenewalAdvice, RenewalScope, Revoked};
 use pki::{Reason, Serial};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -31,6 +31,18 @@ pub enum Command {
         serial: Serial,
         /// Why.
         reason: Reason,
+    },
+    /// `cairn renew shift`.
+    ShiftRenewals {
+        /// Of which certificates.
+        scope: RenewalScope,
+        /// To which window.
+        advice: RenewalAdvice,
+    },
+    /// `cairn renew undo`.
+    UndoRenewals {
+        /// The rule.
+        number: u64,
     },
 }
 
@@ -57,6 +69,19 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
                 earlier.reason
             )),
             Ok(Revoked::UnknownSerial) => Outcome::Refused(format!("this CA never allocated the serial {serial}")),
+            Err(error) => Outcome::Failed(error.to_string()),
+        },
+        Command::ShiftRenewals { scope, advice } => match ca.move_renewals(scope, advice).await {
+            Ok(moved) => {
+                let (number, certificates) = (moved.rule.number, moved.certificates);
+                Outcome::Done(format!("rule {number} moves the windows of {certificates} certificates"))
+            }
+            Err(ca::Error::Refused(problem)) => Outcome::Refused(problem.detail),
+            Err(error @ ca::Error::Failed(_)) => Outcome::Failed(error.to_string()),
+        },
+        Command::UndoRenewals { number } => match ca.withdraw_renewal_rule(number).await {
+            Ok(true) => Outcome::Done(format!("rule {number} is taken back")),
+            Ok(false) => Outcome::Refused(format!("no rule {number} stands; `cairn renew list` shows those that do")),
             Err(error) => Outcome::Failed(error.to_string()),
         },
     }

@@ -187,6 +187,16 @@ mod tests {
     }
 
     #[test]
+    fn host_header_has_an_ipv6_address_in_brackets_and_no_port_of_the_scheme() {
+        let at = |address: &str, port| {
+            let host = Host::of(&address.parse().unwrap());
+            Target { host, port, ..start() }.authority()
+        };
+        assert_eq!((at("192.0.2.1", 80), at("2001:db8::1", 80)), ("192.0.2.1".into(), "[2001:db8::1]".into()));
+        assert_eq!(at("2001:db8::1", 5002), "[2001:db8::1]:5002");
+    }
+
+    #[test]
     fn default_ports_of_urls_mean_the_configured_ones() {
         let settings = Settings { http_port: 5002, https_port: 5003, ..Settings::default() };
         let identifier = "a.example".parse().unwrap();

@@ -1,5 +1,6 @@
 //! The port itself: limits around the methods, evidence and times into records.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +139,10 @@ impl Validator for NetworkValidator {
         };
         let record = ValidationRecord { method: test.method, began, ended: self.clock.now(), evidence: lines, problem };
         (validated, record)
+    }
+
+    fn permits_address(&self, address: IpAddr) -> Result<(), String> {
+        self.settings.targets.check(address).map_err(|forbidden| forbidden.to_string())
     }
 
     async fn check_caa(&self, check: CaaCheck) -> CaaRecord {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use acme::order::SUBPROBLEMS_MAX;
 use acme::{Problem, ProblemType};
 use futures_util::future::join_all;
 use pki::lint::{self, Linted};
@@ -73,6 +74,8 @@ impl<'a> Run<'a> {
             CaaMode::Enforce | CaaMode::Log => authorized
                 .authorizations
                 .iter()
+                // IP addresses have no CAA.
+                .filter(|authorization| authorization.identifier.name().is_some())
                 .filter(|authorization| {
                     !authorization
                         .caa
@@ -113,16 +116,17 @@ impl<'a> Run<'a> {
     }
 
     fn judge_caa(&self, checks: &[CaaRecord]) -> Result<(), IssuanceEnd> {
+        let mut forbidden = Vec::new();
+        let mut failed = None;
         for check in checks {
             let identifier = &check.identifier;
             match (&check.decision, self.ca.settings.caa) {
                 (CaaDecision::Permitted | CaaDecision::NotApplicable, _) => {}
                 (CaaDecision::Forbidden { problem }, CaaMode::Enforce) => {
-                    return Err(IssuanceEnd::Dead(Box::new(problem.clone())));
+                    forbidden.push(problem.subproblem(identifier.wire()));
                 }
                 (CaaDecision::Failed { problem }, CaaMode::Enforce) => {
-                    let detail = format!("CAA of {identifier}: {}", problem.detail);
-                    return Err(IssuanceEnd::Wait { detail, after: None });
+                    failed.get_or_insert_with(|| format!("CAA of {identifier}: {}", problem.detail));
                 }
                 (CaaDecision::Forbidden { problem } | CaaDecision::Failed { problem }, CaaMode::Log | CaaMode::Off) => {
                     tracing::warn!(order = %self.order.id, %identifier, problem = %problem.detail,
@@ -130,14 +134,27 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(())
+        match (forbidden.as_slice(), failed) {
+            ([], None) => Ok(()),
+            // What is forbidden stays so, whatever the look-ups that failed would say.
+            ([], Some(detail)) => Err(IssuanceEnd::Wait { detail, after: None }),
+            ([only], _) => {
+                let problem = Problem::new(only.kind.clone(), only.detail.clone());
+                Err(IssuanceEnd::Dead(Box::new(problem.with_subproblems(forbidden))))
+            }
+            (several, _) => {
+                let detail = format!("CAA forbids {} of the names (stage issue); see the subproblems", several.len());
+                forbidden.truncate(SUBPROBLEMS_MAX);
+                Err(IssuanceEnd::Dead(Box::new(Problem::of_several(detail, forbidden))))
+            }
+        }
     }
 
     /// 3. A serial number is drawn, once CT logs are known to answer and the audit log has room for both lines.
     pub(super) async fn allocate_serial(&self, permitted: Permitted) -> Result<Allocated, IssuanceEnd> {
         let profile = self.profile()?;
         if let Some(requirement) = profile.ct {
-            let not_after = self.now().plus(profile.lifetime());
+            let not_after = self.validity(profile, self.issuer()?)?.not_after;
             match self.ca.ct.readiness(requirement.into(), not_after).await {
                 CtReadiness::Ready => {}
                 CtReadiness::NotReady { detail } => return Err(IssuanceEnd::Wait { detail, after: None }),
@@ -160,6 +177,18 @@ impl<'a> Run<'a> {
         })
     }
 
+    fn issuer(&self) -> Result<&'a Issuer, IssuanceEnd> {
+        let issuer = self.ca.issuer();
+        issuer.ok_or_else(|| dead(ProblemType::ServerInternal, "this CA has no issuer (stage issue)".into()))
+    }
+
+    fn validity(&self, profile: &Profile, issuer: &Issuer) -> Result<Validity, IssuanceEnd> {
+        let validity = self.order.validity.of_certificate(profile, issuer.certificate.validity(), self.now());
+        validity.ok_or_else(|| {
+            dead(ProblemType::Malformed, "the validity that was asked for can't be had any more (stage issue)".into())
+        })
+    }
+
     /// 4. The profile is selected; its hash says under which rules the certificate is made.
     pub(super) fn select_profile(&self, allocated: Allocated) -> Result<Profiled<'a>, IssuanceEnd> {
         let profile = self.profile()?;
@@ -171,20 +200,14 @@ impl<'a> Run<'a> {
     pub(super) async fn precommit(&self, profiled: Profiled<'a>) -> Result<Precommitted<'a>, IssuanceEnd> {
         let Profiled { allocated, profile, profile_hash } = profiled;
         let Allocated { permitted, serial, room } = allocated;
-        let issuer = self
-            .ca
-            .issuer()
-            .ok_or_else(|| dead(ProblemType::ServerInternal, "this CA has no issuer (stage issue)".into()))?;
+        let issuer = self.issuer()?;
         let csr = self.request()?;
         let names: BTreeSet<GeneralName> = self.order.identifiers.iter().map(general_name).collect();
-        let within = issuer.certificate.validity();
-        let backdated = self.now().whole_second().minus(Duration::from_secs(profile.backdate_seconds));
-        let not_before = backdated.max(within.not_before);
-        // Both ends count (RFC 5280 §4.1.2.5): 90 days end a second before they would otherwise.
-        let not_after = not_before.plus(profile.lifetime()).minus(Duration::from_secs(1)).min(within.not_after);
+        let validity = self.validity(profile, issuer)?;
+        let not_after = validity.not_after;
         let leaf = LeafParts::new(&self.ca.settings, issuer, profile, &csr, serial, &names);
         let ct = if profile.ct.is_some() { Ct::Poison } else { Ct::None };
-        let tbs = leaf.tbs(Validity { not_before, not_after }, ct);
+        let tbs = leaf.tbs(validity, ct);
         let kind = if profile.ct.is_some() { lint::Kind::Precertificate } else { lint::Kind::WithoutCt };
         let tbs = self.lint(tbs, kind, profile, issuer, &csr, &names).await?;
         let begun = self.ca.ledger.begin(Begin {

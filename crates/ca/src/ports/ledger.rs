@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use acme::{Jwk, Problem, Thumbprint};
+use acme::{Identifier, Jwk, Problem, Thumbprint};
 use async_trait::async_trait;
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AuditMark, Stored};
+use super::{AuditMark, RenewalAdvice, RenewalRule, RenewalScope, Stored};
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
 use crate::order::{Failure, Order};
@@ -408,6 +408,15 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Whether the account holds good authorizations for all these identifiers at this time (RFC 8555 §7.6).
     async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool>;
 
+    /// For each of these identifiers the account's valid authorization that counts longest, if one counts until this
+    /// time: an indexed look-up each.
+    async fn good_authorizations(
+        &self,
+        account: AccountId,
+        identifiers: &[Identifier],
+        until: Timestamp,
+    ) -> Stored<Vec<EndedAuthorization>>;
+
     /// What the ledger knows of an order; `None` if it never heard of it.
     async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>>;
 
@@ -498,6 +507,35 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// The client of an order has its certificate; the first time counts.
     async fn acknowledged(&self, order: OrderId, at: Timestamp) -> Stored<()>;
+
+    /// The order that takes the place of this serial's certificate (RFC 9773 §5).
+    async fn replacement(&self, serial: Serial) -> Stored<Option<OrderId>>;
+
+    /// An order takes the place of a serial's certificate: compares that `standing` is the one that had it until now.
+    /// The order that has it then; `None`: the serial was never allocated.
+    async fn replace(&self, serial: Serial, standing: Option<OrderId>, order: OrderId) -> Stored<Option<OrderId>>;
+
+    /// Makes a rule for renewals, with the next number.
+    async fn add_renewal_rule(
+        &self,
+        scope: RenewalScope,
+        advice: RenewalAdvice,
+        made: Timestamp,
+    ) -> Stored<RenewalRule>;
+
+    /// Takes a rule back, once. `false`: there is none of this number, or it was taken back.
+    async fn withdraw_renewal_rule(&self, number: u64, at: Timestamp) -> Stored<bool>;
+
+    /// Rules that stand and are for more than one serial, or for this one; the newest first. What else a rule compares
+    /// is not looked at.
+    async fn renewal_rules_for(&self, serial: Serial) -> Stored<Vec<RenewalRule>>;
+
+    /// All rules that stand, the newest first, at most `limit`.
+    async fn renewal_rules(&self, limit: u32) -> Stored<Vec<RenewalRule>>;
+
+    /// How many certificates of a scope there are whose issuance began before `now`, and that are neither over nor
+    /// revoked then.
+    async fn count_renewals(&self, scope: RenewalScope, now: Timestamp) -> Stored<u64>;
 
     /// How many records there are.
     async fn counts(&self) -> Stored<LedgerCounts>;

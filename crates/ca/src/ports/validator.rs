@@ -1,5 +1,6 @@
 //! Validation: challenges and CAA.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use acme::{Identifier, KeyAuthorization, Problem, Token};
@@ -51,6 +52,12 @@ pub struct CaaCheck {
 pub trait Validator: Send + Sync + std::fmt::Debug {
     /// Tests a challenge, and says what was seen.
     async fn validate(&self, test: ChallengeTest) -> (Validated, ValidationRecord);
+
+    /// Whether control of this address can be shown here at all: whether it is one that may be connected to.
+    ///
+    /// # Errors
+    /// Why it isn't, for the client.
+    fn permits_address(&self, address: IpAddr) -> Result<(), String>;
 
     /// Checks CAA, and says what was found.
     async fn check_caa(&self, check: CaaCheck) -> CaaRecord;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use pki::Timestamp;
+use pki::{Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::Stored;
@@ -236,6 +236,9 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
 
     /// An active order with its place.
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>>;
+
+    /// The newest order in `TestChallenge` of this likeness ([`Order::likeness`]): an indexed look-up.
+    async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>>;
 
     /// Ends when the order changes after this call. Subscribe, then read, then wait: nothing is missed. It may also end
     /// without a change.

@@ -5,6 +5,7 @@ use std::fmt::Debug;
 
 use acme::{ChallengeKind, OrderStatus, ProblemType};
 use ca::order::{Order, Stage};
+use ca::settings::{Reuse, Settings};
 use ca::{Answer, Error};
 use keys::KeyPair;
 
@@ -15,6 +16,11 @@ on_all_back_ends! {
     every_call_of_an_orders_life_may_fail
     every_call_of_an_issuance_may_be_the_last_of_its_process
     every_call_of_a_test_may_be_the_last_of_its_process
+}
+
+/// Each order goes the whole way.
+fn nothing_reused(settings: &mut Settings) {
+    settings.reuse = Reuse { authorizations_percent: 0, orders: false };
 }
 
 const SIDES: [Side; 2] = [Side::Before, Side::After];
@@ -53,7 +59,7 @@ async fn live(world: &World, client: &Client, key: &KeyPair) -> Order {
 }
 
 async fn every_call_of_an_orders_life_may_fail(backend: Backend) {
-    let world = World::on(backend).await;
+    let world = World::with(backend, nothing_reused).await;
     let client = Client::new(&world).await;
     let key = pair();
     let before = world.points.calls();
@@ -97,7 +103,7 @@ async fn every_call_of_an_issuance_may_be_the_last_of_its_process(backend: Backe
 }
 
 async fn every_call_of_a_test_may_be_the_last_of_its_process(backend: Backend) {
-    let mut world = World::on(backend).await;
+    let mut world = World::with(backend, nothing_reused).await;
     let client = Client::new(&world).await;
     let names = ["one.example.com", "two.example.com"];
     let counted = client.order(&world, &names).await;

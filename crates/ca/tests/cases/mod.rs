@@ -1,6 +1,7 @@
 //! The cases: each says one sentence of the design, and holds on every back end.
 
 mod accounts;
+mod addresses;
 mod caa;
 mod challenges;
 mod crashes;
@@ -14,9 +15,13 @@ mod finalize;
 mod lost_workbench;
 mod order_lists;
 mod recovery;
+mod renewal;
+mod replaces;
+mod reuse;
 mod revocation;
 mod steps;
 mod sweep;
+mod validity;
 mod workers;
 
 /// Makes two tests of each case: one in memory, one on SQLite.

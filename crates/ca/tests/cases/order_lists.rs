@@ -29,7 +29,11 @@ async fn list(world: &World, client: &Client) -> Vec<OrderId> {
 }
 
 async fn small_pages(backend: Backend) -> World {
-    World::with(backend, |settings| settings.limits.orders_per_page = 2).await
+    World::with(backend, |settings| {
+        settings.limits.orders_per_page = 2;
+        settings.reuse.orders = false;
+    })
+    .await
 }
 
 async fn orders_of_every_status_but_invalid_are_listed(backend: Backend) {

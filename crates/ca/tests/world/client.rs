@@ -8,6 +8,7 @@ use acme::{
     Problem, RevokeRequest, SigningKey, Verified, WireIdentifier, base64url_encode, sign,
 };
 use ca::account::Account;
+use ca::authorization::Method;
 use ca::order::{Order, Outcome, Stage};
 use ca::ports::SerialRecord;
 use ca::{Answer, Ca, Error, KeyChanged, OrderId, Revoker, urls};
@@ -32,8 +33,12 @@ pub(crate) fn signing_key(pair: &KeyPair) -> SigningKey {
     SigningKey::from_pkcs8(Algorithm::Es256, &octets(pair)).unwrap()
 }
 
-fn new_order(names: &[&str], profile: Option<&str>) -> NewOrder {
-    let wire = |name: &&str| WireIdentifier { kind: "dns".to_owned(), value: (*name).to_owned() };
+/// What newOrder asks for: DNS names and IP addresses.
+pub(crate) fn new_order(names: &[&str], profile: Option<&str>) -> NewOrder {
+    let wire = |name: &&str| {
+        let kind = if name.parse::<std::net::IpAddr>().is_ok() { "ip" } else { "dns" };
+        WireIdentifier { kind: kind.to_owned(), value: (*name).to_owned() }
+    };
     NewOrder {
         identifiers: names.iter().map(wire).collect(),
         profile: profile.map(str::to_owned),
@@ -113,6 +118,11 @@ impl Client {
         self.order_with(world, names, None).await
     }
 
+    /// newOrder with all that may be asked for, which may fail.
+    pub(crate) async fn ask(&self, world: &World, asked: &NewOrder) -> Answer<Order> {
+        world.ca.new_order(&self.account, asked).await
+    }
+
     /// newOrder, which may fail.
     pub(crate) async fn try_order(&self, world: &World, names: &[&str]) -> Answer<Order> {
         world.ca.new_order(&self.account, &new_order(names, None)).await
@@ -123,15 +133,17 @@ impl Client {
         world.ca.new_order(&self.account, &new_order(names, profile)).await.unwrap()
     }
 
-    /// Answers the dns-01 challenge of an authorization: every name has one.
+    /// Answers the dns-01 challenge of an authorization, which every name has, or the http-01 challenge of an address.
     pub(crate) async fn answer(&self, world: &World, order: &Order, number: usize) {
-        let id = order.authorizations[number].id;
-        world.ca.answer(&self.account, id, ChallengeKind::Dns01).await.unwrap();
+        let authorization = &order.authorizations[number];
+        let by_dns = authorization.challenge(Method::Dns01).is_some();
+        let kind = if by_dns { ChallengeKind::Dns01 } else { ChallengeKind::Http01 };
+        world.ca.answer(&self.account, authorization.id, kind).await.unwrap();
     }
 
-    /// Answers one challenge of each authorization.
+    /// Answers one challenge of each authorization that is pending.
     pub(crate) async fn answer_all(&self, world: &World, order: &Order) {
-        for number in 0..order.authorizations.len() {
+        for number in (0..order.authorizations.len()).filter(|number| order.authorizations[*number].end.is_none()) {
             self.answer(world, order, number).await;
         }
     }
@@ -144,6 +156,9 @@ impl Client {
     /// The same, with a profile.
     pub(crate) async fn ready_with(&self, world: &World, names: &[&str], profile: Option<&str>) -> Order {
         let order = self.order_with(world, names, profile).await;
+        if order.status(world.ca.now()) == OrderStatus::Ready {
+            return order;
+        }
         self.answer_all(world, &order).await;
         world.work(Stage::TestChallenge).await;
         let order = self.poll(world, order.id).await;

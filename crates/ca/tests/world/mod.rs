@@ -23,7 +23,7 @@ use ca::ports::{
     Standing, Stored, Workbench,
 };
 use ca::profile::{CtRequirement, Profile};
-use ca::settings::{CaaMode, CrlTimes, Limits, Settings, Times};
+use ca::settings::{CaaMode, CrlTimes, Limits, Reuse, Settings, Times};
 use ca::signing::SignerRules;
 use ca::{Ca, OrderId, Swept, Worked};
 use ct::{Acceptance, BuiltinLog, Endpoint, Log, LogState, Submitter, SubmitterSettings};
@@ -32,7 +32,7 @@ use keys::{FileLogKey, FileSigner, ThrowawayKeys};
 use pki::{PublicKey, Serial, Sha256};
 use tokio::task::JoinHandle;
 
-pub(crate) use client::{BASE, Client, refused, revoke_by_key, signing_key};
+pub(crate) use client::{BASE, Client, new_order, refused, revoke_by_key, signing_key};
 pub(crate) use clock::{START, SeededRandom, TestClock};
 pub(crate) use hierarchy::{Hierarchy, octets, pair};
 pub(crate) use network::Network;
@@ -356,6 +356,7 @@ fn settings() -> Settings {
         client_auth: false,
         common_name: true,
         crl: true,
+        ip_addresses: true,
         offered: true,
     };
     let internal = Profile { name: "internal".to_owned(), ct: None, baseline: false, ..classic.clone() };
@@ -369,6 +370,7 @@ fn settings() -> Settings {
         crl: CrlTimes::default(),
         times: Times::default(),
         limits: Limits::default(),
+        reuse: Reuse::default(),
         retention: ca::ports::Retention {
             valid: Duration::from_secs(DAY),
             invalid: Duration::from_secs(7 * DAY),

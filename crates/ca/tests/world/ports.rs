@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use acme::Thumbprint;
+use acme::{Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization, Method};
@@ -53,6 +53,11 @@ with_points! {
             deactivate_authorization(id: AuthorizationId, at: Timestamp) -> Option<EndedAuthorization>;
         Authorizations: authorizations(ids: &[AuthorizationId]) -> Vec<EndedAuthorization>;
         AuthorizedFor: authorized_for(account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> bool;
+        GoodAuthorizations: good_authorizations(
+            account: AccountId,
+            identifiers: &[Identifier],
+            until: Timestamp,
+        ) -> Vec<EndedAuthorization>;
         LedgerOrder: order(id: OrderId) -> Option<LedgerOrder>;
         LedgerOrdersOf:
             orders_of(account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Vec<ListedOrder>;
@@ -84,6 +89,14 @@ with_points! {
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
         LedgerAcknowledged: acknowledged(order: OrderId, at: Timestamp) -> ();
+        Replacement: replacement(serial: Serial) -> Option<OrderId>;
+        Replace: replace(serial: Serial, standing: Option<OrderId>, order: OrderId) -> Option<OrderId>;
+        AddRenewalRule:
+            add_renewal_rule(scope: RenewalScope, advice: RenewalAdvice, made: Timestamp) -> RenewalRule;
+        WithdrawRenewalRule: withdraw_renewal_rule(number: u64, at: Timestamp) -> bool;
+        RenewalRulesFor: renewal_rules_for(serial: Serial) -> Vec<RenewalRule>;
+        RenewalRules: renewal_rules(limit: u32) -> Vec<RenewalRule>;
+        CountRenewals: count_renewals(scope: RenewalScope, now: Timestamp) -> u64;
         LedgerCounts: counts() -> LedgerCounts;
     }
 }
@@ -113,6 +126,7 @@ with_points! {
         Sweep: sweep(after: Option<OrderId>, limit: u32, retention: Retention) -> SweepPage;
         FreeLeases: free_leases(holder: InstanceId) -> u64;
         Read: read(order: OrderId) -> Option<ActiveOrder>;
+        Alike: alike(likeness: Sha256) -> Option<OrderId>;
         Delivered: delivered(order: OrderId, at: Timestamp) -> ();
         Acknowledge: acknowledge(order: OrderId, at: Timestamp) -> bool;
         List: list(filter: OrderFilter, limit: u32) -> Vec<ActiveOrder>;

@@ -9,6 +9,7 @@ use ca::authorization::{Authorization, AuthorizationEnd, EndedAuthorization};
 use ca::order::{Finalize, Order, Progress};
 use ca::ports::{Begin, CrlRecord, KeyBlock, NewAccountRecord, Revocation};
 use ca::settings::CaaMode;
+use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, OrderId, urls};
 use pki::lint::{self, CrlRules, Kind, Linted, Rules};
 use pki::{
@@ -133,6 +134,8 @@ impl Setting {
             account: self.account,
             profile: "classic".to_owned(),
             identifiers: vec![Identifier::Dns(name.clone())],
+            validity: AskedValidity::default(),
+            replaces: None,
             method: None,
             created: NOW,
             expires: NOW.plus(HOUR),

@@ -31,6 +31,8 @@ pub struct File {
     pub ct: Ct,
     /// Profiles: those given here replace the built-in ones of the same name, or are added.
     pub profile: Vec<Profile>,
+    /// Orders and what they take over from earlier ones.
+    pub orders: Orders,
     /// CRLs.
     pub crl: Crl,
     /// Times of the pipeline, in seconds.
@@ -185,6 +187,8 @@ pub struct Profile {
     pub crl: Option<bool>,
     /// Whether the lints of the Baseline Requirements apply.
     pub baseline: Option<bool>,
+    /// Whether certificates may be for IP addresses.
+    pub ip_addresses: Option<bool>,
     /// Whether clients can ask for it.
     pub offered: Option<bool>,
 }
@@ -197,6 +201,16 @@ pub enum CtChoice {
     None,
     /// They are.
     Logged,
+}
+
+/// Orders and what they take over from earlier ones.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Orders {
+    /// How many of a hundred identifiers with a valid authorization of the account get it instead of a new one.
+    pub authorization_reuse: Option<u8>,
+    /// Whether a request for what an open order is for is answered with that order.
+    pub order_reuse: Option<bool>,
 }
 
 /// CRLs.
@@ -237,6 +251,8 @@ pub struct Times {
     pub signature_margin: Option<u32>,
     /// Between two sweeps.
     pub sweep: Option<u32>,
+    /// Clients are asked to look at renewal information again after this.
+    pub renewal_info: Option<u32>,
     /// The first wait before a try is repeated.
     pub back_off: Option<u32>,
     /// A poll waits at most this long for a change.

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use ca::ports::Retention;
 use ca::profile::Profile;
-use ca::settings::{CaaMode, CrlTimes, Limits, Settings, Times};
+use ca::settings::{CaaMode, CrlTimes, Limits, Reuse, Settings, Times};
 use ipnet::IpNet;
 use keys::KeyAlgorithm;
 use pki::Timestamp;
 
 pub use dropin::{PebbleChoices, RetryAfter, TlsFiles, require_dev_for_faults};
-pub use file::{File, Listen, RegimeName};
+pub use file::{File, Listen, Orders, RegimeName};
 
 use crate::dev::Dev;
 
@@ -325,6 +325,7 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         crl: crl_times(file.crl)?,
         times: times(file.times)?,
         limits,
+        reuse: reuse(file.orders)?,
         retention: Retention {
             valid: seconds(file.times.retention_valid, 86_400),
             invalid: seconds(file.times.retention_invalid, 7 * 86_400),
@@ -354,6 +355,7 @@ fn times(file: file::Times) -> Result<Times, ConfigError> {
         caa_reuse: defaults.caa_reuse,
         back_off: or(file.back_off, defaults.back_off),
         sweep: or(file.sweep, defaults.sweep),
+        renewal_info: or(file.renewal_info, defaults.renewal_info),
     };
     let issue = times.caa + times.ct + times.signature * 2;
     if times.issue_lease <= issue {
@@ -370,7 +372,8 @@ fn times(file: file::Times) -> Result<Times, ConfigError> {
         return Err(ConfigError::new("times.test-lease", "is not longer than times.validation and times.caa"));
     }
     let Times { validation, caa, ct, signature, sweep, back_off, order_lifetime, authorization_lifetime, .. } = times;
-    let all = [validation, caa, ct, signature, sweep, back_off, order_lifetime, authorization_lifetime];
+    let renewal_info = times.renewal_info;
+    let all = [validation, caa, ct, signature, sweep, back_off, order_lifetime, authorization_lifetime, renewal_info];
     if all.iter().any(Duration::is_zero) || times.issue_deadline.is_zero() {
         return Err(ConfigError::new(
             "times",
@@ -378,6 +381,18 @@ fn times(file: file::Times) -> Result<Times, ConfigError> {
         ));
     }
     Ok(times)
+}
+
+fn reuse(file: file::Orders) -> Result<Reuse, ConfigError> {
+    let defaults = Reuse::default();
+    let reuse = Reuse {
+        authorizations_percent: file.authorization_reuse.unwrap_or(defaults.authorizations_percent),
+        orders: file.order_reuse.unwrap_or(defaults.orders),
+    };
+    if reuse.authorizations_percent > 100 {
+        return Err(ConfigError::new("orders.authorization-reuse", "is above 100; expected a percentage, 0 to 100"));
+    }
+    Ok(reuse)
 }
 
 fn crl_times(file: file::Crl) -> Result<CrlTimes, ConfigError> {
@@ -541,6 +556,7 @@ mod tests {
             ("[times]\nsweep = 0", "times"),
             ("[crl]\nvalidity-hours = 1000", "crl"),
             ("[limits]\nissue-workers = 0", "issue-workers"),
+            ("[orders]\nauthorization-reuse = 101", "authorization-reuse"),
             ("regime = \"public\"", "regime"),
         ] {
             let error = config(text).expect_err(text).to_string();

@@ -26,6 +26,7 @@ fn built_in() -> Vec<Profile> {
         client_auth: false,
         common_name: true,
         crl: true,
+        ip_addresses: true,
         offered: true,
     };
     vec![
@@ -96,6 +97,7 @@ fn merged(base: Profile, wanted: &file::Profile) -> Result<Profile, ConfigError>
         client_auth: wanted.client_auth.unwrap_or(base.client_auth),
         common_name: wanted.common_name.unwrap_or(base.common_name),
         crl: wanted.crl.unwrap_or(base.crl),
+        ip_addresses: wanted.ip_addresses.unwrap_or(base.ip_addresses),
         offered: wanted.offered.unwrap_or(base.offered),
         name: base.name,
         backdate_seconds: base.backdate_seconds,

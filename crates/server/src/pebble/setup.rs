@@ -8,7 +8,7 @@ use ca::profile::{CtRequirement, Profile};
 use super::addresses;
 use super::arguments::Arguments;
 use super::json::{KeyAlgorithm, PebbleConfig};
-use crate::config::{Choices, Config, ConfigError, File, Listen, PebbleChoices, RetryAfter, TlsFiles};
+use crate::config::{Choices, Config, ConfigError, File, Listen, Orders, PebbleChoices, RetryAfter, TlsFiles};
 use crate::dev::{self, DevError};
 
 const ACME_DEFAULT: &str = "0.0.0.0:14000";
@@ -26,6 +26,7 @@ const VALIDITY_DEFAULT_SECONDS: u64 = 90 * DAY_SECONDS;
 const VALIDITY_NONSENSE_SECONDS: u64 = 9_223_372_038;
 const VALIDATION_DELAY_DEFAULT: u32 = 5;
 const BAD_NONCE_PERCENT_DEFAULT: u8 = 5;
+const AUTHORIZATION_REUSE_DEFAULT: u8 = 50;
 const ALTERNATE_ROOTS_MAX: u32 = 9;
 const CHAIN_LENGTH_MAX: u32 = 9;
 const ORDERS_PER_PAGE_DEFAULT: u32 = 3;
@@ -132,6 +133,7 @@ fn file(pebble: &PebbleConfig, variables: &Variables) -> Result<File, SetupError
     }
     // Pebble knows no CAA; CAIRN_DEV_CAA switches it on.
     file.caa.mode = Some(ca::settings::CaaMode::Off);
+    file.orders = Orders { authorization_reuse: Some(authorization_reuse(variables)?), order_reuse: Some(false) };
     file.dev.bad_nonce_percent = nonce_reject(variables)?;
     file.dev.validation_delay = sleep_time(variables)?;
     file.dev.always_valid = dev::switch_of(variables, "PEBBLE_VA_ALWAYS_VALID")?;
@@ -148,6 +150,16 @@ fn nonce_reject(variables: &Variables) -> Result<u8, DevError> {
             Ok(u8::try_from(dev::number(NAME, text)?).map_or(99, |percent| if percent > 100 { 99 } else { percent }))
         }
     }
+}
+
+/// What is no percentage counts as if it weren't there.
+fn authorization_reuse(variables: &Variables) -> Result<u8, DevError> {
+    const NAME: &str = "PEBBLE_AUTHZREUSE";
+    let Some(text) = value(variables, NAME).filter(|text| !text.starts_with('-')) else {
+        return Ok(AUTHORIZATION_REUSE_DEFAULT);
+    };
+    let percent = u8::try_from(dev::number(NAME, text)?).ok().filter(|percent| *percent <= 100);
+    Ok(percent.unwrap_or(AUTHORIZATION_REUSE_DEFAULT))
 }
 
 fn sleep_time(variables: &Variables) -> Result<u32, DevError> {
@@ -185,6 +197,7 @@ fn profiles(pebble: &PebbleConfig) -> Vec<Profile> {
         client_auth: false,
         common_name,
         crl: true,
+        ip_addresses: true,
         offered: true,
     };
     if pebble.profiles.is_empty() {

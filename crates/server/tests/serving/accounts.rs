@@ -149,7 +149,7 @@ async fn external_account_bindings_are_not_taken_for_granted() {
 
 #[tokio::test]
 async fn an_account_lists_its_own_orders_page_by_page() {
-    let server = Server::start("[limits]\norders-per-page = 2\n").await;
+    let server = Server::start("[limits]\norders-per-page = 2\n[orders]\norder-reuse = false\n").await;
     let mut client = server.client();
     let (account, other) = (client.account(Algorithm::Es256).await, client.account(Algorithm::Es256).await);
     let list = text(&client.post_as_get(&account, &account.kid).await.object(200)["orders"]).to_owned();

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use acme::{AccountStatus, Thumbprint};
+use acme::{AccountStatus, Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::{Account, KeyProof};
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Revocation,
-    Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord,
+    RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
+    SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -115,6 +116,16 @@ impl Ledger for MemoryLedger {
 
     async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool> {
         Ok(lock(&self.records).authorized_for(account, names, now))
+    }
+
+    async fn good_authorizations(
+        &self,
+        account: AccountId,
+        identifiers: &[Identifier],
+        until: Timestamp,
+    ) -> Stored<Vec<EndedAuthorization>> {
+        let records = lock(&self.records);
+        Ok(identifiers.iter().filter_map(|one| records.good_authorization(account, one, until)).cloned().collect())
     }
 
     async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>> {
@@ -320,6 +331,53 @@ impl Ledger for MemoryLedger {
             order.acknowledged.get_or_insert(at);
         }
         Ok(())
+    }
+
+    async fn replacement(&self, serial: Serial) -> Stored<Option<OrderId>> {
+        Ok(lock(&self.records).replacements.get(&serial).copied())
+    }
+
+    async fn replace(&self, serial: Serial, standing: Option<OrderId>, order: OrderId) -> Stored<Option<OrderId>> {
+        let mut records = lock(&self.records);
+        if !records.serials.contains_key(&serial) {
+            return Ok(None);
+        }
+        if records.replacements.get(&serial).copied() == standing {
+            records.replacements.insert(serial, order);
+        }
+        Ok(records.replacements.get(&serial).copied())
+    }
+
+    async fn add_renewal_rule(
+        &self,
+        scope: RenewalScope,
+        advice: RenewalAdvice,
+        made: Timestamp,
+    ) -> Stored<RenewalRule> {
+        let mut records = lock(&self.records);
+        let rule = RenewalRule { number: records.renewal_rules.len() as u64 + 1, made, scope, advice };
+        records.renewal_rules.push((rule.clone(), None));
+        Ok(rule)
+    }
+
+    async fn withdraw_renewal_rule(&self, number: u64, at: Timestamp) -> Stored<bool> {
+        let mut records = lock(&self.records);
+        let standing = records.renewal_rules.iter_mut().find(|(rule, gone)| rule.number == number && gone.is_none());
+        Ok(standing.map(|(_, gone)| *gone = Some(at)).is_some())
+    }
+
+    async fn renewal_rules_for(&self, serial: Serial) -> Stored<Vec<RenewalRule>> {
+        let records = lock(&self.records);
+        let of = |rule: &&RenewalRule| rule.scope.serial.is_none_or(|one| one == serial);
+        Ok(records.standing_rules().filter(of).cloned().collect())
+    }
+
+    async fn renewal_rules(&self, limit: u32) -> Stored<Vec<RenewalRule>> {
+        Ok(lock(&self.records).standing_rules().take(limit as usize).cloned().collect())
+    }
+
+    async fn count_renewals(&self, scope: RenewalScope, now: Timestamp) -> Stored<u64> {
+        Ok(lock(&self.records).count_renewals(&scope, now))
     }
 
     async fn counts(&self) -> Stored<LedgerCounts> {

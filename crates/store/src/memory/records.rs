@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use acme::{Identifier, Thumbprint};
 use ca::account::{Account, KeyProof};
-use ca::authorization::{CaaRecord, EndedAuthorization};
+use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
-    LedgerOrder, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    LedgerOrder, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -30,6 +30,9 @@ pub(super) struct Records {
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
     pub(super) authorities: BTreeMap<Sha256, Vec<u8>>,
     pub(super) marks: BTreeMap<InstanceId, AuditMark>,
+    pub(super) replacements: BTreeMap<Serial, OrderId>,
+    /// Each with when it was taken back.
+    pub(super) renewal_rules: Vec<(RenewalRule, Option<Timestamp>)>,
 }
 
 /// A serial. What follows from its order (`attached`, `current`) is not kept but asked for.
@@ -107,6 +110,24 @@ impl Records {
         names.iter().all(|name| good.iter().any(|identifier| covers(identifier, name)))
     }
 
+    /// The one that counts longest, of those that count until then.
+    pub(super) fn good_authorization(
+        &self,
+        account: AccountId,
+        identifier: &Identifier,
+        until: Timestamp,
+    ) -> Option<&EndedAuthorization> {
+        self.authorizations
+            .values()
+            .filter(|one| one.account == account && one.identifier == *identifier)
+            .filter_map(|one| match one.end {
+                AuthorizationEnd::Valid { expires } => (expires >= until).then_some((expires, one)),
+                AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => None,
+            })
+            .max_by_key(|(expires, _)| *expires)
+            .map(|(_, one)| one)
+    }
+
     pub(super) fn revoke(&mut self, revocation: Revocation, written: Timestamp) -> Revoked {
         let Some(issued) = self.serials.get_mut(&revocation.serial) else {
             return Revoked::UnknownSerial;
@@ -174,6 +195,23 @@ impl Records {
             .filter(|issued| issued.record.issuer == issuer && issued.record.serial.shard(shards) == shard)
             .filter_map(|issued| issued.revocation_written)
             .max()
+    }
+
+    /// The newest first.
+    pub(super) fn standing_rules(&self) -> impl Iterator<Item = &RenewalRule> {
+        self.renewal_rules.iter().rev().filter(|(_, gone)| gone.is_none()).map(|(rule, _)| rule)
+    }
+
+    pub(super) fn count_renewals(&self, scope: &RenewalScope, now: Timestamp) -> u64 {
+        let found = self.serials.values().filter(|issued| {
+            let record = &issued.record;
+            record.certificate.is_some()
+                && record.status == SerialStatus::Good
+                && record.begun < now
+                && record.not_after >= now
+                && scope.covers(record, |name| issued.names.iter().any(|one| one.to_string() == name))
+        });
+        found.count() as u64
     }
 
     pub(super) fn counts(&self) -> LedgerCounts {

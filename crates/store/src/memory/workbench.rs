@@ -12,7 +12,7 @@ use ca::ports::{
 use ca::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::BoxFuture;
-use pki::Timestamp;
+use pki::{Sha256, Timestamp};
 
 use super::lock;
 use super::workbench_state::State;
@@ -144,6 +144,10 @@ impl Workbench for MemoryWorkbench {
 
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>> {
         Ok(self.step(|state, _| state.orders.get(&order).map(super::workbench_state::Entry::show)))
+    }
+
+    async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>> {
+        Ok(lock(&self.state).alike(likeness))
     }
 
     fn changed(&self, order: OrderId) -> BoxFuture<'static, ()> {

@@ -8,7 +8,7 @@ use ca::ports::{
     ActiveOrder, Advance, Claimed, Fenced, Lease, LeaseTerms, NonceUse, Retention, StageCount, Standing, SweepPage,
 };
 use ca::{InstanceId, LeaseToken, OrderId};
-use pki::Timestamp;
+use pki::{Sha256, Timestamp};
 
 /// So many nonces are remembered, the latest ones.
 const NONCES_REMEMBERED: usize = 1 << 16;
@@ -20,6 +20,7 @@ pub(super) struct State {
     /// By stage and the count of arrivals, so that the first is the oldest.
     queues: BTreeMap<(Stage, u64), OrderId>,
     arrivals: u64,
+    made: u64,
     nonces: BTreeMap<String, NonceUse>,
     nonces_by_age: VecDeque<String>,
     /// Whom to wake when the step is done.
@@ -37,6 +38,8 @@ pub(super) struct Entry {
     arrival: Option<u64>,
     claims: u32,
     since: Timestamp,
+    /// Counts the orders made.
+    made: u64,
 }
 
 impl Entry {
@@ -53,7 +56,9 @@ impl State {
     pub(super) fn create(&mut self, order: Order, token: LeaseToken, terms: LeaseTerms, now: Timestamp) -> Lease {
         let id = order.id;
         let standing = Standing::Nowhere;
-        self.orders.insert(id, Entry { order, standing, token: None, arrival: None, claims: 0, since: now });
+        self.made += 1;
+        let made = self.made;
+        self.orders.insert(id, Entry { order, standing, token: None, arrival: None, claims: 0, since: now, made });
         self.changed.push(id);
         self.lease(id, token, terms, now)
     }
@@ -265,6 +270,14 @@ impl State {
             self.stand(*id, Standing::Queue, now);
         }
         held.len() as u64
+    }
+
+    pub(super) fn alike(&self, likeness: Sha256) -> Option<OrderId> {
+        self.orders
+            .values()
+            .filter(|one| one.order.stage() == Stage::TestChallenge && one.order.likeness() == Some(likeness))
+            .max_by_key(|one| one.made)
+            .map(|one| one.order.id)
     }
 
     pub(super) fn delivered(&mut self, id: OrderId, at: Timestamp) {

@@ -19,6 +19,11 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0001_ledger_workbench_logs.sql"),
     },
     Migration { number: 2, name: "accounts", sql: include_str!("../../migrations/sqlite/0002_accounts.sql") },
+    Migration {
+        number: 3,
+        name: "reuse and renewal",
+        sql: include_str!("../../migrations/sqlite/0003_reuse_and_renewal.sql"),
+    },
 ];
 
 /// The schema that this version reads and writes.

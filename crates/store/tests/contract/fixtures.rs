@@ -10,6 +10,7 @@ use ca::order::{Failure, Finalize, Order, Progress, Stage, Tested, Verdict};
 use ca::ports::{
     Advance, Begin, BeginRefused, Claimed, Clock, IssuanceNumber, Lease, LeaseTerms, NewAccountRecord, SerialRecord,
 };
+use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
 use pki::{GeneralName, Serial, Sha256, Timestamp};
 
@@ -142,6 +143,8 @@ impl Stores {
             account,
             profile: "classic".to_owned(),
             identifiers: identifiers.to_vec(),
+            validity: AskedValidity::default(),
+            replaces: None,
             method: None,
             created: self.now(),
             expires: self.in_seconds(7 * 86_400),

@@ -17,6 +17,7 @@ pub(crate) mod leases;
 pub(crate) mod log_store;
 pub(crate) mod order_list;
 pub(crate) mod pipeline;
+pub(crate) mod reuse;
 pub(crate) mod revocation;
 pub(crate) mod serials;
 pub(crate) mod sweep;
@@ -81,6 +82,7 @@ macro_rules! store_suites {
         crate::contract::serials::suite!($open);
         crate::contract::pipeline::suite!($open);
         crate::contract::leases::suite!($open);
+        crate::contract::reuse::suite!($open);
         crate::contract::sweep::suite!($open);
         crate::contract::log_store::suite!($open);
     };

@@ -9,6 +9,7 @@ mod order;
 mod order_show;
 mod print;
 mod queue;
+mod renew;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     /// Looks at the chains to other roots that certificates can be had with, adds and removes them
     #[command(subcommand)]
     Chain(chain::Command),
+    /// Moves the windows within which clients are asked to renew (RFC 9773)
+    #[command(subcommand)]
+    Renew(renew::Command),
     /// Looks at the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -82,6 +86,9 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Cert(cert::Command::Show(asked)) => cert_show::show(&asked, paper).await,
         Command::Cert(cert::Command::Revoke(asked)) => cert::revoke(&asked, paper).await,
         Command::Chain(command) => chain::run(&command, paper),
+        Command::Renew(renew::Command::Shift(asked)) => renew::shift(&asked, paper).await,
+        Command::Renew(renew::Command::List(folder)) => renew::list(&folder, paper).await,
+        Command::Renew(renew::Command::Undo(asked)) => renew::undo(&asked, paper).await,
         Command::Audit(audit::Command::Verify(folder)) => audit::verify(&folder, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
     }

@@ -1,7 +1,7 @@
 //! `cairn order show`.
 
 use ca::authorization::{Authorization, AuthorizationEnd, Challenge, ChallengeState};
-use ca::order::{Failure as Death, Order, Outcome, Progress};
+use ca::order::{Failure as Death, Order, Outcome, Progress, Stage};
 use ca::ports::{ActiveOrder, LedgerOrder, SerialFilter, SerialRecord, Standing};
 use pki::Timestamp;
 use serde_json::{Value, json};
@@ -42,7 +42,10 @@ pub(super) async fn show(asked: &Show, paper: &mut Paper<'_>) -> Result<(), Fail
 
 async fn read(records: &Records, asked: &Show) -> Result<Known, ca::ports::StoreError> {
     // The ledger after the workbench: what has ended there wins.
-    let active = records.workbench.read(asked.id).await?;
+    let mut active = records.workbench.read(asked.id).await?;
+    if let Some(open) = active.as_mut().filter(|active| active.order.stage() == Stage::TestChallenge) {
+        open.order.copy_back(&records.ledger.authorizations(&open.order.authorization_ids()).await?);
+    }
     let ledger = records.ledger.order(asked.id).await?;
     let filter = SerialFilter { order: Some(asked.id), ..SerialFilter::default() };
     let serials = records.ledger.serials(filter, SERIALS).await?;
@@ -95,6 +98,13 @@ impl Known {
         facts.add("profile", order.profile.clone());
         facts.add("created", format!("{}, {} ago", order.created, duration(self.now.since(order.created))));
         facts.add("expires", order.expires.to_rfc3339());
+        let asked = [("not before", order.validity.not_before), ("not after", order.validity.not_after)];
+        for (label, time) in asked.into_iter().filter_map(|(label, time)| Some((label, time?))) {
+            facts.add(label, time.to_rfc3339());
+        }
+        if let Some(replaces) = &order.replaces {
+            facts.add("replaces", replaces.to_string());
+        }
         self.add_progress(&mut facts, &order);
         for authorization in &order.authorizations {
             facts.add("authorization", authorization_line(authorization));
@@ -161,6 +171,9 @@ impl Known {
             "profile": order.profile,
             "created": json_time(order.created),
             "expires": json_time(order.expires),
+            "not_before": json_time(order.validity.not_before),
+            "not_after": json_time(order.validity.not_after),
+            "replaces": order.replaces,
             "finalized": json_time(asked.map(|finalize| finalize.received)),
             "names": order.identifiers.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "authorizations": order.authorizations.iter().map(authorization_json).collect::<Vec<_>>(),

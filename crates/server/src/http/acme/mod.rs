@@ -5,6 +5,7 @@ mod certificates;
 mod delivery;
 mod objects;
 mod orders;
+mod renewal;
 mod request;
 mod response;
 mod urls;
@@ -73,6 +74,7 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
         .route("/chall/{id}/{kind}", post(orders::challenge))
         .route("/cert/{serial}", post(certificates::certificate))
         .route("/cert/{serial}/{chain}", post(certificates::alternate))
+        .route("/renewal-info/{name}", get(renewal::renewal_info))
         .route(ca::urls::REVOKE_CERT, post(certificates::revoke))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(wrong_method)
@@ -118,7 +120,7 @@ fn directory_object(door: &AcmeDoor, base: &Base) -> Directory {
         revoke_cert: base.url(ca::urls::REVOKE_CERT),
         new_authz: None,
         key_change: Some(base.url(ca::urls::KEY_CHANGE)),
-        renewal_info: None,
+        renewal_info: Some(base.url(ca::urls::RENEWAL_INFO)),
         meta: DirectoryMeta {
             terms_of_service: settings.terms_of_service.clone(),
             website: door.website.clone(),
@@ -156,6 +158,7 @@ async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Ur
     let right = match uri.path() {
         ca::urls::DIRECTORY => "GET",
         ca::urls::NEW_NONCE => "HEAD or GET",
+        path if path.starts_with(ca::urls::RENEWAL_INFO) => "GET (RFC 9773 §4.1)",
         _ => "POST, signed; to read it send a POST-as-GET (RFC 8555 §6.3)",
     };
     let refused = Problem::malformed(format!("{method} can't be used here; use {right}"));

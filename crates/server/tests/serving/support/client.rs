@@ -168,7 +168,11 @@ impl Client {
     pub(crate) async fn ready(&mut self, account: &Account, names: &[&str]) -> (String, Value) {
         let (url, order) = self.order(account, names).await;
         for authorization in list(&order["authorizations"]) {
-            let (challenge, token) = self.http_01(account, authorization).await;
+            let object = self.post_as_get(account, text(authorization)).await.object(200);
+            if object["status"] == "valid" {
+                continue;
+            }
+            let (challenge, token) = http_01_of(&object);
             responder().show(&token, account.key_authorization(&token));
             self.post(account, &challenge, &json!({})).await.object(200);
         }
@@ -241,6 +245,11 @@ pub(crate) fn http_01_of(authorization: &Value) -> (String, String) {
 /// Identifiers of type `dns`.
 pub(crate) fn identifiers(names: &[&str]) -> Value {
     names.iter().map(|name| json!({ "type": "dns", "value": name })).collect()
+}
+
+/// Identifiers of type `ip`.
+pub(crate) fn addresses(addresses: &[&str]) -> Value {
+    addresses.iter().map(|address| json!({ "type": "ip", "value": address })).collect()
 }
 
 pub(crate) fn text(value: &Value) -> &str {

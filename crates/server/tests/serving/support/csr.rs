@@ -49,15 +49,16 @@ impl SubjectKey {
     }
 }
 
-fn dns_names(names: &[&str]) -> BTreeSet<GeneralName> {
-    names.iter().map(|name| GeneralName::Dns((*name).to_owned())).collect()
+fn general_names(names: &[&str]) -> BTreeSet<GeneralName> {
+    let general = |name: &&str| name.parse().map_or_else(|_| GeneralName::Dns((*name).to_owned()), GeneralName::Ip);
+    names.iter().map(general).collect()
 }
 
-/// A good request for these names.
+/// A good request for these names and addresses.
 pub(crate) fn csr(key: &SubjectKey, names: &[&str]) -> Vec<u8> {
     let spki: PublicKeyX509Der<'_> = key.pair.public_key().as_der().expect("a public key can be written");
     let public_key = PublicKey::from_spki_der(spki.as_ref()).expect("a good key");
-    let request = pki::csr::request(&dns_names(names), &public_key);
+    let request = pki::csr::request(&general_names(names), &public_key);
     let signature = key.pair.sign(&SystemRandom::new(), request.der()).expect("a good key signs");
     request.with_signature(SignatureAlgorithm::EcdsaSha256, signature.as_ref())
 }
@@ -70,7 +71,7 @@ pub(crate) fn csr_of_exponent_1(names: &[&str]) -> Vec<u8> {
     let key = element(SEQUENCE, &[&unsigned(&modulus), &unsigned(&[1])]);
     let spki = element(SEQUENCE, &[&RSA_ENCRYPTION, &element(BIT_STRING, &[&[0], &key])]);
     let public_key = PublicKey::from_spki_der(&spki).expect("weak keys are read too");
-    let request = pki::csr::request(&dns_names(names), &public_key);
+    let request = pki::csr::request(&general_names(names), &public_key);
     let hash = digest(&SHA256, request.der());
     let info = [&SHA256_DIGEST_INFO, hash.as_ref()].concat();
     let padding = vec![0xff; modulus.len() - info.len() - 3];

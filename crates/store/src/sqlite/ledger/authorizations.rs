@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use acme::Identifier;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::order::Order;
 use ca::{AccountId, AuthorizationId};
@@ -102,6 +103,26 @@ pub(super) fn authorized_for(
         }
     }
     Ok(true)
+}
+
+/// Of each identifier the one that counts longest.
+pub(super) fn good(
+    connection: &Connection,
+    account: AccountId,
+    identifiers: &[Identifier],
+    until: Timestamp,
+) -> Step<Vec<EndedAuthorization>> {
+    let mut statement = connection.prepare_cached(
+        "-- ledger.good_authorizations
+        SELECT outcome, expires, ended, document FROM authorizations INDEXED BY authorizations_good
+        WHERE account = ?1 AND name = ?2 AND outcome = 'valid' AND expires >= ?3 ORDER BY expires DESC LIMIT 1",
+    )?;
+    let mut found = Vec::new();
+    for identifier in identifiers {
+        let mut rows = statement.query(params![Col(account), identifier.wire().value, Col(until)])?;
+        found.extend(rows.next()?.map(from_columns).transpose()?);
+    }
+    Ok(found)
 }
 
 /// The first authorization of an order that no certificate may rest on any more.

@@ -4,21 +4,23 @@ mod accounts;
 mod authorizations;
 mod issuance;
 mod orders;
+mod renewal;
 mod revocation;
 mod serials;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use acme::Thumbprint;
+use acme::{Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Revocation,
-    Revoked, SerialFilter, SerialRecord, SigningRecord, Stored, StoredFinal,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord,
+    RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord, Stored,
+    StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -117,6 +119,17 @@ impl Ledger for SqliteLedger {
     async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool> {
         self.database.read(|connection| {
             snapshot(connection, |connection| authorizations::authorized_for(connection, account, names, now))
+        })
+    }
+
+    async fn good_authorizations(
+        &self,
+        account: AccountId,
+        identifiers: &[Identifier],
+        until: Timestamp,
+    ) -> Stored<Vec<EndedAuthorization>> {
+        self.database.read(|connection| {
+            snapshot(connection, |connection| authorizations::good(connection, account, identifiers, until))
         })
     }
 
@@ -261,6 +274,39 @@ impl Ledger for SqliteLedger {
 
     async fn acknowledged(&self, order: OrderId, at: Timestamp) -> Stored<()> {
         self.mark(order, Mark::Acknowledged, at).await
+    }
+
+    async fn replacement(&self, serial: Serial) -> Stored<Option<OrderId>> {
+        self.database.read(|connection| renewal::replacement(connection, serial))
+    }
+
+    async fn replace(&self, serial: Serial, standing: Option<OrderId>, order: OrderId) -> Stored<Option<OrderId>> {
+        self.write(move |batch| renewal::replace(batch, serial, standing, order)).await
+    }
+
+    async fn add_renewal_rule(
+        &self,
+        scope: RenewalScope,
+        advice: RenewalAdvice,
+        made: Timestamp,
+    ) -> Stored<RenewalRule> {
+        self.write(move |batch| renewal::add_rule(batch, &scope, &advice, made)).await
+    }
+
+    async fn withdraw_renewal_rule(&self, number: u64, at: Timestamp) -> Stored<bool> {
+        self.write(move |batch| renewal::withdraw_rule(batch, number, at)).await
+    }
+
+    async fn renewal_rules_for(&self, serial: Serial) -> Stored<Vec<RenewalRule>> {
+        self.database.read(|connection| renewal::rules_for(connection, serial))
+    }
+
+    async fn renewal_rules(&self, limit: u32) -> Stored<Vec<RenewalRule>> {
+        self.database.scan(move |connection| renewal::rules(connection, limit)).await
+    }
+
+    async fn count_renewals(&self, scope: RenewalScope, now: Timestamp) -> Stored<u64> {
+        self.database.scan(move |connection| renewal::count(connection, &scope, now)).await
     }
 
     async fn counts(&self) -> Stored<LedgerCounts> {

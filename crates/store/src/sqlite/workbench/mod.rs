@@ -16,7 +16,7 @@ use ca::ports::{
 };
 use ca::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use futures_util::future::BoxFuture;
-use pki::Timestamp;
+use pki::{Sha256, Timestamp};
 
 use super::Database;
 use super::columns::{Col, col, document};
@@ -272,6 +272,10 @@ impl Workbench for SqliteWorkbench {
 
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>> {
         self.database.read(|connection| rows::read(connection, order))
+    }
+
+    async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>> {
+        self.database.read(|connection| rows::alike(connection, likeness))
     }
 
     fn changed(&self, order: OrderId) -> BoxFuture<'static, ()> {

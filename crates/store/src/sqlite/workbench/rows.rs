@@ -3,8 +3,8 @@
 use ca::order::{Order, Outcome, Place, Progress, Stage};
 use ca::ports::{ActiveOrder, Claimed, Lease, StageCount, Standing};
 use ca::{AccountId, InstanceId, LeaseToken, OrderCursor, OrderId};
-use pki::Timestamp;
-use rusqlite::{Connection, Row, params};
+use pki::{Sha256, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::queues::Effects;
 use super::sweep::behind;
@@ -239,8 +239,8 @@ pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: New
         .prepare_cached(
             "-- workbench.create
             INSERT INTO active_orders (id, account, stage, place, turn, since, claims, lease_token, lease_holder,
-                deadline, outcome, delivered, document, created)
-            VALUES (?1, ?2, ?3, 'lease', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                deadline, outcome, delivered, document, created, likeness)
+            VALUES (?1, ?2, ?3, 'lease', ?4, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             Col(order.id),
@@ -255,8 +255,21 @@ pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: New
             delivered(order).map(Col),
             written,
             Col(order.created),
+            order.likeness().map(Col),
         ])?;
     Ok(Lease { order: order.id, token: lease.token, expires: lease.expires, claims: 1 })
+}
+
+/// The newest order in `TestChallenge` that was asked for alike.
+pub(super) fn alike(connection: &Connection, likeness: Sha256) -> Step<Option<OrderId>> {
+    Ok(connection
+        .prepare_cached(
+            "-- workbench.alike
+            SELECT id FROM active_orders INDEXED BY active_orders_alike
+            WHERE likeness = ?1 AND stage = 'testchallenge' ORDER BY row DESC LIMIT 1",
+        )?
+        .query_row([Col(likeness)], |row| col(row, 0))
+        .optional()?)
 }
 
 pub(super) fn exists(connection: &Connection, id: OrderId) -> Step<bool> {

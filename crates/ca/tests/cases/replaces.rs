@@ -1,0 +1,156 @@
+//! `replaces` in newOrder (RFC 9773 §5): one order takes the place of a certificate, unless it comes to nothing.
+
+use acme::{CertificateIdentifier, NewOrder, OrderStatus, ProblemType};
+use ca::order::{Order, Stage};
+use ca::ports::SerialRecord;
+use pki::Certificate;
+
+use super::on_all_back_ends;
+use crate::world::{Backend, Call, Client, Side, World, kill, new_order, pair, refused};
+
+const NAME: &str = "one.example.com";
+
+on_all_back_ends! {
+    order_that_replaces_a_certificate_says_so_and_acknowledges_it
+    certificate_is_replaced_once
+    replacement_that_comes_to_nothing_frees_its_place
+    of_two_simultaneous_replacements_one_wins
+    replacement_whose_maker_died_takes_its_place_later
+    certificate_of_another_account_cannot_be_replaced
+    what_is_no_certificate_with_a_shared_name_cannot_be_replaced
+}
+
+/// The name of a certificate (RFC 9773 §4.1).
+pub(super) fn identifier(record: &SerialRecord) -> CertificateIdentifier {
+    let certificate = Certificate::from_der(record.certificate.as_deref().unwrap()).unwrap();
+    CertificateIdentifier::new(certificate.authority_key_identifier().unwrap(), record.serial.as_bytes()).unwrap()
+}
+
+fn replacing(record: &SerialRecord, names: &[&str]) -> NewOrder {
+    NewOrder { replaces: Some(identifier(record).to_string()), ..new_order(names, None) }
+}
+
+async fn replace(world: &World, client: &Client, record: &SerialRecord) -> Order {
+    client.ask(world, &replacing(record, &[NAME])).await.unwrap()
+}
+
+async fn order_that_replaces_a_certificate_says_so_and_acknowledges_it(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    assert_eq!(world.known(record.order).await.unwrap().acknowledged, None);
+    let order = client.ask(&world, &replacing(&record, &[NAME, "two.example.com"])).await.unwrap();
+    assert_eq!(order.replaces, Some(identifier(&record)));
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(order.id));
+    assert!(world.known(record.order).await.unwrap().acknowledged.is_some());
+    assert!(world.read(record.order).await.is_none(), "it leaves pending-done");
+    // Asked for again it is the same order.
+    assert_eq!(client.ask(&world, &replacing(&record, &[NAME, "two.example.com"])).await.unwrap().id, order.id);
+    world.check_invariants().await;
+}
+
+async fn certificate_is_replaced_once(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let first = replace(&world, &client, &record).await;
+    let other = replacing(&record, &[NAME, "two.example.com"]);
+    let active = world.workbench.list(ca::ports::OrderFilter::default(), 10).await.unwrap().len();
+    let problem = refused(client.ask(&world, &other).await);
+    assert_eq!((problem.kind, problem.status), (ProblemType::AlreadyReplaced, 409));
+    assert_eq!(world.workbench.list(ca::ports::OrderFilter::default(), 10).await.unwrap().len(), active);
+    client.finalize(&world, &first, &pair()).await.unwrap();
+    assert_eq!(refused(client.ask(&world, &other).await).kind, ProblemType::AlreadyReplaced);
+    world.work(Stage::Issue).await;
+    let next = client.certificate(&world, first.id).await;
+    assert_eq!(refused(client.ask(&world, &other).await).kind, ProblemType::AlreadyReplaced);
+    // Its successor can be replaced.
+    replace(&world, &client, &next).await;
+}
+
+async fn replacement_that_comes_to_nothing_frees_its_place(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let first = client.ask(&world, &replacing(&record, &[NAME, "two.example.com"])).await.unwrap();
+    let gone = first.authorizations.iter().find(|one| one.id.order == first.id).unwrap().id;
+    world.ca.deactivate_authorization(&client.account, gone).await.unwrap();
+    let second = replace(&world, &client, &record).await;
+    assert_eq!(second.status(world.ca.now()), OrderStatus::Ready);
+    // This one dies in `Issue`, in the ledger.
+    client.finalize(&world, &second, &pair()).await.unwrap();
+    client.deactivate(&world).await;
+    world.work_off().await;
+    let active = world.read(second.id).await.unwrap();
+    assert_eq!(active.order.status(world.ca.now()), OrderStatus::Invalid);
+    let third = client.ask(&world, &replacing(&record, &[NAME])).await.unwrap();
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(third.id));
+}
+
+async fn of_two_simultaneous_replacements_one_wins(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let mut held = world.points.hold(Side::Before, Call::Replace);
+    let (ca, account) = (world.ca.clone(), client.account.clone());
+    let asked = replacing(&record, &[NAME, "two.example.com"]);
+    let first = world.start_beside(async move { ca.new_order(&account, &asked).await });
+    held.reached().await;
+    let second = replace(&world, &client, &record).await;
+    held.release();
+    let problem = refused(first.await.unwrap());
+    assert_eq!((problem.kind, problem.status), (ProblemType::AlreadyReplaced, 409));
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(second.id));
+    assert_eq!(client.status(&world, second.id).await, OrderStatus::Ready);
+    let open = world.workbench.list(ca::ports::OrderFilter::default(), 10).await.unwrap();
+    let open = open.iter().filter(|one| one.order.stage() != Stage::Done).count();
+    assert_eq!(open, 1, "the other has ended");
+}
+
+async fn replacement_whose_maker_died_takes_its_place_later(backend: Backend) {
+    for side in [Side::Before, Side::After] {
+        let world = World::on(backend).await;
+        let client = Client::new(&world).await;
+        let record = client.issued(&world, &[NAME], &pair()).await;
+        let mut held = world.points.hold(side, Call::Replace);
+        let (ca, account) = (world.ca.clone(), client.account.clone());
+        let asked = replacing(&record, &[NAME]);
+        let making = world.start_beside(async move { ca.new_order(&account, &asked).await });
+        held.reached().await;
+        kill(making).await;
+        let world = world.restart();
+        world.ca.recover().await.unwrap();
+        world.work(Stage::MakeChallenge).await;
+        let order = world.ledger.replacement(record.serial).await.unwrap().unwrap();
+        assert_eq!(client.status(&world, order).await, OrderStatus::Ready);
+        assert_eq!(client.ask(&world, &replacing(&record, &[NAME])).await.unwrap().id, order);
+        world.check_invariants().await;
+    }
+}
+
+async fn certificate_of_another_account_cannot_be_replaced(backend: Backend) {
+    let world = World::on(backend).await;
+    let (client, other) = (Client::new(&world).await, Client::new(&world).await);
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let problem = refused(other.ask(&world, &replacing(&record, &[NAME])).await);
+    assert_eq!((problem.kind, problem.status), (ProblemType::Unauthorized, 403));
+    assert_eq!(world.known(record.order).await.unwrap().acknowledged, None);
+}
+
+async fn what_is_no_certificate_with_a_shared_name_cannot_be_replaced(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let (key, serial) = (identifier(&record).authority_key_identifier().to_vec(), record.serial.as_bytes().to_vec());
+    let foreign = CertificateIdentifier::new([1; 20], serial).unwrap();
+    let unknown = CertificateIdentifier::new(key.clone(), [0x11; 16]).unwrap();
+    let negative = CertificateIdentifier::new(key, [0xff; 16]).unwrap();
+    for replaces in [foreign.to_string(), unknown.to_string(), negative.to_string(), "rubbish".to_owned()] {
+        let asked = NewOrder { replaces: Some(replaces.clone()), ..new_order(&[NAME], None) };
+        assert_eq!(refused(client.ask(&world, &asked).await).kind, ProblemType::Malformed, "{replaces}");
+    }
+    let problem = refused(client.ask(&world, &replacing(&record, &["other.example.com"])).await);
+    assert_eq!(problem.kind, ProblemType::Malformed);
+    assert!(problem.detail.contains("none of the names"), "{}", problem.detail);
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), None);
+}
