@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
+use acme::SuggestedWindow;
 use async_trait::async_trait;
 use ca::authorization::{CaaRecord, ValidationRecord};
 use ca::ports::{
     CaaCheck, ChallengeTest, Clock, Random, SignError, Signed, Signer, SigningRequest, Validated, Validator,
 };
+use pki::Timestamp;
 use serde::Deserialize;
 
 /// The start of the names of the variables.
@@ -33,6 +35,8 @@ pub struct Dev {
     pub always_valid: bool,
     /// A certificate is there so many seconds after finalize.
     pub issuance_delay: u32,
+    /// The windows of all renewals (RFC 9773) are so many seconds later, or, below 0, earlier.
+    pub renewal_shift: i32,
 }
 
 /// A variable or key that can't be used, and what would be right.
@@ -60,6 +64,10 @@ impl Dev {
                 "VALIDATION_DELAY" => self.validation_delay = number(name, value)?,
                 "ALWAYS_VALID" => self.always_valid = switch(name, value)?,
                 "ISSUANCE_DELAY" => self.issuance_delay = number(name, value)?,
+                "RENEWAL_SHIFT" => {
+                    self.renewal_shift =
+                        value.parse().map_err(|_| wrong(name, value, "expected seconds, below 0 for earlier"))?;
+                }
                 _ => {
                     let fault = "there is no such variable; docs/pebble.md lists them".to_owned();
                     return Err(DevError { name: name.clone(), fault });
@@ -140,19 +148,34 @@ fn wrong(name: &str, value: &str, expected: &str) -> DevError {
 pub struct Faults {
     bad_nonce_percent: u8,
     rate_limit_every: u32,
+    renewal_shift: i32,
     orders: AtomicU32,
 }
 
 impl Faults {
     /// Those that are wanted.
     pub fn new(dev: &Dev) -> Self {
-        let Dev { bad_nonce_percent, rate_limit_every, .. } = *dev;
-        Self { bad_nonce_percent, rate_limit_every, orders: AtomicU32::new(0) }
+        let Dev { bad_nonce_percent, rate_limit_every, renewal_shift, .. } = *dev;
+        Self { bad_nonce_percent, rate_limit_every, renewal_shift, orders: AtomicU32::new(0) }
     }
 
     /// Whether a nonce that is good is refused.
     pub fn refuses_nonce(&self, random: &dyn Random) -> bool {
         happens(random, self.bad_nonce_percent)
+    }
+
+    /// The window of a renewal as tests want to see it.
+    pub fn shifted(&self, window: SuggestedWindow) -> SuggestedWindow {
+        if self.renewal_shift == 0 {
+            return window;
+        }
+        let by = Duration::from_secs(self.renewal_shift.unsigned_abs().into());
+        let shifted = |text: String| match Timestamp::parse_rfc3339(&text) {
+            Some(time) if self.renewal_shift < 0 => time.minus(by).to_rfc3339(),
+            Some(time) => time.plus(by).to_rfc3339(),
+            None => text,
+        };
+        SuggestedWindow { start: shifted(window.start), end: shifted(window.end) }
     }
 
     /// Whether this newOrder is answered `rateLimited`.
@@ -277,6 +300,7 @@ mod tests {
             ("CAIRN_DEV_RATE_LIMIT_EVERY", "3"),
             ("CAIRN_DEV_ALWAYS_VALID", "1"),
             ("CAIRN_DEV_ISSUANCE_DELAY", "2"),
+            ("CAIRN_DEV_RENEWAL_SHIFT", "-86400"),
             ("CAIRN_DEV_CAA", "enforce"),
             ("PATH", "/bin"),
         ]);
@@ -286,6 +310,7 @@ mod tests {
             validation_delay: 3,
             always_valid: true,
             issuance_delay: 2,
+            renewal_shift: -86_400,
         };
         assert_eq!(file.with_variables(&set, &["CAA"]), Ok(wanted));
     }
@@ -298,6 +323,7 @@ mod tests {
             ("CAIRN_DEV_RATE_LIMIT_EVERY", "-1", "0 or more"),
             ("CAIRN_DEV_ALWAYS_VALID", "yes", "1 or true"),
             ("CAIRN_DEV_ISSUANCE_DELAY", "4000", "0 to 3600"),
+            ("CAIRN_DEV_RENEWAL_SHIFT", "soon", "below 0 for earlier"),
             ("CAIRN_DEV_NONSENSE", "1", "docs/pebble.md"),
         ] {
             let error = Dev::default().with_variables(&variables(&[(name, value)]), &[]).expect_err(name).to_string();

@@ -4,6 +4,7 @@ use acme::{Algorithm, base64url_encode};
 use serde_json::json;
 use tokio::process::Command;
 
+use crate::renewal;
 use crate::support::client::{identifiers, text};
 use crate::support::csr::{SubjectKey, csr};
 use crate::support::problem::{assert_refused, refusal};
@@ -40,6 +41,24 @@ async fn a_slow_certificate_is_processing_first() {
     let certificate = client.wait_until(&account, &url, "valid").await;
     assert!(certificate["certificate"].is_string(), "{certificate}");
     server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn renewals_are_asked_for_earlier() {
+    let mut server = Server::start("").await;
+    let mut client = server.client();
+    let account = client.account(Algorithm::Es256).await;
+    let (_, name) = renewal::issued(&mut client, &account).await;
+    let before = renewal::window(&renewal::look(&mut client, &name).await);
+    assert!(server.terminate().await.success());
+    let config = std::fs::read_to_string(server.path("cairn.toml")).expect("it has a configuration");
+    std::fs::write(server.path("cairn.toml"), format!("{config}\n[dev]\nrenewal-shift = -86400\n")).expect("written");
+    server.start_again();
+    server.wait_until_it_serves().await;
+    let after = renewal::window(&renewal::look(&mut server.client(), &name).await);
+    let seconds = |text: &str| pki::Timestamp::parse_rfc3339(text).expect("a time").seconds();
+    assert_eq!(seconds(&before.0) - seconds(&after.0), 86_400);
+    assert_eq!(seconds(&before.1) - seconds(&after.1), 86_400);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::renewal;
 use crate::support::client::{certificates, identifiers, text};
 use crate::support::pebble::{Pebble, command};
 use crate::support::problem::{assert_refused, refusal};
@@ -142,6 +143,44 @@ async fn its_management_interface_knows_the_status_of_a_serial() {
     }
     let overview = management.read("/").await;
     assert!(overview.text().contains("DEVELOPMENT MODE"), "{}", overview.text());
+}
+
+#[tokio::test]
+async fn its_management_interface_sets_what_is_said_of_a_renewal() {
+    let pebble = Pebble::start(json!({}), &CALM).await;
+    let (mut client, mut management) = (pebble.client(), pebble.management());
+    let account = client.account(Algorithm::Es256).await;
+    let (leaf, name) = renewal::issued(&mut client, &account).await;
+    renewal::window(&renewal::look(&mut client, &name).await);
+    let certificate = pki::pem::encode("CERTIFICATE", &leaf);
+    for said in ["{\"suggestedWindow\":{\"start\":\"x\"}}", "{ no JSON at all", ""] {
+        let asked = json!({ "Certificate": certificate, "ARIResponse": said }).to_string();
+        assert_eq!(management.set("/set-renewal-info/", asked).await.status, 200);
+        assert_eq!(renewal::look(&mut client, &name).await.text(), said, "word for word");
+    }
+    let root = management.read("/roots/0").await.text().to_owned();
+    for (asked, status) in [
+        ("nonsense".to_owned(), 400),
+        (json!({ "Certificate": "nonsense", "ARIResponse": "x" }).to_string(), 400),
+        (json!({ "Certificate": root, "ARIResponse": "x" }).to_string(), 404),
+    ] {
+        assert_eq!(management.set("/set-renewal-info/", asked.clone()).await.status, status, "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn its_variables_say_how_often_authorizations_come_again() {
+    for (percent, status) in [("0", "pending"), ("100", "ready")] {
+        let variables = [CALM[0], CALM[1], ("PEBBLE_AUTHZREUSE", percent)];
+        let pebble = Pebble::start(json!({}), &variables).await;
+        let mut client = pebble.client();
+        let account = client.account(Algorithm::Es256).await;
+        client.issued(&account, &["again.localhost"]).await;
+        let first = client.order(&account, &["again.localhost"]).await;
+        let second = client.order(&account, &["again.localhost"]).await;
+        assert_eq!((&first.1["status"], &second.1["status"]), (&json!(status), &json!(status)), "{percent} %");
+        assert_ne!(first.0, second.0, "Pebble makes a new order each time");
+    }
 }
 
 #[tokio::test]

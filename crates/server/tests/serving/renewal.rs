@@ -14,7 +14,7 @@ use crate::support::server::Server;
 const NAMES: [&str; 1] = ["renewed.localhost"];
 
 /// A certificate that was issued, by its name (RFC 9773 §4.1).
-async fn issued(client: &mut Client, account: &Account) -> (Vec<u8>, String) {
+pub(crate) async fn issued(client: &mut Client, account: &Account) -> (Vec<u8>, String) {
     let order = client.issued(account, &NAMES).await.object;
     let leaf = client.chain(account, &order).await.remove(0);
     let certificate = Certificate::from_der(&leaf).expect("a certificate");
@@ -23,11 +23,11 @@ async fn issued(client: &mut Client, account: &Account) -> (Vec<u8>, String) {
     (leaf, name.to_string())
 }
 
-async fn look(client: &mut Client, name: &str) -> Answer {
+pub(crate) async fn look(client: &mut Client, name: &str) -> Answer {
     client.try_send(Method::GET, &format!("/renewal-info/{name}"), &[], Vec::new()).await.expect("the server answers")
 }
 
-fn window(answer: &Answer) -> (String, String) {
+pub(crate) fn window(answer: &Answer) -> (String, String) {
     let window = answer.object(200)["suggestedWindow"].clone();
     (text(&window["start"]).to_owned(), text(&window["end"]).to_owned())
 }

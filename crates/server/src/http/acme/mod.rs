@@ -25,8 +25,8 @@ use ca::{AccountId, Ca};
 
 use crate::config::RetryAfter;
 use crate::dev::Faults;
-pub(crate) use response::json;
-use response::{Outcome, Reply, nonce_only, problem};
+use response::{Outcome, Reply, nonce_only};
+pub(crate) use response::{json, problem};
 pub(crate) use urls::Base;
 
 /// What the ACME listener needs beside the domain.

@@ -26,7 +26,10 @@ pub(super) async fn renewal_info(
         Err(error) => return response::problem(&Problem::malformed(error.to_string()), base.as_ref()),
     };
     match door.ca.renewal_info(&identifier).await {
-        Ok(RenewalAnswer::Info(info)) => kept_for_a_while(&door, response::json(StatusCode::OK, &info)),
+        Ok(RenewalAnswer::Info(mut info)) => {
+            info.suggested_window = door.faults.shifted(info.suggested_window);
+            kept_for_a_while(&door, response::json(StatusCode::OK, &info))
+        }
         Ok(RenewalAnswer::Document(json)) => {
             let mut answer = response::json(StatusCode::OK, &());
             *answer.body_mut() = Body::from(json);

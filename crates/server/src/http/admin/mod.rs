@@ -62,7 +62,7 @@ async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
     }
     if door.dev.is_some() {
         text.push_str("  /roots/N, /intermediates/N, /root-keys/N, /intermediate-keys/N   of chain N\n");
-        text.push_str("  /cert-status-by-serial/SERIAL\n");
+        text.push_str("  /cert-status-by-serial/SERIAL, POST /set-renewal-info/\n");
     }
     text.into_response()
 }

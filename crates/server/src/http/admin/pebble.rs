@@ -3,23 +3,26 @@
 
 use std::sync::Arc;
 
+use acme::Problem;
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use ca::ports::{Issuer, SerialStatus};
+use axum::routing::{get, post};
+use ca::ports::{Issuer, RenewalAdvice, RenewalScope, SerialStatus};
 use keys::KeyFile;
 use pki::{Certificate, Serial, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::super::acme::json;
+use super::super::acme::{json, problem};
 use super::AdminDoor;
 
 type Door = State<Arc<AdminDoor>>;
 
 const CHAIN: &str = "application/pem-certificate-chain; charset=utf-8";
+/// A certificate and an answer that a test made up.
+const RENEWAL_OCTETS_MAX: usize = 64 * 1024;
 const KEY: &str = "application/x-pem-file; charset=utf-8";
 /// The start of an RSA key in PKCS#8 (RFC 8017 appendix A.1): its algorithm.
 const RSA: [u8; 13] = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
@@ -31,6 +34,8 @@ pub(super) fn routes(router: Router<Arc<AdminDoor>>) -> Router<Arc<AdminDoor>> {
         .route("/root-keys/{chain}", get(root_key))
         .route("/intermediate-keys/{chain}", get(intermediate_key))
         .route("/cert-status-by-serial/{serial}", get(status))
+        .route("/set-renewal-info/", post(set_renewal_info))
+        .layer(DefaultBodyLimit::max(RENEWAL_OCTETS_MAX))
 }
 
 /// The chains by number: our own is 0.
@@ -159,6 +164,45 @@ async fn status(State(door): Door, Path(serial): Path<String>) -> Response {
     match found {
         Some(found) => json(StatusCode::OK, &found),
         None => (StatusCode::NOT_FOUND, "There is no certificate of this serial.\n").into_response(),
+    }
+}
+
+/// What is answered of a certificate's renewal from now on, right or wrong.
+#[derive(Deserialize)]
+struct SetRenewalInfo {
+    #[serde(rename = "Certificate", alias = "certificate")]
+    certificate: String,
+    #[serde(rename = "ARIResponse", alias = "ariResponse", default)]
+    answer: String,
+}
+
+async fn set_renewal_info(State(door): Door, body: Bytes) -> Response {
+    let refused =
+        |status: StatusCode, detail: String| problem(&Problem::malformed(detail).with_status(status.as_u16()), None);
+    let asked: SetRenewalInfo = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let detail = format!("expected {{\"Certificate\": PEM, \"ARIResponse\": TEXT}}: {error}");
+            return refused(StatusCode::BAD_REQUEST, detail);
+        }
+    };
+    let block = pki::pem::decode(&asked.certificate).ok().and_then(|blocks| blocks.into_iter().next());
+    let certificate = block.and_then(|(_, der)| Certificate::from_der(&der).ok());
+    let Some(certificate) = certificate else {
+        return refused(StatusCode::BAD_REQUEST, "Certificate is no certificate in PEM".to_owned());
+    };
+    let serial = certificate.serial();
+    match door.ca.ledger.serial(serial).await {
+        Ok(Some(record)) if record.certificate.as_deref() == Some(certificate.der()) => {}
+        Ok(_) => return refused(StatusCode::NOT_FOUND, format!("this CA issued no such certificate {serial}")),
+        Err(error) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response();
+        }
+    }
+    let scope = RenewalScope { serial: Some(serial), ..RenewalScope::default() };
+    match door.ca.move_renewals(scope, RenewalAdvice::Document { json: asked.answer }).await {
+        Ok(_) => StatusCode::OK.into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }
 

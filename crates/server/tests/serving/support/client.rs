@@ -69,6 +69,13 @@ impl Client {
         self.send(Method::GET, url, &[], Vec::new()).await
     }
 
+    /// Sends what no account signs, to a listener that wants no signature.
+    pub(crate) async fn set(&mut self, path: &str, body: String) -> Answer {
+        let request = Request::builder().method(Method::POST).uri(path).body(Full::new(Bytes::from(body)));
+        let request = request.expect("a request that can be sent");
+        self.connection.send(request).await.expect("the server answers")
+    }
+
     /// A nonce that was not used yet: that of the last answer, or a new one.
     pub(crate) async fn try_nonce(&mut self) -> Result<String, NoAnswer> {
         if self.nonce.is_none() {
