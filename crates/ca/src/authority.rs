@@ -10,6 +10,7 @@ use pki::Timestamp;
 use crate::InstanceId;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
+use crate::shares::TestShares;
 
 /// A certificate authority. All that it does is a method of this type, in the module of its subject: accounts and
 /// orders (what clients ask for), pipeline (what workers do), issuance (the nine steps), revocation, CRLs, recovery.
@@ -39,6 +40,8 @@ pub struct Ca {
     pub validator: Arc<dyn Validator>,
     /// CT logs.
     pub ct: Arc<dyn CtSubmitter>,
+    /// What accounts share when challenges are tested.
+    pub test_shares: TestShares,
 }
 
 impl Ca {

@@ -21,6 +21,7 @@ mod recovery;
 mod renewal;
 mod revocation;
 pub mod settings;
+pub mod shares;
 pub mod signing;
 mod sweep;
 mod testing;

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use acme::{Problem, Token};
-use futures_util::future::{Either, FutureExt, join_all, select};
+use futures_util::future::{Either, FutureExt, select};
+use futures_util::stream::{self, StreamExt};
 
 use crate::authority::Ca;
 use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthorization, Method};
@@ -12,6 +13,9 @@ use crate::issuance::IssuanceEnd;
 use crate::order::{Failure, Order, Outcome, Stage, Tested, Verdict};
 use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, Stored};
 use crate::{AuthorizationId, OrderId};
+
+/// An order that waits for others of its account does not wait longer and longer: they end soon.
+const BUSY_CLAIMS_MAX: u32 = 3;
 
 /// What a worker came to with an order it had claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +93,12 @@ impl Ca {
         let Claimed { lease, order } = claimed;
         let worked = match stage {
             Stage::MakeChallenge => self.make_challenges(&lease, order).await.map(|advanced| advanced.map(drop)),
-            Stage::TestChallenge => self.test_challenges(&lease, &order).await,
+            Stage::TestChallenge => {
+                let Some(_share) = self.test_shares.workers.take(order.account) else {
+                    return self.park_busy(&lease).await;
+                };
+                self.test_challenges(&lease, &order, at).await
+            }
             Stage::Issue => match self.issue_order(&lease, &order, at).await {
                 Issuing::Ended(end) => self.end(&lease, &order, end).await,
                 Issuing::Wait(after) => return self.park(&lease, after).await,
@@ -121,6 +130,12 @@ impl Ca {
                 Worked::Fenced
             }
         }
+    }
+
+    /// The account has its share of workers at work: this order has its turn later. That is no try of its challenges.
+    async fn park_busy(&self, lease: &Lease) -> Worked {
+        tracing::debug!(order = %lease.order, "others of its account are being tested; the order waits");
+        self.park(lease, self.back_off(lease.claims.min(BUSY_CLAIMS_MAX))).await
     }
 
     /// The stage `MakeChallenge`: one authorization for each identifier, with all challenges that can show control of
@@ -167,8 +182,9 @@ impl Ca {
         Challenge { method, token, state }
     }
 
-    /// The stage `TestChallenge`: all answered challenges side by side.
-    async fn test_challenges(&self, lease: &Lease, order: &Order) -> Stored<Result<(), Fenced>> {
+    /// The stage `TestChallenge`: all answered challenges, as many side by side as the account has a share for. Those
+    /// whose test would not fit into the lease any more are not begun: the order comes back to the queue with them.
+    async fn test_challenges(&self, lease: &Lease, order: &Order, at: Duration) -> Stored<Result<(), Fenced>> {
         let began = self.clock.monotonic();
         let mut order = order.clone();
         let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
@@ -177,13 +193,32 @@ impl Ca {
         if let Some(failure) = order.cause_of_death(now) {
             return self.die(lease, &order, failure).await;
         }
-        let tests = order.authorizations.iter().filter(|one| one.due().is_some_and(|due| due <= now));
-        let tested = join_all(tests.map(|authorization| self.test(&order, authorization))).await;
+        let due: Vec<_> = order.authorizations.iter().filter(|one| one.due().is_some_and(|due| due <= now)).collect();
+        let shares: Vec<_> = due.iter().skip(1).map_while(|_| self.test_shares.tests.take(order.account)).collect();
+        let tests: Vec<_> = due.into_iter().map(|one| self.test_in_time(&order, one, at).boxed()).collect();
+        let tested: Vec<_> = stream::iter(tests).buffer_unordered(1 + shares.len()).collect().await;
+        drop(shares);
         let tested = tested.into_iter().flatten().collect::<Stored<Vec<_>>>()?;
         let results = ended.into_iter().map(ended_before).chain(tested).collect();
         let advanced = self.workbench.advance(lease, Advance::Tested(results)).await?;
         self.stage_done(order.id, Stage::TestChallenge, began, "challenges tested");
         Ok(advanced.map(drop))
+    }
+
+    /// Nothing, if a test that begins now might not end within the lease that was claimed then. The first one does, by
+    /// configuration.
+    async fn test_in_time(
+        &self,
+        order: &Order,
+        authorization: &Authorization,
+        claimed: Duration,
+    ) -> Vec<Stored<Tested>> {
+        let times = &self.settings.times;
+        let held = self.clock.monotonic().saturating_sub(claimed);
+        if held + times.validation.max(times.caa) >= times.test_lease {
+            return Vec::new();
+        }
+        self.test(order, authorization).await
     }
 
     async fn die(&self, lease: &Lease, order: &Order, failure: Failure) -> Stored<Result<(), Fenced>> {

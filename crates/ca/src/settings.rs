@@ -88,6 +88,8 @@ pub struct Limits {
     pub issuances: u32,
     /// Workers of `TestChallenge`: so many orders are tested side by side.
     pub test_workers: usize,
+    /// Tests of challenges that run side by side, beside the first of each order.
+    pub tests: usize,
     /// Workers of `Issue`.
     pub issue_workers: usize,
     /// Orders of one page of the sweep.
@@ -104,6 +106,7 @@ impl Default for Limits {
             tries: 3,
             issuances: 3,
             test_workers: 256,
+            tests: 256,
             issue_workers: 64,
             sweep_page: 1000,
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, StoreError, Workbench};
 use ca::settings::CaaMode;
+use ca::shares::TestShares;
 use ca::signing::SignerRules;
 use ca::{Ca, Recovered, RecoveryError};
 use ct::{
@@ -138,6 +139,7 @@ impl Assembly {
         let signer = FileSigner::new([hierarchy.issuer], Arc::clone(&ledger), Arc::clone(&clock), rules, shards);
         let validator = Arc::new(validator(config, &clock, &random));
         let ca = Ca {
+            test_shares: TestShares::new(&config.settings.limits),
             settings: config.settings.clone(),
             instance: instance.id(),
             issuers: vec![issuer],

@@ -34,7 +34,7 @@ pub(crate) struct Step {
 
 impl Evidence {
     pub(crate) fn new() -> Self {
-        let step = Step { kind: ProblemType::ServerInternal, doing: "waiting for other tests to end".to_owned() };
+        let step = Step { kind: ProblemType::ServerInternal, doing: "beginning".to_owned() };
         Self { inner: Mutex::new(Inner { lines: Vec::with_capacity(8), step }) }
     }
 

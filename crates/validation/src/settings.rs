@@ -36,8 +36,6 @@ pub struct Settings {
     pub dns_try_time_limit: Duration,
     /// Tries of a DNS query, over all resolvers, until it counts as failed. At least 2 are made (BR 3.2.2.8).
     pub dns_tries_max: usize,
-    /// Tests that run at the same time; others wait, within their own time limit.
-    pub validations_max: usize,
     /// DNS queries under way at the same time; others wait.
     pub dns_queries_max: usize,
     /// Whether the letters of DNS queries are in a random case.
@@ -62,7 +60,6 @@ impl Default for Settings {
             dial_time_limit: Duration::from_secs(4),
             dns_try_time_limit: Duration::from_secs(3),
             dns_tries_max: 3,
-            validations_max: 256,
             dns_queries_max: 256,
             dns_mixed_case: true,
         }

@@ -8,7 +8,6 @@ use acme::{Identifier, Problem, ProblemType};
 use async_trait::async_trait;
 use ca::authorization::{CaaDecision, CaaRecord, Method, ValidationRecord};
 use ca::ports::{CaaCheck, ChallengeTest, Clock, Random, Validated, Validator};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
 use crate::addresses::is_localhost;
@@ -26,7 +25,6 @@ pub struct NetworkValidator {
     settings: Settings,
     dns: Arc<dyn Dns>,
     clock: Arc<dyn Clock>,
-    validations: Semaphore,
     redirect_tls: TlsConfiguration,
     challenge_tls: TlsConfiguration,
 }
@@ -56,7 +54,6 @@ impl NetworkValidator {
     /// Asks this source of DNS answers; the settings' resolvers are not used.
     pub fn with_dns(settings: Settings, clock: Arc<dyn Clock>, dns: Arc<dyn Dns>) -> Self {
         Self {
-            validations: Semaphore::new(settings.validations_max.max(1)),
             settings,
             dns,
             clock,
@@ -86,7 +83,6 @@ impl NetworkValidator {
     }
 
     async fn test(&self, test: &ChallengeTest, evidence: &Evidence) -> Result<(), Shortfall> {
-        let _permit = self.validations.acquire().await.expect("the semaphore is never closed");
         match (test.method, &test.identifier) {
             (Method::Http01, Identifier::Dns(_) | Identifier::Ip(_)) => http01::test(self, test, evidence).await,
             (Method::Dns01, Identifier::Dns(name) | Identifier::Wildcard(name)) => {

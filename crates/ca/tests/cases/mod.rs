@@ -19,6 +19,7 @@ mod renewal;
 mod replaces;
 mod reuse;
 mod revocation;
+mod shares;
 mod steps;
 mod sweep;
 mod validity;

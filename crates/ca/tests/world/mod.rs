@@ -24,6 +24,7 @@ use ca::ports::{
 };
 use ca::profile::{CtRequirement, Profile};
 use ca::settings::{CaaMode, CrlTimes, Limits, Reuse, Settings, Times};
+use ca::shares::TestShares;
 use ca::signing::SignerRules;
 use ca::{Ca, OrderId, Swept, Worked};
 use ct::{Acceptance, BuiltinLog, Endpoint, Log, LogState, Submitter, SubmitterSettings};
@@ -143,6 +144,7 @@ impl World {
             linting_key: Arc::new(ThrowawayKeys::new()),
             validator: lasting.network.clone(),
             ct: Arc::new(PointedCt { inner: Arc::new(submitter), points: points.clone() }),
+            test_shares: TestShares::new(&lasting.settings.limits),
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();
         let (network, random) = (lasting.network.clone(), lasting.random.clone());

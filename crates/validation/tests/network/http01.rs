@@ -1,10 +1,8 @@
 //! http-01 with honest servers.
 
-use std::time::Duration;
-
 use acme::ProblemType;
 use ca::authorization::Method;
-use ca::ports::{Validated, Validator};
+use ca::ports::Validated;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use tokio::net::TcpListener;
@@ -13,7 +11,7 @@ use validation::TargetPolicy;
 use crate::certificate::Recipe;
 use crate::dns_server::{address, reply, reply_code};
 use crate::http_server::{Behaviour, HttpServer, ok, redirect};
-use crate::scene::{Scene, all_ports, challenge, challenge_path, key_authorization, loopback_names};
+use crate::scene::{Scene, all_ports, challenge_path, key_authorization, loopback_names};
 use crate::tls_server::TlsServer;
 
 fn key() -> String {
@@ -306,38 +304,4 @@ async fn methods_that_cannot_show_an_identifier_are_refused() {
     ] {
         scene.expect_failed(identifier, method, ProblemType::Unauthorized, "can't be shown by").await;
     }
-}
-
-#[tokio::test]
-async fn test_that_finds_no_room_ends_within_its_time_limit() {
-    let server = HttpServer::misbehaving(|stream| {
-        Box::pin(async move {
-            std::future::pending::<()>().await;
-            drop(stream);
-        })
-    })
-    .await;
-    let port = server.address.port();
-    let scene = Scene::new(loopback_names, |settings| {
-        all_ports(settings, port);
-        settings.localhost_names = true;
-        settings.validations_max = 1;
-    })
-    .await;
-    let (first, second) = (challenge("first.localhost", Method::Http01), challenge("second.localhost", Method::Http01));
-    let (validator, clock) = (&scene.validator, &scene.clock);
-    let advance = async {
-        while server.requests().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        clock.advance(Duration::from_secs(10));
-    };
-    let ((held, _), (waiting, record), ()) =
-        tokio::join!(validator.validate(first), validator.validate(second), advance);
-    assert!(matches!(held, Validated::MayPass(problem) if problem.kind == ProblemType::Connection));
-    let Validated::MayPass(problem) = waiting else { panic!("{waiting:?}") };
-    assert_eq!(problem.kind, ProblemType::ServerInternal);
-    assert_eq!(problem.detail, "the time limit of 10 s ran out while waiting for other tests to end");
-    assert_eq!(record.evidence, [problem.detail]);
-    assert_eq!(record.ended.since(record.began), Duration::from_secs(10));
 }

@@ -219,6 +219,7 @@ fn with_validator(ca: &Ca) -> Ca {
         linting_key: Arc::clone(&ca.linting_key),
         validator: Arc::new(Shown { clock: Arc::clone(&ca.clock) }),
         ct: Arc::clone(&ca.ct),
+        test_shares: ca::shares::TestShares::new(&ca.settings.limits),
     }
 }
 
