@@ -21,10 +21,12 @@ use crate::config::{self, Config, RegimeName, TlsFiles};
 use crate::dev::Faults;
 use crate::hierarchy::Files;
 use crate::http::acme::AcmeDoor;
+use crate::http::limits::ListenerLimits;
 use crate::http::listener::Listener;
 use crate::http::tls::{OwnCertificate, server_config};
 use crate::http::{acme, admin, status};
 use crate::own::OwnClient;
+use crate::world::raise_descriptor_limit;
 
 /// How often the audit log's mark is kept, CRLs are looked after and tree heads are made.
 const UPKEEP: Duration = Duration::from_secs(1);
@@ -34,6 +36,10 @@ const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
 /// What a CA for tests says of itself.
 pub const DEVELOPMENT_MODE: &str =
     "DEVELOPMENT MODE: test ports, loopback allowed, keys given away, for tests only: trust nothing that it issues";
+/// ACME, status and admin.
+const LISTENERS: usize = 3;
+/// File descriptors of the store, the logs, and of validations under way.
+const DESCRIPTORS_BESIDE: usize = 1024;
 
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,16 +83,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stop = stopped_by_signal()?;
     let certificate = Arc::new(OwnCertificate::default());
     let tls = server_config(Arc::clone(&certificate))?;
-    let max = config.connections;
+    let limits = config.http;
+    look_after_descriptors(limits.connections);
     let mut config = config;
     if let Some(TlsFiles { certificate: chain, key }) = &config.tls {
         certificate.read(chain, key)?;
     }
     // Before anything is made or locked: an occupied port is the commonest fault, and leaves nothing behind.
     let doors = [
-        bind("ACME", config.acme, Some(Arc::clone(&tls)), max, "--acme")?,
+        bind("ACME", config.acme, Some(Arc::clone(&tls)), limits, "--acme")?,
         bind_status(&mut config)?,
-        bind("admin", config.admin, Some(tls), max, "--admin")?,
+        bind("admin", config.admin, Some(tls), limits, "--admin")?,
     ];
     let assembly = Assembly::open(&config).await?;
     if assembly.recovered != ca::Recovered::default() {
@@ -106,10 +113,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     tasks.spawn(socket.serve(Arc::clone(&assembly.ca), stop.clone()));
     greet(&config, &assembly, &doors);
     let [acme_door, status_door, admin_door] = doors;
+    let clock = || Arc::clone(&assembly.ca.clock);
     let doors = [
-        tokio::spawn(acme_door.serve(acme::router(acme_state(&config, &assembly.ca)), stop.clone())),
-        tokio::spawn(status_door.serve(status_router(&config, &assembly), stop.clone())),
-        tokio::spawn(admin_door.serve(admin::router(admin_state(&config, &assembly)), stop.clone())),
+        tokio::spawn(acme_door.serve(acme::router(acme_state(&config, &assembly.ca)), clock(), stop.clone())),
+        tokio::spawn(status_door.serve(status_router(&config, &assembly), clock(), stop.clone())),
+        tokio::spawn(admin_door.serve(admin::router(admin_state(&config, &assembly)), clock(), stop.clone())),
     ];
     // The doors close first: what workers hold is finished, and nothing new comes in.
     for door in doors {
@@ -123,29 +131,36 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     Ok(())
 }
 
+/// Each connection is a file descriptor, each validation a few for a while.
+fn look_after_descriptors(connections: usize) {
+    let wanted = (connections * LISTENERS + DESCRIPTORS_BESIDE) as u64;
+    match raise_descriptor_limit() {
+        Ok(limit) if limit.is_some_and(|limit| limit < wanted) => {
+            tracing::warn!(limit, wanted, "few file descriptors are permitted (ulimit -Hn) for so many connections");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors could not be raised"),
+    }
+}
+
 fn bind(
     what: &'static str,
     address: SocketAddr,
     tls: Option<Arc<rustls::ServerConfig>>,
-    connections_max: usize,
+    limits: ListenerLimits,
     option: &'static str,
 ) -> Result<Listener, ServeError> {
-    Listener::bind(what, address, tls, connections_max).map_err(|error| ServeError::Bind {
-        what,
-        address,
-        error,
-        option,
-    })
+    Listener::bind(what, address, tls, limits).map_err(|error| ServeError::Bind { what, address, error, option })
 }
 
 /// Certificates name the port of the status listener, so it is chosen before the first is made.
 fn bind_status(config: &mut Config) -> Result<Listener, ServeError> {
-    let bound = bind("status", config.status, None, config.connections, "--status");
+    let bound = bind("status", config.status, None, config.http, "--status");
     if bound.is_ok() || !config.status_anywhere {
         return bound;
     }
     let anywhere = SocketAddr::new(config.status.ip(), 0);
-    let bound = bind("status", anywhere, None, config.connections, "--status")?;
+    let bound = bind("status", anywhere, None, config.http, "--status")?;
     let port = bound.address().map_err(|error| ServeError::Bind {
         what: "status",
         address: anywhere,
@@ -264,7 +279,7 @@ fn acme_state(config: &Config, ca: &Arc<Ca>) -> Arc<AcmeDoor> {
         poll_wait: config.poll_wait,
         polls_per_account: config.polls_per_account,
         body_octets_max: config.body_octets,
-        body_time: Duration::from_secs(10),
+        limits: config.http,
         waiting: Mutex::new(HashMap::new()),
         faults: Faults::new(&config.dev),
         retry_after: config.retry_after,

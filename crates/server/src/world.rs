@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ca::ports::{Clock, Random};
 use futures_util::future::BoxFuture;
 use pki::Timestamp;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The system's clock.
 #[derive(Debug)]
@@ -66,6 +67,17 @@ pub fn variables() -> BTreeMap<String, String> {
     let named = |name: &str| name.starts_with("PEBBLE_") || name.starts_with(crate::dev::VARIABLE_PREFIX);
     let texts = std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
     texts.filter(|(name, _)| named(name)).map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect()
+}
+
+/// Raises the number of files and connections that this process may have open to what the system permits it at most;
+/// answers that number, or `None` if there is no limit.
+///
+/// # Errors
+/// The system refuses, which it has no reason to.
+pub fn raise_descriptor_limit() -> std::io::Result<Option<u64>> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    Ok(limit.maximum)
 }
 
 /// The filter of log lines: `CAIRN_LOG`, as in `info` or `ca=debug,info`.

@@ -41,6 +41,8 @@ pub struct File {
     pub limits: Limits,
     /// Faults for the tests of ACME clients.
     pub dev: crate::dev::Dev,
+    /// Limits of connections and requests.
+    pub http: Http,
 }
 
 /// How strict this CA is.
@@ -277,12 +279,42 @@ pub struct Limits {
     pub pending_done: Option<u32>,
     /// Orders whose challenges are tested side by side.
     pub test_workers: Option<u16>,
+    /// Tests of challenges that run side by side, beside the first of each order.
+    pub tests: Option<u16>,
     /// Orders that are issued side by side.
     pub issue_workers: Option<u16>,
     /// Connections of each listener.
     pub connections: Option<u32>,
+    /// Connections of each listener from one address (IPv6: from one network of 64 bits).
+    pub connections_per_address: Option<u32>,
     /// Octets of a request's body.
     pub body_octets: Option<u32>,
     /// Polls of one account that wait at the same time.
     pub polls_per_account: Option<u16>,
+}
+
+/// Limits of connections and requests; times in seconds.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Http {
+    /// A TLS handshake.
+    pub handshake_time: Option<u32>,
+    /// The head of the first or next request of an HTTP/1.1 connection.
+    pub header_time: Option<u32>,
+    /// The body of a request.
+    pub body_time: Option<u32>,
+    /// 16 KiB of an answer, or what there is of it.
+    pub write_time: Option<u32>,
+    /// A connection on which nothing happens.
+    pub idle_time: Option<u32>,
+    /// Requests in progress when their connection is to end.
+    pub stop_time: Option<u32>,
+    /// Headers of a request.
+    pub headers: Option<u16>,
+    /// Octets of the headers of a request.
+    pub header_octets: Option<u32>,
+    /// Requests at the same time, of one HTTP/2 connection.
+    pub streams: Option<u16>,
+    /// Requests that an HTTP/2 peer has reset before they were looked at.
+    pub stream_resets: Option<u16>,
 }

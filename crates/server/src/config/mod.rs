@@ -2,6 +2,7 @@
 
 mod dropin;
 mod file;
+mod http;
 mod profiles;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub use dropin::{PebbleChoices, RetryAfter, TlsFiles, require_dev_for_faults};
 pub use file::{File, Listen, Orders, RegimeName};
 
 use crate::dev::Dev;
+use crate::http::limits::ListenerLimits;
 
 /// What is wrong with a configuration: the file, the key, and what would be right. One line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,8 +116,8 @@ pub struct Config {
     pub poll_wait: Duration,
     /// Polls of one account that wait.
     pub polls_per_account: usize,
-    /// Connections of each listener.
-    pub connections: usize,
+    /// Limits of connections and requests.
+    pub http: ListenerLimits,
     /// Octets of a request's body.
     pub body_octets: usize,
     /// Active orders.
@@ -236,7 +238,7 @@ impl Config {
             foreign_logs: file.ct.log.iter().map(foreign_log).collect::<Result<_, _>>()?,
             poll_wait: seconds(file.times.poll_wait, 2),
             polls_per_account: file.limits.polls_per_account.unwrap_or(64).into(),
-            connections: number(file.limits.connections, 4096),
+            http: http::limits(file)?,
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
             status_url_configured: file.status_url.is_some(),
@@ -289,6 +291,7 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         names_per_order: file.limits.names_per_order.map_or(defaults.names_per_order, usize::from),
         orders_per_page: file.limits.orders_per_page.map_or(defaults.orders_per_page, u32::from),
         test_workers: file.limits.test_workers.map_or(defaults.test_workers, usize::from),
+        tests: file.limits.tests.map_or(defaults.tests, usize::from),
         issue_workers: file.limits.issue_workers.map_or(defaults.issue_workers, usize::from),
         ..defaults
     };
@@ -298,7 +301,6 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         ("limits.test-workers", limits.test_workers),
         ("limits.issue-workers", limits.issue_workers),
         ("crl.shards", file.crl.shards.map_or(1, usize::from)),
-        ("limits.connections", number(file.limits.connections, 1)),
         ("limits.body-octets", number(file.limits.body_octets, 1)),
         ("limits.active-orders", number(file.limits.active_orders, 1)),
     ] {
@@ -557,6 +559,9 @@ mod tests {
             ("[crl]\nvalidity-hours = 1000", "crl"),
             ("[limits]\nissue-workers = 0", "issue-workers"),
             ("[orders]\nauthorization-reuse = 101", "authorization-reuse"),
+            ("[limits]\nconnections-per-address = 0", "connections-per-address"),
+            ("[http]\nidle-time = 10", "idle-time"),
+            ("[http]\nheader-octets = 100", "header-octets"),
             ("regime = \"public\"", "regime"),
         ] {
             let error = config(text).expect_err(text).to_string();

@@ -2,6 +2,10 @@
 
 pub mod acme;
 pub mod admin;
+mod exchange;
+mod guests;
+pub mod limits;
 pub mod listener;
+mod paced;
 pub mod status;
 pub mod tls;

@@ -7,7 +7,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 /// Why a certificate can't be used for TLS.
@@ -69,15 +69,19 @@ impl ResolvesServerCert for OwnCertificate {
     }
 }
 
-/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1.
+/// TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1. The provider's suites are all ephemeral ECDH with an AEAD, and it never
+/// renegotiates. Sessions are resumed by tickets whose key changes every 6 hours, so that no peer can fill a memory of
+/// sessions; there is no early data, which could be replayed.
 ///
 /// # Errors
-/// The provider lacks the protocol versions, which can't be.
+/// The provider lacks the protocol versions, or randomness for the tickets' key, which can't be.
 pub fn server_config(certificate: Arc<OwnCertificate>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

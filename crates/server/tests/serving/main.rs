@@ -7,6 +7,7 @@ mod blows;
 mod chains;
 mod cli;
 mod dev;
+mod front;
 mod key_change;
 mod new_orders;
 mod orders;

@@ -3,6 +3,7 @@
 mod accounts;
 mod certificates;
 mod delivery;
+mod guard;
 mod objects;
 mod orders;
 mod renewal;
@@ -19,6 +20,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use ca::{AccountId, Ca};
@@ -28,6 +30,8 @@ use crate::dev::Faults;
 use response::{Outcome, Reply, nonce_only};
 pub(crate) use response::{json, problem};
 pub(crate) use urls::Base;
+
+use super::limits::ListenerLimits;
 
 /// What the ACME listener needs beside the domain.
 #[derive(Debug)]
@@ -46,8 +50,8 @@ pub struct AcmeDoor {
     pub polls_per_account: usize,
     /// The largest body of a request, in octets.
     pub body_octets_max: usize,
-    /// A body has to be there within this time.
-    pub body_time: Duration,
+    /// The limits of the listener: of heads, and of the time of a body.
+    pub limits: ListenerLimits,
     /// Polls that now wait, by account.
     pub waiting: Mutex<HashMap<AccountId, usize>>,
     /// Faults for the tests of clients.
@@ -78,6 +82,7 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
         .route(ca::urls::REVOKE_CERT, post(certificates::revoke))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&door), guard::guard))
         .with_state(door)
 }
 
@@ -146,9 +151,9 @@ async fn new_nonce(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, 
     }
 }
 
-async fn no_such_resource(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
+async fn no_such_resource(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap) -> Response {
     let refused = Problem::malformed(format!("there is no resource {}; begin at {}", uri.path(), ca::urls::DIRECTORY));
-    bare_problem(&door, &method, &uri, &headers, &refused.with_status(404)).await
+    problem(&refused.with_status(404), Base::of(&door, &uri, &headers).ok().as_ref())
 }
 
 async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -162,14 +167,7 @@ async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Ur
         _ => "POST, signed; to read it send a POST-as-GET (RFC 8555 §6.3)",
     };
     let refused = Problem::malformed(format!("{method} can't be used here; use {right}"));
-    bare_problem(&door, &method, &uri, &headers, &refused.with_status(405)).await
-}
-
-/// A problem found before anything was read. An answer to a POST always carries a nonce (RFC 8555 §6.5).
-async fn bare_problem(door: &AcmeDoor, method: &Method, uri: &Uri, headers: &HeaderMap, refused: &Problem) -> Response {
-    let base = Base::of(door, uri, headers).ok();
-    let response = problem(refused, base.as_ref());
-    if method == Method::POST { response::with_nonce(door, response).await } else { response }
+    problem(&refused.with_status(405), Base::of(&door, &uri, &headers).ok().as_ref())
 }
 
 /// What every handler does around its own part.

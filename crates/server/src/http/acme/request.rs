@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, Uri, header};
 use ca::account::Account;
 use ca::ports::NonceUse;
 use ca::{AccountId, Error, still_valid};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::response::Outcome;
@@ -120,15 +121,19 @@ impl AcmeDoor {
     }
 
     async fn read(&self, body: Body) -> Outcome<Bytes> {
-        let limited = Limited::new(body, self.body_octets_max).collect();
-        let read = tokio::time::timeout(self.body_time, limited).await;
+        let (max, time) = (self.body_octets_max, self.limits.body_time);
+        let too_large = || Problem::malformed(format!("the body has more than {max} octets")).with_status(413).into();
+        // Known from its Content-Length: nobody has to send it.
+        if body.size_hint().lower() > max as u64 {
+            return Err(too_large());
+        }
+        let read = tokio::time::timeout(time, Limited::new(body, max).collect()).await;
         let collected = read.map_err(|_| {
-            Problem::malformed(format!("the body was not there within {} s", self.body_time.as_secs())).with_status(408)
+            Problem::malformed(format!("the body was not there within {} s", time.as_secs())).with_status(408)
         })?;
         collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
             if error.downcast_ref::<LengthLimitError>().is_some() {
-                let max = self.body_octets_max;
-                return Problem::malformed(format!("the body has more than {max} octets")).with_status(413).into();
+                return too_large();
             }
             Error::refused(ProblemType::Malformed, "the body ended early")
         })

@@ -14,7 +14,7 @@ pub(super) type Outcome<T> = Result<T, Error>;
 
 const PROBLEM: &str = "application/problem+json";
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+pub(super) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
 
 /// How long a client is asked to wait after a failure of ours, in seconds.
 const RETRY_AFTER_FAILURE: u32 = 10;

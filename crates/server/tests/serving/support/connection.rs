@@ -14,8 +14,9 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// An answer that takes longer never comes: the longest stop of a server is much shorter.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -39,6 +40,23 @@ impl Door {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Self { port, tls: TlsConnector::from(Arc::new(config)) }
+    }
+
+    /// A connection through TLS with nothing sent yet, from this address of this machine, for HTTP/2 or HTTP/1.1.
+    pub(crate) async fn open(&self, from: Ipv4Addr, http2: bool) -> std::io::Result<TlsStream<TcpStream>> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((from, 0).into())?;
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, self.port).into()).await?;
+        stream.set_nodelay(true)?;
+        let mut config = ClientConfig::clone(self.tls.config());
+        config.alpn_protocols = if http2 { vec![b"h2".to_vec()] } else { Vec::new() };
+        let tls = TlsConnector::from(Arc::new(config));
+        tls.connect(ServerName::try_from("localhost").expect("a plain name"), stream).await
+    }
+
+    /// The port of the listener.
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     /// The start of the URLs behind it.

@@ -100,6 +100,11 @@ impl Server {
         Door::new(self.ports.admin, &self.data().join("root.pem"))
     }
 
+    /// The port of its status listener.
+    pub(crate) const fn status_port(&self) -> u16 {
+        self.ports.status
+    }
+
     /// A new client of it.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.door())
