@@ -5,6 +5,8 @@
 mod profiles;
 mod report;
 mod rfc_8737;
+mod rfc_8738;
+mod rfc_9773;
 mod section_6_1;
 mod section_6_2;
 mod section_6_2_keys;
@@ -61,6 +63,8 @@ const MODULES: &[&[Case]] = &[
     section_7_6::CASES,
     section_8::CASES,
     rfc_8737::CASES,
+    rfc_8738::CASES,
+    rfc_9773::CASES,
     profiles::CASES,
 ];
 

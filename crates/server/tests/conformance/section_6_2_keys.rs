@@ -1,16 +1,13 @@
 //! RFC 8555 §6.2, continued: whose key signed, and whether it did. RFC 7515 and RFC 7518 say what a signature is.
 
-use std::process::Stdio;
-
 use acme::{Algorithm, base64url_encode};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::support::account::signing_key;
 use crate::support::case::{Verdict, cases};
 use crate::support::client::Client;
 use crate::support::draft::{Draft, Signed, jwk};
+use crate::support::openssl::openssl;
 use crate::support::order::identifiers;
 use crate::support::spoiler::Spoiler;
 
@@ -198,19 +195,6 @@ async fn a_key_off_its_curve_is_a_bad_public_key(mut client: Client) -> Verdict 
     let infinity = json!({ "kty": "EC", "crv": "P-256", "x": zero, "y": zero });
     bad_key(&mut client, infinity, "ES256", &["badPublicKey", "malformed"]).await;
     Ok(())
-}
-
-/// What `openssl` says to these arguments and this input.
-async fn openssl(arguments: &str, input: &[u8]) -> Vec<u8> {
-    let mut command = Command::new("openssl");
-    command.args(arguments.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut running = command.spawn().expect("openssl is installed");
-    let mut pipe = running.stdin.take().expect("its input is piped");
-    pipe.write_all(input).await.expect("it reads its input");
-    drop(pipe);
-    let output = running.wait_with_output().await.expect("it ends");
-    assert!(output.status.success(), "openssl {arguments}: {}", output.status);
-    output.stdout
 }
 
 async fn a_short_rsa_key_is_a_bad_public_key(mut client: Client) -> Verdict {

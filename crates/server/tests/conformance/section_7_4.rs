@@ -12,6 +12,7 @@ use crate::support::answer::{list, text};
 use crate::support::case::{Verdict, cases};
 use crate::support::certificate::{SubjectKey, certificates, names_of, parsed};
 use crate::support::client::Client;
+use crate::support::openssl::{self, P256};
 use crate::support::order::{Order, identifiers};
 use crate::support::watch::Watch;
 
@@ -36,6 +37,11 @@ cases! {
     Must what_is_no_request_is_refused,
     Must a_request_with_the_key_of_the_account_is_refused,
     Must the_case_of_names_in_a_request_does_not_matter,
+    Must a_request_with_another_common_name_is_refused,
+    Must a_common_name_that_is_one_of_the_names_is_taken,
+    Must a_name_may_stand_in_the_common_name_alone,
+    Must extensions_that_are_asked_for_are_not_copied,
+    Should a_request_with_a_short_key_is_refused,
     Should an_order_stays_ready_after_a_bad_request,
     Should a_bad_request_is_a_bad_csr,
 }
@@ -373,5 +379,65 @@ async fn a_bad_request_is_a_bad_csr(client: Client) -> Verdict {
     for csr in [csr, b"certificate, please".to_vec()] {
         asked.refuses("a bad request", &json!({ "csr": base64url_encode(&csr) }), &["badCSR"]).await;
     }
+    Ok(())
+}
+
+/// Finalizes with this request, and answers the certificate in DER.
+async fn finalized(asked: &mut Asked, csr: &[u8]) -> Vec<u8> {
+    asked.client.finalize(&asked.account, &asked.order, csr).await.object(200);
+    let object = asked.client.wait_for(&asked.account, &asked.order.url, "valid").await;
+    let chain = asked.client.post_as_get(&asked.account, text(&object["certificate"])).await;
+    certificates(chain.text()).remove(0)
+}
+
+async fn a_request_with_another_common_name_is_refused(client: Client) -> Verdict {
+    let mut asked = Asked::new(client).await;
+    let [a, b] = asked.names.clone();
+    let other = asked.client.name();
+    let csr = openssl::csr(P256, &format!("-subj /CN={other} -addext subjectAltName=DNS:{a},DNS:{b}")).await;
+    asked.refuses_csr("another common name", &csr).await;
+    Ok(())
+}
+
+async fn a_common_name_that_is_one_of_the_names_is_taken(client: Client) -> Verdict {
+    let mut asked = Asked::new(client).await;
+    let [a, b] = asked.names.clone();
+    let csr = openssl::csr(P256, &format!("-subj /CN={a} -addext subjectAltName=DNS:{a},DNS:{b}")).await;
+    let certificate = finalized(&mut asked, &csr).await;
+    assert_eq!(names_of(&certificate).len(), 2);
+    Ok(())
+}
+
+async fn a_name_may_stand_in_the_common_name_alone(client: Client) -> Verdict {
+    let mut asked = Asked::new(client).await;
+    let [a, b] = asked.names.clone();
+    let csr = openssl::csr(P256, &format!("-subj /CN={a} -addext subjectAltName=DNS:{b}")).await;
+    let certificate = finalized(&mut asked, &csr).await;
+    assert_eq!(names_of(&certificate).len(), 2);
+    Ok(())
+}
+
+async fn extensions_that_are_asked_for_are_not_copied(client: Client) -> Verdict {
+    let mut asked = Asked::new(client).await;
+    let [a, b] = asked.names.clone();
+    let names = format!("-subj / -addext subjectAltName=DNS:{a},DNS:{b}");
+    let csr = openssl::csr(P256, &format!("{names} -addext basicConstraints=critical,CA:TRUE")).await;
+    let answer = asked.client.finalize(&asked.account, &asked.order, &csr).await;
+    if answer.status == 200 {
+        let object = asked.client.wait_for(&asked.account, &asked.order.url, "valid").await;
+        let chain = asked.client.post_as_get(&asked.account, text(&object["certificate"])).await;
+        let leaf = certificates(chain.text()).remove(0);
+        assert!(!parsed(&leaf).is_ca(), "it certifies");
+    } else {
+        answer.refused(&[400, 403], &["badCSR", "malformed", "unauthorized"]);
+    }
+    Ok(())
+}
+
+async fn a_request_with_a_short_key_is_refused(client: Client) -> Verdict {
+    let mut asked = Asked::new(client).await;
+    let [a, b] = asked.names.clone();
+    let csr = openssl::csr("rsa:1024", &format!("-subj / -addext subjectAltName=DNS:{a},DNS:{b}")).await;
+    asked.refuses_csr("1024 bits", &csr).await;
     Ok(())
 }

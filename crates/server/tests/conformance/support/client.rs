@@ -149,7 +149,8 @@ impl Client {
     /// What a newAccount request has to say at this server besides.
     pub(crate) fn new_account_payload(&self, key: &SigningKey) -> Value {
         let mut payload = json!({ "termsOfServiceAgreed": true });
-        if let Some((kid, mac_key)) = &self.world.external_account {
+        let required = self.directory()["meta"]["externalAccountRequired"] == true;
+        if let Some((kid, mac_key)) = self.world.external_account.as_ref().filter(|_| required) {
             payload["externalAccountBinding"] = binding(kid, mac_key, &self.url("newAccount"), &jwk(key));
         }
         payload

@@ -8,6 +8,7 @@ pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod dns;
 pub(crate) mod draft;
+pub(crate) mod openssl;
 pub(crate) mod order;
 pub(crate) mod responder;
 pub(crate) mod server;
