@@ -70,6 +70,9 @@ pub struct AccountUpdate {
     /// New contact URLs: `[]` clears, absent keeps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Vec<String>>,
+    /// Whether the client agrees to the terms as they now are (RFC 8555 §7.3.3).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub terms_of_service_agreed: bool,
     /// `deactivated` ends the account; unknown values are refused when read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<AccountStatus>,

@@ -12,6 +12,7 @@ pub mod contact;
 pub mod directory;
 pub mod dns_name;
 mod ed25519;
+pub mod external_account;
 pub mod identifier;
 mod idna2008;
 pub mod jwk;
@@ -35,6 +36,7 @@ pub use challenge::{
 pub use contact::{Contact, ContactError};
 pub use directory::{Directory, DirectoryMeta};
 pub use dns_name::DnsName;
+pub use external_account::{BindingError, ExternalAccountBinding, MacKey, bind_externally};
 pub use identifier::{Identifier, IdentifierError, WireIdentifier};
 pub use jwk::{Jwk, JwkError};
 pub use jws::{ALGORITHMS, Algorithm, Jws, JwsError, KeyReference, Payload, Protected, Verified};

@@ -4,7 +4,7 @@ use acme::{AccountStatus, Jwk, Thumbprint};
 use pki::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::AccountId;
+use crate::{AccountId, ExternalKeyId};
 
 /// An account as it now stands in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +19,12 @@ pub struct Account {
     pub contact: Vec<String>,
     /// Whether the terms of service were agreed to.
     pub terms_of_service_agreed: bool,
+    /// Which version of them; `None`: they had none then, or were not agreed to.
+    pub terms_version: Option<String>,
     /// When it was made.
     pub created: Timestamp,
+    /// The key for external account binding that it was made with.
+    pub external_key: Option<ExternalKeyId>,
     /// newAccount and each key change, oldest first: insert-only.
     #[serde(skip)]
     pub proofs: Vec<KeyProof>,

@@ -1,13 +1,22 @@
 //! What clients ask for about accounts (RFC 8555 §7.3).
 
-use acme::{AccountStatus, AccountUpdate, Jwk, KeyChange, KeyReference, NewAccount, ProblemType, Verified};
+use acme::{AccountStatus, AccountUpdate, Contact, Jwk, KeyChange, KeyReference, NewAccount, ProblemType, Verified};
 use pki::PublicKey;
 
-use crate::AccountId;
 use crate::account::Account;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
-use crate::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord};
+use crate::external_account::refused_binding;
+use crate::order::{Failure, Outcome, Stage};
+use crate::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord, Stored};
+use crate::{AccountId, OrderCursor};
+
+/// Whose account is made.
+#[derive(Clone, Copy)]
+enum Who {
+    Client,
+    Operator,
+}
 
 /// What became of a key change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,51 +32,59 @@ impl Ca {
     ///
     /// # Errors
     /// `accountDoesNotExist` with `onlyReturnExisting`, `userActionRequired` without agreement to the terms,
-    /// `invalidContact`, `unsupportedContact`, `badPublicKey`, `unauthorized` for a deactivated account.
+    /// `invalidContact`, `unsupportedContact`, `badPublicKey`, `unauthorized` for a deactivated account or a key for
+    /// external account binding that is no good, `externalAccountRequired` without one where accounts need it.
     pub async fn new_account(&self, request: Verified) -> Answer<(Account, bool)> {
+        self.open_account(request, Who::Client).await
+    }
+
+    /// The account of this CA itself, which needs neither agreement nor binding.
+    ///
+    /// # Errors
+    /// As [`Ca::new_account`].
+    pub async fn operator_account(&self, request: Verified) -> Answer<Account> {
+        Ok(self.open_account(request, Who::Operator).await?.0)
+    }
+
+    async fn open_account(&self, request: Verified, who: Who) -> Answer<(Account, bool)> {
         let KeyReference::Jwk(key) = request.protected().key.clone() else {
             return Err(Error::refused(ProblemType::Malformed, "newAccount is signed with `jwk` (RFC 8555 §6.2)"));
         };
         let asked: NewAccount = request.json().map_err(|error| error.problem())?;
         if let Some(account) = self.ledger.account_by_key(key.thumbprint()).await? {
-            return still_valid(account).map(|account| (account, false));
+            let account = still_valid(account)?;
+            let account = if asked.terms_of_service_agreed { self.agree(account).await? } else { account };
+            return Ok((account, false));
         }
         if asked.only_return_existing {
             return Err(Error::refused(ProblemType::AccountDoesNotExist, "no account has this key"));
         }
-        if asked.external_account_binding.is_some() {
-            return Err(Error::refused(
-                ProblemType::Malformed,
-                "this CA offers no external account binding; leave externalAccountBinding out",
-            ));
-        }
-        self.require_agreement(&asked)?;
-        let contact = asked.contacts()?.iter().map(|contact| contact.as_str().to_owned()).collect();
+        let external_key = match who {
+            Who::Client => {
+                self.require_agreement_of_new(asked.terms_of_service_agreed)?;
+                self.check_binding(&asked, &request).await?
+            }
+            Who::Operator => None,
+        };
+        let contact = self.contacts(&asked.contacts()?)?;
         self.check_account_key(&key).await?;
         let record = NewAccountRecord {
             id: AccountId::random(&*self.random),
             key,
             contact,
             terms_of_service_agreed: asked.terms_of_service_agreed,
+            terms_version: self.terms_version().filter(|_| asked.terms_of_service_agreed),
             created: self.now(),
             jws: request.into_raw(),
         };
-        let (account, new) = self.ledger.create_account(record).await?;
+        let (account, new) = match external_key {
+            None => self.ledger.create_account(record).await?,
+            Some(kid) => self.ledger.create_bound_account(record, &kid).await?.map_err(refused_binding)?,
+        };
         if new {
             tracing::info!(account = %account.id, key = %account.key.description(), "account made");
         }
         still_valid(account).map(|account| (account, new))
-    }
-
-    fn require_agreement(&self, asked: &NewAccount) -> Answer<()> {
-        match &self.settings.terms_of_service {
-            Some(terms) if !asked.terms_of_service_agreed => {
-                let detail = format!("agree to the terms of service at {terms} with termsOfServiceAgreed");
-                let problem = acme::Problem::new(ProblemType::UserActionRequired, detail);
-                Err(problem.with_instance(terms.as_str()).into())
-            }
-            Some(_) | None => Ok(()),
-        }
     }
 
     /// An account's key must be as strong as a certificate's, and not blocked.
@@ -120,20 +137,62 @@ impl Ca {
         }
     }
 
-    /// An update of an account (RFC 8555 §7.3.2, §7.3.6): new contacts, or its deactivation.
+    /// An update of an account (RFC 8555 §7.3.2, §7.3.3, §7.3.6): new contacts, agreement to the terms, or its
+    /// deactivation.
     ///
     /// # Errors
-    /// `invalidContact`, `unsupportedContact`, `malformed` for another status, `unauthorized` if it was deactivated.
+    /// `invalidContact`, `unsupportedContact`, `malformed` for another status, `unauthorized` if it was deactivated,
+    /// `userActionRequired` for contacts of an account that has not agreed to the terms as they now are.
     pub async fn update_account(&self, account: &Account, update: &AccountUpdate) -> Answer<Account> {
         if update.deactivates()? {
             let gone = self.ledger.deactivate_account(account.id).await?;
             tracing::info!(account = %account.id, "account deactivated");
+            if let Err(error) = self.cancel_orders(account.id).await {
+                // They die at their deadline, and nobody can go on with them until then.
+                tracing::error!(account = %account.id, %error, "orders of a deactivated account were not cancelled");
+            }
             return gone.ok_or_else(|| not_valid(AccountStatus::Deactivated));
         }
-        let Some(contact) = update.contacts()? else { return Ok(account.clone()) };
-        let contact = contact.iter().map(|one| one.as_str().to_owned()).collect();
+        let contact = update.contacts()?.map(|contacts| self.contacts(&contacts)).transpose()?;
+        let account = account.clone();
+        let account = if update.terms_of_service_agreed { self.agree(account).await? } else { account };
+        let Some(contact) = contact else { return Ok(account) };
+        self.require_agreement(&account)?;
         let updated = self.ledger.update_contact(account.id, contact).await?;
         updated.ok_or_else(|| not_valid(AccountStatus::Deactivated))
+    }
+}
+
+impl Ca {
+    /// The contacts as they are kept.
+    fn contacts(&self, contacts: &[Contact]) -> Answer<Vec<String>> {
+        let max = self.settings.limits.contacts;
+        if contacts.len() > max {
+            let detail = format!("there are {} contacts; at most {max} are kept", contacts.len());
+            return Err(Error::refused(ProblemType::InvalidContact, detail));
+        }
+        Ok(contacts.iter().map(|contact| contact.as_str().to_owned()).collect())
+    }
+
+    /// Orders that wait for their client end with its account (RFC 8555 §7.3.6). Those in `Issue` are the ledger's:
+    /// it begins no issuance for an account that has ended.
+    async fn cancel_orders(&self, account: AccountId) -> Stored<()> {
+        let mut behind: Option<OrderCursor> = None;
+        loop {
+            let page = self.workbench.orders_of(account, behind, self.settings.limits.sweep_page).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            behind = Some(OrderCursor::from(last));
+            for order in &page {
+                let stage = order.stage();
+                if matches!(stage, Stage::MakeChallenge | Stage::TestChallenge) {
+                    let detail = format!("the account of this order was deactivated (stage {stage})");
+                    let problem = acme::Problem::new(ProblemType::Unauthorized, detail);
+                    let outcome = Outcome::Invalid(Failure { stage, problem });
+                    self.workbench.settle(order.id, &[], Some((outcome, self.now()))).await?;
+                    tracing::info!(order = %order.id, %stage, "cancelled with its account");
+                }
+            }
+        }
     }
 }
 

@@ -163,6 +163,58 @@ impl TryFrom<String> for AuthorizationId {
     }
 }
 
+/// Names a key for external account binding, as the operator gave it out (RFC 8555 §7.3.4): 1 to 256 visible characters
+/// of ASCII.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct ExternalKeyId(String);
+
+impl ExternalKeyId {
+    /// Draws a new one: 80 random bits.
+    pub fn random(random: &dyn Random) -> Self {
+        let mut bytes = [0; 10];
+        random.fill(&mut bytes);
+        Self(HEXLOWER.encode(&bytes))
+    }
+
+    /// As clients send it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ExternalKeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ExternalKeyId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let fits = (1..=acme::external_account::KID_CHARS_MAX).contains(&text.len());
+        if fits && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(ParseIdError::new("key identifier", "1 to 256 visible characters of ASCII, without spaces", text))
+    }
+}
+
+impl From<ExternalKeyId> for String {
+    fn from(id: ExternalKeyId) -> Self {
+        id.0
+    }
+}
+
+impl TryFrom<String> for ExternalKeyId {
+    type Error = ParseIdError;
+
+    fn try_from(text: String) -> Result<Self, ParseIdError> {
+        text.parse()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,7 @@ impl Ca {
     /// it `replaces` also `unauthorized` and `alreadyReplaced`.
     pub async fn new_order(&self, account: &Account, asked: &NewOrder) -> Answer<Order> {
         let identifiers = self.identifiers(asked)?;
+        self.require_bound_names(account, &identifiers).await?;
         let profile = match &asked.profile {
             Some(name) => self.settings.profile(name).filter(|profile| profile.offered),
             None => self.settings.default_profile(),

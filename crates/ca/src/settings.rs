@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use pki::Timestamp;
+
 use crate::ports::Retention;
 use crate::profile::Profile;
 
@@ -143,6 +145,35 @@ impl Default for Reuse {
     }
 }
 
+/// Whether accounts are bound to external ones (RFC 8555 §7.3.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExternalAccounts {
+    /// No account is.
+    #[default]
+    Off,
+    /// Those that ask for it.
+    Optional,
+    /// All but this CA's own.
+    Required,
+}
+
+/// Terms of service (RFC 8555 §7.3.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Where they can be read.
+    pub url: String,
+    /// Which version of them is asked for. Without one, an account that agreed once is not asked again.
+    pub version: Option<String>,
+    /// What an account agreed to when there were terms without a version: the first version that was ever configured
+    /// here, as the ledger has it.
+    pub first_version: Option<String>,
+    /// What has changed, for people.
+    pub changes: Option<String>,
+    /// Before this nobody is refused who has agreed to an earlier version.
+    pub enforced_from: Option<Timestamp>,
+}
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -168,7 +199,9 @@ pub struct Settings {
     /// How long ended orders stay in `pending-done`.
     pub retention: Retention,
     /// Terms of service that an account has to agree to, if there are any.
-    pub terms_of_service: Option<String>,
+    pub terms: Option<Terms>,
+    /// Whether accounts are bound to external ones.
+    pub external_accounts: ExternalAccounts,
     /// Whether names must be public ones: the lints for public names apply.
     pub public_names: bool,
     /// Names, in lower case, that no certificate is issued for, nor for those below them.

@@ -13,6 +13,8 @@ pub const NEW_NONCE: &str = "/new-nonce";
 pub const NEW_ACCOUNT: &str = "/new-account";
 /// keyChange (RFC 8555 §7.3.5).
 pub const KEY_CHANGE: &str = "/key-change";
+/// A page for people about the terms of service, read by GET (RFC 8555 §7.3.3).
+pub const TERMS: &str = "/terms";
 /// newOrder (RFC 8555 §7.4).
 pub const NEW_ORDER: &str = "/new-order";
 /// revokeCert (RFC 8555 §7.6).

@@ -164,6 +164,7 @@ impl TestCa {
             key: SigningKey::from_pkcs8(acme::Algorithm::Es256, &SoftKey::generate().pkcs8()).unwrap().jwk().clone(),
             contact: Vec::new(),
             terms_of_service_agreed: true,
+            terms_version: None,
             created: NOW,
             jws: Vec::new(),
         };

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca::Ca;
+use acme::MacKey;
+use ca::external_account::KeyTerms;
 use ca::ports::{RenewalAdvice, RenewalScope, Revoked};
-use pki::{Reason, Serial};
+use ca::{Ca, ExternalKeyId};
+use pki::{Reason, Serial, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -44,6 +46,13 @@ pub enum Command {
         /// The rule.
         number: u64,
     },
+    /// `cairn eab create`.
+    CreateExternalAccountKey(KeyTerms),
+    /// `cairn eab revoke`.
+    RevokeExternalAccountKey {
+        /// Which.
+        kid: ExternalKeyId,
+    },
 }
 
 /// What a command came to.
@@ -52,6 +61,15 @@ pub enum Command {
 pub enum Outcome {
     /// It was done.
     Done(String),
+    /// A key for external account binding was made.
+    ExternalAccountKey {
+        /// Its name.
+        kid: ExternalKeyId,
+        /// The secret that goes with it, in base64url.
+        hmac_key: MacKey,
+        /// When it expires (RFC 3339).
+        expires: Option<String>,
+    },
     /// It was done before, or can't be: nothing has changed.
     Refused(String),
     /// It failed: try again.
@@ -82,6 +100,23 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
         Command::UndoRenewals { number } => match ca.withdraw_renewal_rule(number).await {
             Ok(true) => Outcome::Done(format!("rule {number} is taken back")),
             Ok(false) => Outcome::Refused(format!("no rule {number} stands; `cairn renew list` shows those that do")),
+            Err(error) => Outcome::Failed(error.to_string()),
+        },
+        Command::CreateExternalAccountKey(terms) => match ca.create_external_account_key(terms).await {
+            Ok(key) => Outcome::ExternalAccountKey {
+                kid: key.kid,
+                hmac_key: key.mac_key,
+                expires: key.expires.map(Timestamp::to_rfc3339),
+            },
+            Err(ca::Error::Refused(problem)) => Outcome::Refused(problem.detail.clone()),
+            Err(error @ ca::Error::Failed(_)) => Outcome::Failed(error.to_string()),
+        },
+        Command::RevokeExternalAccountKey { kid } => match ca.revoke_external_account_key(&kid).await {
+            Ok(Some(key)) => Outcome::Done(format!(
+                "key {kid} binds no account any more; the {} that it bound stay (see `cairn eab list`)",
+                key.accounts
+            )),
+            Ok(None) => Outcome::Refused(format!("there is no key {kid}")),
             Err(error) => Outcome::Failed(error.to_string()),
         },
     }

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, StoreError, Workbench};
-use ca::settings::CaaMode;
+use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, StoreError, Stored, Workbench};
+use ca::settings::{CaaMode, Settings};
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
 use ca::{Ca, Recovered, RecoveryError};
@@ -140,7 +140,7 @@ impl Assembly {
         let validator = Arc::new(validator(config, &clock, &random));
         let ca = Ca {
             test_shares: TestShares::new(&config.settings.limits),
-            settings: config.settings.clone(),
+            settings: with_first_terms(config.settings.clone(), &*ledger, &*clock).await?,
             instance: instance.id(),
             issuers: vec![issuer],
             validator: DevValidator::around(validator, &config.dev, &clock, &random),
@@ -162,6 +162,16 @@ impl Assembly {
         let ca = Arc::new(ca);
         Ok(Self { ca, logs, database, root, root_crl, first_start, recovered, started, _instance: instance })
     }
+}
+
+/// An account that agreed when the terms had no version has agreed to the first one.
+async fn with_first_terms(mut settings: Settings, ledger: &dyn Ledger, clock: &dyn Clock) -> Stored<Settings> {
+    if let Some(terms) = &mut settings.terms
+        && let Some(version) = &terms.version
+    {
+        terms.first_version = Some(ledger.first_terms_version(version, clock.now()).await?);
+    }
+    Ok(settings)
 }
 
 /// The stores can't be relied on: the process ends at once, and recovers at its next start.

@@ -161,7 +161,7 @@ impl OwnClient {
     async fn account(&self) -> Result<Account, OwnError> {
         let url = format!("{BASE}{}", urls::NEW_ACCOUNT);
         let request = self.signed(&url, None, br#"{"termsOfServiceAgreed":true}"#)?;
-        Ok(self.ca.new_account(request).await?.0)
+        Ok(self.ca.operator_account(request).await?)
     }
 
     fn signed(&self, url: &str, kid: Option<&str>, payload: &[u8]) -> Result<Verified, OwnError> {

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{AuditMark, RenewalAdvice, RenewalRule, RenewalScope, Stored};
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
+use crate::external_account::ExternalAccountKey;
 use crate::order::{Failure, Order};
-use crate::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
+use crate::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 
 /// An account to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct NewAccountRecord {
     pub contact: Vec<String>,
     /// Whether the terms of service were agreed to.
     pub terms_of_service_agreed: bool,
+    /// Which version of them.
+    pub terms_version: Option<String>,
     /// When.
     pub created: Timestamp,
     /// The newAccount request as the client signed it.
@@ -55,6 +58,23 @@ pub enum KeyNotChanged {
     /// This account has the new key.
     #[error("account {0} has this key")]
     Taken(AccountId),
+}
+
+/// Why no account was bound with an external key. Nothing was written, and no use of the key counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotBound {
+    /// It was never given out.
+    #[error("there is no key with this `kid` for external account binding")]
+    Unknown,
+    /// The operator took it back.
+    #[error("this key for external account binding was revoked")]
+    Revoked,
+    /// Its time is over.
+    #[error("this key for external account binding has expired")]
+    Expired,
+    /// As many accounts as it is for are bound with it.
+    #[error("this key for external account binding was used as often as it may be")]
+    UsedUp,
 }
 
 /// Counts the issuances of an order from 1: the ledger's fence.
@@ -375,6 +395,31 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// calls with one key, one makes it.
     async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)>;
 
+    /// As [`Ledger::create_account`], and binds the account with this key, in one write: the use of the key counts if,
+    /// and only if, the account is made. Compares that the key was not revoked, has not expired when the account is
+    /// made, and has a use left. For an account that exists nothing is compared and no use counts.
+    async fn create_bound_account(
+        &self,
+        account: NewAccountRecord,
+        kid: &ExternalKeyId,
+    ) -> Stored<Result<(Account, bool), NotBound>>;
+
+    /// Keeps a key for external account binding. `false`: there is one with this identifier, which stays as it is.
+    async fn add_external_account_key(&self, key: ExternalAccountKey) -> Stored<bool>;
+
+    /// The key with this identifier.
+    async fn external_account_key(&self, kid: &ExternalKeyId) -> Stored<Option<ExternalAccountKey>>;
+
+    /// Keys in the order in which they were made, behind `after`, at most `limit`.
+    async fn external_account_keys(&self, after: Option<ExternalKeyId>, limit: u32) -> Stored<Vec<ExternalAccountKey>>;
+
+    /// Takes a key back; the first time counts. The key as it then is; `None`: there is none.
+    async fn revoke_external_account_key(
+        &self,
+        kid: &ExternalKeyId,
+        at: Timestamp,
+    ) -> Stored<Option<ExternalAccountKey>>;
+
     /// The account of this name.
     async fn account(&self, id: AccountId) -> Stored<Option<Account>>;
 
@@ -386,6 +431,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Replaces the contacts of a valid account. `None`: there is no such valid account.
     async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>>;
+
+    /// Notes that a valid account agreed to this version of the terms, or to terms without one. `None`: there is no
+    /// such valid account.
+    async fn agree_to_terms(&self, id: AccountId, version: Option<String>) -> Stored<Option<Account>>;
+
+    /// Keeps that this version of the terms was configured, once. The first version that ever was is answered.
+    async fn first_terms_version(&self, version: &str, at: Timestamp) -> Stored<String>;
 
     /// Replaces the key of a valid account, and adds the request to its proofs with the time, which the ledger takes
     /// itself: one write. Compares the thumbprint of the present key, and that no account has the new one. From the

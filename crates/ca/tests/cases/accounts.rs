@@ -26,6 +26,8 @@ on_all_back_ends! {
     certificate_for_the_new_key_of_the_account_is_refused
     key_change_whose_write_fails_on_either_side_is_whole_or_not_at_all
     deactivated_account_keeps_its_key
+    orders_that_wait_for_their_client_end_with_its_account
+    more_contacts_than_are_kept_are_refused
 }
 
 async fn certificates_are_issued_after_each_of_several_key_changes(backend: Backend) {
@@ -217,4 +219,38 @@ async fn deactivated_account_keeps_its_key(backend: Backend) {
     client.deactivate(&world).await;
     let problem = refused(client.change_key(&world, &pair()).await);
     assert_eq!((problem.kind, problem.status), (ProblemType::Unauthorized, 401));
+}
+
+async fn orders_that_wait_for_their_client_end_with_its_account(backend: Backend) {
+    let world = World::with(backend, |settings| settings.limits.sweep_page = 2).await;
+    let (client, other) = (Client::new(&world).await, Client::new(&world).await);
+    let certificate = client.issued(&world, &["kept.example.com"], &pair()).await;
+    let processing = client.processing(&world, &["processing.example.com"]).await;
+    let mut waiting = vec![client.ready(&world, &["ready.example.com"]).await];
+    for name in ["one.example.com", "two.example.com", "three.example.com"] {
+        world.clock.pass_seconds(1);
+        waiting.push(client.order(&world, &[name]).await);
+    }
+    let foreign = other.order(&world, &["one.example.com"]).await;
+    client.deactivate(&world).await;
+    for order in waiting {
+        let ended = world.read(order.id).await.unwrap().order;
+        let Some(ca::order::Outcome::Invalid(failure)) = ended.outcome() else { panic!("it goes on: {ended:?}") };
+        assert!(failure.problem.detail.contains("deactivated"), "{failure:?}");
+    }
+    assert_eq!(other.status(&world, foreign.id).await, OrderStatus::Pending);
+    world.until_done(processing.id).await;
+    assert_eq!(world.serials(processing.id).await, [], "no issuance begins for an account that has ended");
+    assert_eq!(world.record(certificate.serial).await, certificate, "certificates stay");
+    world.check_invariants().await;
+}
+
+async fn more_contacts_than_are_kept_are_refused(backend: Backend) {
+    let world = World::with(backend, |settings| settings.limits.contacts = 1).await;
+    let client = Client::new(&world).await;
+    let contact = Some(["a", "b"].map(|name| format!("mailto:{name}@example.com")).to_vec());
+    let update = acme::AccountUpdate { contact, ..acme::AccountUpdate::default() };
+    let problem = refused(world.ca.update_account(&client.account, &update).await);
+    assert_eq!(problem.kind, ProblemType::InvalidContact);
+    assert_eq!(world.ledger.account(client.account.id).await.unwrap(), Some(client.account));
 }

@@ -10,6 +10,7 @@ mod ct_logs;
 mod deadlines;
 mod delivery;
 mod during_issuance;
+mod external_accounts;
 mod fences;
 mod finalize;
 mod lost_workbench;
@@ -22,6 +23,7 @@ mod revocation;
 mod shares;
 mod steps;
 mod sweep;
+mod terms;
 mod validity;
 mod workers;
 

@@ -61,6 +61,11 @@ fn verified(key: &SigningKey, kid: Option<&str>, path: &str, payload: &[u8]) -> 
     Jws::parse(&body).unwrap().verify(key.jwk().verifying_key()).unwrap()
 }
 
+/// newAccount, as this key signs it.
+pub(crate) fn new_account_request(key: &KeyPair, asked: &NewAccount) -> Verified {
+    verified(&signing_key(key), None, urls::NEW_ACCOUNT, &serde_json::to_vec(asked).unwrap())
+}
+
 impl Client {
     /// newAccount with a new key.
     pub(crate) async fn new(world: &World) -> Self {

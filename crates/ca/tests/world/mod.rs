@@ -23,7 +23,7 @@ use ca::ports::{
     Standing, Stored, Workbench,
 };
 use ca::profile::{CtRequirement, Profile};
-use ca::settings::{CaaMode, CrlTimes, Limits, Reuse, Settings, Times};
+use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, Reuse, Settings, Times};
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
 use ca::{Ca, OrderId, Swept, Worked};
@@ -33,7 +33,7 @@ use keys::{FileLogKey, FileSigner, ThrowawayKeys};
 use pki::{PublicKey, Serial, Sha256};
 use tokio::task::JoinHandle;
 
-pub(crate) use client::{BASE, Client, new_order, refused, revoke_by_key, signing_key};
+pub(crate) use client::{BASE, Client, new_account_request, new_order, refused, revoke_by_key, signing_key};
 pub(crate) use clock::{START, SeededRandom, TestClock};
 pub(crate) use hierarchy::{Hierarchy, octets, pair};
 pub(crate) use network::Network;
@@ -378,7 +378,8 @@ fn settings() -> Settings {
             invalid: Duration::from_secs(7 * DAY),
             number_max: 1_000,
         },
-        terms_of_service: None,
+        terms: None,
+        external_accounts: ExternalAccounts::Off,
         public_names: false,
         denied_names: Vec::new(),
         ocsp_url: None,

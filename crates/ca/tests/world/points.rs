@@ -11,10 +11,17 @@ use tokio::sync::oneshot;
 pub(crate) enum Call {
     // The ledger.
     CreateAccount,
+    CreateBoundAccount,
+    AddExternalAccountKey,
+    ExternalAccountKey,
+    ExternalAccountKeys,
+    RevokeExternalAccountKey,
     Account,
     AccountByKey,
     Accounts,
     UpdateContact,
+    AgreeToTerms,
+    FirstTermsVersion,
     ChangeKey,
     DeactivateAccount,
     Authorize,

@@ -8,9 +8,10 @@ use acme::{Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization, Method};
+use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Finalize, MoveRefused, Order, Outcome, Stage};
 use ca::ports::*;
-use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
+use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use futures_util::future::BoxFuture;
 use pki::{CrlEntry, GeneralName, LogId, Sct, Serial, Sha256, Timestamp};
 
@@ -42,10 +43,20 @@ macro_rules! with_points {
 with_points! {
     Ledger for PointedLedger {
         CreateAccount: create_account(account: NewAccountRecord) -> (Account, bool);
+        CreateBoundAccount: create_bound_account(account: NewAccountRecord, kid: &ExternalKeyId)
+            -> Result<(Account, bool), NotBound>;
+        AddExternalAccountKey: add_external_account_key(key: ExternalAccountKey) -> bool;
+        ExternalAccountKey: external_account_key(kid: &ExternalKeyId) -> Option<ExternalAccountKey>;
+        ExternalAccountKeys:
+            external_account_keys(after: Option<ExternalKeyId>, limit: u32) -> Vec<ExternalAccountKey>;
+        RevokeExternalAccountKey:
+            revoke_external_account_key(kid: &ExternalKeyId, at: Timestamp) -> Option<ExternalAccountKey>;
         Account: account(id: AccountId) -> Option<Account>;
         AccountByKey: account_by_key(thumbprint: Thumbprint) -> Option<Account>;
         Accounts: accounts(after: Option<AccountId>, limit: u32) -> Vec<Account>;
         UpdateContact: update_contact(id: AccountId, contact: Vec<String>) -> Option<Account>;
+        AgreeToTerms: agree_to_terms(id: AccountId, version: Option<String>) -> Option<Account>;
+        FirstTermsVersion: first_terms_version(version: &str, at: Timestamp) -> String;
         ChangeKey: change_key(change: KeyChangeRecord) -> Result<Account, KeyNotChanged>;
         DeactivateAccount: deactivate_account(id: AccountId) -> Option<Account>;
         Authorize: authorize(ended: EndedAuthorization) -> EndedAuthorization;

@@ -110,6 +110,7 @@ async fn setting() -> Setting {
         key: account_key.jwk().clone(),
         contact: Vec::new(),
         terms_of_service_agreed: true,
+        terms_version: None,
         created: NOW,
         jws: acme::sign(&account_key, header, b"{}"),
     };

@@ -19,6 +19,14 @@ pub struct File {
     pub website: Option<String>,
     /// Terms that accounts have to agree to.
     pub terms_of_service: Option<String>,
+    /// Which version of them accounts have to have agreed to.
+    pub terms_version: Option<String>,
+    /// What has changed in that version: one sentence or a few, for people.
+    pub terms_changes: Option<String>,
+    /// From when on accounts that agreed to an earlier version are refused (RFC 3339, or a date).
+    pub terms_enforced_from: Option<String>,
+    /// off, optional or required.
+    pub external_account_binding: Option<ca::settings::ExternalAccounts>,
     /// Addresses to listen on.
     pub listen: Listen,
     /// The hierarchy that the first start makes.
@@ -271,6 +279,8 @@ pub struct Times {
 pub struct Limits {
     /// Identifiers of an order.
     pub names_per_order: Option<u16>,
+    /// Contacts of an account.
+    pub contacts: Option<u8>,
     /// Orders on one page of an account's list.
     pub orders_per_page: Option<u16>,
     /// Active orders.

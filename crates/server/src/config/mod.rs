@@ -4,6 +4,7 @@ mod dropin;
 mod file;
 mod http;
 mod profiles;
+mod terms;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -289,6 +290,7 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
     let defaults = Limits::default();
     let limits = Limits {
         names_per_order: file.limits.names_per_order.map_or(defaults.names_per_order, usize::from),
+        contacts: file.limits.contacts.map_or(defaults.contacts, usize::from),
         orders_per_page: file.limits.orders_per_page.map_or(defaults.orders_per_page, u32::from),
         test_workers: file.limits.test_workers.map_or(defaults.test_workers, usize::from),
         tests: file.limits.tests.map_or(defaults.tests, usize::from),
@@ -310,6 +312,9 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
     }
     if limits.names_per_order > NAMES_PER_ORDER_MAX {
         return Err(ConfigError::new("limits.names-per-order", format!("is above {NAMES_PER_ORDER_MAX}")));
+    }
+    if limits.contacts > acme::account::CONTACTS_MAX {
+        return Err(ConfigError::new("limits.contacts", format!("is above {}", acme::account::CONTACTS_MAX)));
     }
     if limits.orders_per_page > ORDERS_PER_PAGE_MAX {
         return Err(ConfigError::new("limits.orders-per-page", format!("is above {ORDERS_PER_PAGE_MAX}")));
@@ -333,7 +338,8 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
             invalid: seconds(file.times.retention_invalid, 7 * 86_400),
             number_max: file.limits.pending_done.unwrap_or(200_000).into(),
         },
-        terms_of_service: file.terms_of_service.clone(),
+        terms: terms::read(file)?,
+        external_accounts: file.external_account_binding.unwrap_or_default(),
         public_names: false,
         denied_names: denied_names(&file.validation.deny_names)?,
         ocsp_url: None,

@@ -234,7 +234,7 @@ mod tests {
         assert_eq!((config.dev.bad_nonce_percent, config.dev.validation_delay), (5, 5));
         assert_eq!(config.caa_identities, ["pebble.letsencrypt.org"]);
         assert_eq!(config.settings.default_profile().map(|one| one.name.as_str()), Some("default"));
-        assert!(config.status_anywhere && config.tls.is_none() && config.settings.terms_of_service.is_some());
+        assert!(config.status_anywhere && config.tls.is_none() && config.settings.terms.is_some());
     }
 
     #[test]

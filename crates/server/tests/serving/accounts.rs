@@ -3,7 +3,7 @@
 use acme::{Algorithm, SigningKey};
 use serde_json::{Value, json};
 
-use crate::support::account::signing_key;
+use crate::support::account::{pkcs8, signing_key};
 use crate::support::client::{Client, identifiers, text};
 use crate::support::problem::{assert_refused, malformed, refusal};
 use crate::support::records::Records;
@@ -184,4 +184,38 @@ async fn an_account_lists_its_own_orders_page_by_page() {
     assert_refused(&answer, malformed("POST-as-GET"), "a payload");
     let answer = client.read(&list).await;
     assert_refused(&answer, refusal(405, "malformed", "POST-as-GET"), "GET");
+}
+
+#[tokio::test]
+async fn of_simultaneous_requests_with_one_key_one_makes_the_account() {
+    let server = Server::start("").await;
+    let pkcs8 = pkcs8(Algorithm::Es256);
+    let requests: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client = server.client();
+            let key = SigningKey::from_pkcs8(Algorithm::Es256, &pkcs8).expect("a new key is good");
+            tokio::spawn(async move { new_account(&mut client, &key, &json!({})).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for request in requests {
+        answers.push(request.await.expect("it does not panic"));
+    }
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 7, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.location() == answers[0].location()));
+    assert_eq!(Records::of(&server).lasting().await["cairn_accounts"], 2, "the server's own account is the second");
+}
+
+#[tokio::test]
+async fn orders_that_wait_for_their_client_end_with_its_account() {
+    let server = Server::start("").await;
+    let mut client = server.client();
+    let account = client.account(Algorithm::Es256).await;
+    let (order, _) = client.order(&account, &["cancelled.localhost"]).await;
+    client.post(&account, &account.kid, &json!({ "status": "deactivated" })).await.object(200);
+    let id = order.rsplit('/').next().expect("an order's URL ends with its name");
+    let shown = server.json(&["order", "show", id]).await.to_string();
+    assert!(shown.contains("invalid") && shown.contains("deactivated"), "{shown}");
+    server.assert_sound().await;
 }

@@ -5,16 +5,17 @@ use std::sync::{Arc, Mutex};
 
 use acme::{AccountStatus, Identifier, Thumbprint};
 use async_trait::async_trait;
-use ca::account::{Account, KeyProof};
+use ca::account::Account;
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
+use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, NotBound,
     RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
     SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
-use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
+use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
 
 use super::lock;
@@ -42,18 +43,50 @@ impl MemoryLedger {
 #[async_trait]
 impl Ledger for MemoryLedger {
     async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)> {
+        Ok(lock(&self.records).create_account(account, None))
+    }
+
+    async fn create_bound_account(
+        &self,
+        account: NewAccountRecord,
+        kid: &ExternalKeyId,
+    ) -> Stored<Result<(Account, bool), NotBound>> {
+        Ok(lock(&self.records).create_bound_account(account, kid))
+    }
+
+    async fn add_external_account_key(&self, key: ExternalAccountKey) -> Stored<bool> {
         let mut records = lock(&self.records);
-        let key = key_of(account.key.thumbprint());
-        if let Some(known) = records.by_key.get(&key).and_then(|id| records.accounts.get(id)) {
-            return Ok((known.clone(), false));
+        let is_new = records.external_keys.iter().all(|known| known.kid != key.kid);
+        if is_new {
+            records.external_keys.push(key);
         }
-        let NewAccountRecord { id, key: jwk, contact, terms_of_service_agreed, created, jws } = account;
-        let status = AccountStatus::Valid;
-        let proofs = vec![KeyProof { jws, since: created }];
-        let made = Account { id, key: jwk, status, contact, terms_of_service_agreed, created, proofs };
-        records.by_key.insert(key, id);
-        records.accounts.insert(id, made.clone());
-        Ok((made, true))
+        Ok(is_new)
+    }
+
+    async fn external_account_key(&self, kid: &ExternalKeyId) -> Stored<Option<ExternalAccountKey>> {
+        Ok(lock(&self.records).external_keys.iter().find(|key| key.kid == *kid).cloned())
+    }
+
+    async fn external_account_keys(&self, after: Option<ExternalKeyId>, limit: u32) -> Stored<Vec<ExternalAccountKey>> {
+        let records = lock(&self.records);
+        let keys = &records.external_keys;
+        let behind = match after {
+            None => 0,
+            Some(after) => keys.iter().position(|key| key.kid == after).map_or(keys.len(), |at| at + 1),
+        };
+        Ok(keys[behind..].iter().take(limit as usize).cloned().collect())
+    }
+
+    async fn revoke_external_account_key(
+        &self,
+        kid: &ExternalKeyId,
+        at: Timestamp,
+    ) -> Stored<Option<ExternalAccountKey>> {
+        let mut records = lock(&self.records);
+        Ok(records.external_keys.iter_mut().find(|key| key.kid == *kid).map(|key| {
+            key.revoked.get_or_insert(at);
+            key.clone()
+        }))
     }
 
     async fn account(&self, id: AccountId) -> Stored<Option<Account>> {
@@ -77,6 +110,19 @@ impl Ledger for MemoryLedger {
             account.contact = contact;
             account.clone()
         }))
+    }
+
+    async fn agree_to_terms(&self, id: AccountId, version: Option<String>) -> Stored<Option<Account>> {
+        let mut records = lock(&self.records);
+        Ok(records.accounts.get_mut(&id).filter(|account| account.is_valid()).map(|account| {
+            account.terms_of_service_agreed = true;
+            account.terms_version = version;
+            account.clone()
+        }))
+    }
+
+    async fn first_terms_version(&self, version: &str, _at: Timestamp) -> Stored<String> {
+        Ok(lock(&self.records).first_terms_version.get_or_insert_with(|| version.to_owned()).clone())
     }
 
     async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>> {

@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use acme::{Identifier, Thumbprint};
+use acme::{AccountStatus, Identifier, Thumbprint};
 use ca::account::{Account, KeyProof};
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
+use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
-    LedgerOrder, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    LedgerOrder, NewAccountRecord, NotBound, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter,
+    SerialRecord, SerialStatus, StoredFinal,
 };
-use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
+use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
 
 /// All records of a ledger.
@@ -18,6 +20,9 @@ use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
 pub(super) struct Records {
     pub(super) accounts: BTreeMap<AccountId, Account>,
     pub(super) by_key: BTreeMap<[u8; 32], AccountId>,
+    /// In the order in which they were made.
+    pub(super) external_keys: Vec<ExternalAccountKey>,
+    pub(super) first_terms_version: Option<String>,
     pub(super) authorizations: BTreeMap<AuthorizationId, EndedAuthorization>,
     pub(super) orders: BTreeMap<OrderId, LedgerOrder>,
     pub(super) rechecks: BTreeMap<OrderId, Vec<CaaRecord>>,
@@ -56,6 +61,45 @@ pub(super) fn key_of(thumbprint: Thumbprint) -> [u8; 32] {
 }
 
 impl Records {
+    pub(super) fn create_account(&mut self, new: NewAccountRecord, kid: Option<&ExternalKeyId>) -> (Account, bool) {
+        let key = key_of(new.key.thumbprint());
+        if let Some(known) = self.by_key.get(&key).and_then(|id| self.accounts.get(id)) {
+            return (known.clone(), false);
+        }
+        let NewAccountRecord { id, key: jwk, contact, terms_of_service_agreed, terms_version, created, jws } = new;
+        let made = Account {
+            id,
+            key: jwk,
+            status: AccountStatus::Valid,
+            contact,
+            terms_of_service_agreed,
+            terms_version,
+            created,
+            external_key: kid.cloned(),
+            proofs: vec![KeyProof { jws, since: created }],
+        };
+        self.by_key.insert(key, id);
+        self.accounts.insert(id, made.clone());
+        (made, true)
+    }
+
+    pub(super) fn create_bound_account(
+        &mut self,
+        new: NewAccountRecord,
+        kid: &ExternalKeyId,
+    ) -> Result<(Account, bool), NotBound> {
+        if self.by_key.contains_key(&key_of(new.key.thumbprint())) {
+            return Ok(self.create_account(new, None));
+        }
+        let key = self.external_keys.iter_mut().find(|key| key.kid == *kid).ok_or(NotBound::Unknown)?;
+        if let Some(spent) = key.is_spent(new.created) {
+            return Err(spent);
+        }
+        key.uses_left = key.uses_left.map(|uses| uses - 1);
+        key.accounts += 1;
+        Ok(self.create_account(new, Some(kid)))
+    }
+
     pub(super) fn change_key(&mut self, change: KeyChangeRecord, now: Timestamp) -> Result<Account, KeyNotChanged> {
         let KeyChangeRecord { account: id, from, to, jws } = change;
         let taken = self.by_key.get(&key_of(to.thumbprint())).copied();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use acme::{AccountStatus, Identifier};
 use ca::account::{Account, KeyProof};
 use ca::authorization::AuthorizationEnd;
-use ca::ports::{KeyChangeRecord, KeyNotChanged};
+use ca::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord};
 use ca::{AccountId, AuthorizationId};
 use pki::GeneralName;
 
@@ -21,6 +21,8 @@ macro_rules! suite {
             simultaneous_accounts_with_one_key_are_one
             accounts_are_paged_in_the_order_of_their_ids
             contacts_of_valid_accounts_alone_are_replaced
+            agreement_of_valid_accounts_alone_is_noted
+            first_version_of_the_terms_stays_the_first
             deactivated_account_stays_deactivated
             changed_key_takes_the_place_of_the_old_one_and_its_request_is_kept
             key_that_an_account_has_is_not_taken
@@ -94,6 +96,34 @@ pub(crate) async fn contacts_of_valid_accounts_alone_are_replaced(stores: &Store
     assert_eq!(stores.ledger.update_contact(account.id, Vec::new()).await.unwrap(), None);
     assert_eq!(stores.ledger.update_contact(AccountId::from_bytes([9; 16]), Vec::new()).await.unwrap(), None);
     assert_eq!(stores.ledger.account(account.id).await.unwrap().unwrap().contact, contact);
+}
+
+pub(crate) async fn agreement_of_valid_accounts_alone_is_noted(stores: &Stores) {
+    let record = NewAccountRecord { terms_of_service_agreed: false, ..stores.new_account(0) };
+    let (account, _) = stores.ledger.create_account(record).await.unwrap();
+    assert_eq!((account.terms_of_service_agreed, &account.terms_version), (false, &None));
+    for version in [Some("1"), Some("2"), None] {
+        let version = version.map(str::to_owned);
+        let agreed = stores.ledger.agree_to_terms(account.id, version.clone()).await.unwrap().unwrap();
+        assert_eq!((agreed.terms_of_service_agreed, &agreed.terms_version), (true, &version));
+        assert_eq!(stores.ledger.account(account.id).await.unwrap(), Some(agreed));
+    }
+    stores.ledger.deactivate_account(account.id).await.unwrap();
+    let version = || Some("3".to_owned());
+    assert_eq!(stores.ledger.agree_to_terms(account.id, version()).await.unwrap(), None);
+    assert_eq!(stores.ledger.agree_to_terms(AccountId::from_bytes([9; 16]), version()).await.unwrap(), None);
+    assert_eq!(stores.ledger.account(account.id).await.unwrap().unwrap().terms_version, None);
+    let record = NewAccountRecord { terms_version: version(), ..stores.new_account(1) };
+    let (account, _) = stores.ledger.create_account(record).await.unwrap();
+    assert_eq!(account.terms_version, version());
+    assert_eq!(stores.ledger.account(account.id).await.unwrap(), Some(account));
+}
+
+pub(crate) async fn first_version_of_the_terms_stays_the_first(stores: &Stores) {
+    for version in ["b", "a", "c", "b"] {
+        assert_eq!(stores.ledger.first_terms_version(version, stores.now()).await.unwrap(), "b");
+        stores.clock.pass_seconds(1);
+    }
 }
 
 pub(crate) async fn deactivated_account_stays_deactivated(stores: &Stores) {

@@ -126,6 +126,7 @@ impl Stores {
             key: key(key_number),
             contact: vec!["mailto:admin@example.com".to_owned()],
             terms_of_service_agreed: true,
+            terms_version: None,
             created: self.now(),
             jws: b"the request as it was signed".to_vec(),
         }

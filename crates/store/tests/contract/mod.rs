@@ -11,6 +11,7 @@ pub(crate) mod accounts;
     reason = "one of the test programs that share these suites has no audit log"
 )]
 pub(crate) mod audit;
+pub(crate) mod external_accounts;
 pub(crate) mod fixtures;
 pub(crate) mod issuance;
 pub(crate) mod leases;
@@ -76,6 +77,7 @@ pub(crate) use cases;
 macro_rules! store_suites {
     ($open:path) => {
         crate::contract::accounts::suite!($open);
+        crate::contract::external_accounts::suite!($open);
         crate::contract::order_list::suite!($open);
         crate::contract::issuance::suite!($open);
         crate::contract::revocation::suite!($open);

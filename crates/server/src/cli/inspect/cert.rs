@@ -9,12 +9,10 @@ use ca::ports::{SerialFilter, SerialRecord, SerialStatus};
 use clap::Subcommand;
 use pki::{Certificate, GeneralName, Reason, Serial};
 use serde_json::{Value, json};
-use store::instance::Instance;
 
 use super::print::{Listing, Paper, json_time, names_in_short, note_limit};
-use super::{Failure, Folder, fsck};
-use crate::admin_socket::{self, Outcome};
-use crate::assembly::Assembly;
+use super::{Failure, Folder, change};
+use crate::admin_socket;
 
 const PAGE: u32 = 500;
 
@@ -197,40 +195,8 @@ pub(super) fn summary(record: &SerialRecord) -> Value {
 }
 
 pub(super) async fn revoke(asked: &Revoke, paper: &mut Paper<'_>) -> Result<(), Failure> {
-    let data = &asked.folder.data;
-    // Nothing is made where nothing is: taking the folder would begin a new CA in it.
-    Instance::peek(data).map_err(|error| Failure::Failed(format!("{error}; --data names another folder")))?;
     let command = admin_socket::Command::Revoke { serial: asked.serial, reason: asked.reason };
-    let answered = admin_socket::speak(data, &command).map_err(|error| {
-        Failure::Failed(format!(
-            "the server that runs on {} broke off ({error}): `cairn cert show {}` tells whether it was done",
-            data.display(),
-            asked.serial
-        ))
-    })?;
-    let outcome = match answered {
-        Some(outcome) => outcome,
-        None => {
-            let config = fsck::configuration(&asked.folder, asked.config.as_ref())?;
-            let assembly = Assembly::open(&config).await.map_err(Failure::failed)?;
-            admin_socket::execute(&assembly.ca, command).await
-        }
-    };
-    let (word, text) = match &outcome {
-        Outcome::Done(text) => ("done", text),
-        Outcome::Refused(text) => ("refused", text),
-        Outcome::Failed(text) => ("failed", text),
-    };
-    if asked.folder.json {
-        paper.json(&json!({ "serial": asked.serial, "outcome": word, "detail": text }));
-    }
-    match outcome {
-        Outcome::Done(text) => {
-            if !asked.folder.json {
-                paper.line(&text);
-            }
-            Ok(())
-        }
-        Outcome::Refused(text) | Outcome::Failed(text) => Err(Failure::Failed(text)),
-    }
+    let lost = format!("`cairn cert show {}` tells whether it was done", asked.serial);
+    let outcome = change::run(&asked.folder, asked.config.as_ref(), command, &lost).await?;
+    change::tell(&outcome, &asked.folder, json!({ "serial": asked.serial }), paper)
 }

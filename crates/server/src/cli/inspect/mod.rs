@@ -4,6 +4,8 @@ mod audit;
 mod cert;
 mod cert_show;
 mod chain;
+mod change;
+mod eab;
 mod fsck;
 mod order;
 mod order_show;
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     /// Moves the windows within which clients are asked to renew (RFC 9773)
     #[command(subcommand)]
     Renew(renew::Command),
+    /// Makes, lists and revokes keys that new accounts are bound with (external account binding)
+    #[command(subcommand)]
+    Eab(eab::Command),
     /// Looks at the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -89,6 +94,9 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Renew(renew::Command::Shift(asked)) => renew::shift(&asked, paper).await,
         Command::Renew(renew::Command::List(folder)) => renew::list(&folder, paper).await,
         Command::Renew(renew::Command::Undo(asked)) => renew::undo(&asked, paper).await,
+        Command::Eab(eab::Command::Create(asked)) => eab::create(&asked, paper).await,
+        Command::Eab(eab::Command::List(asked)) => eab::list(&asked, paper).await,
+        Command::Eab(eab::Command::Revoke(asked)) => eab::revoke(&asked, paper).await,
         Command::Audit(audit::Command::Verify(folder)) => audit::verify(&folder, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
     }

@@ -8,12 +8,10 @@ use ca::ports::{Clock, RenewalAdvice, RenewalRule, RenewalScope};
 use clap::Subcommand;
 use pki::{GeneralName, Serial, Sha256, Timestamp};
 use serde_json::{Value, json};
-use store::instance::Instance;
 
 use super::print::{Listing, Paper, json_time};
-use super::{Failure, Folder, cert, fsck};
+use super::{Failure, Folder, cert, change};
 use crate::admin_socket::{self, Outcome};
-use crate::assembly::Assembly;
 use crate::world::SystemClock;
 
 /// As many rules are listed.
@@ -144,15 +142,17 @@ pub(super) async fn shift(asked: &Shift, paper: &mut Paper<'_>) -> Result<(), Fa
         let records = asked.folder.open()?;
         let number = records.ledger.count_renewals(scope, now).await.map_err(Failure::failed)?;
         let detail = format!("it would be for {number} certificates that are neither over nor revoked");
-        return told(Outcome::Done(detail), asked.folder.json, paper);
+        return change::tell(&Outcome::Done(detail), &asked.folder, json!({}), paper);
     }
     let command = admin_socket::Command::ShiftRenewals { scope, advice };
-    told(spoken(&asked.folder, asked.config.as_ref(), command).await?, asked.folder.json, paper)
+    let outcome = spoken(&asked.folder, asked.config.as_ref(), command).await?;
+    change::tell(&outcome, &asked.folder, json!({}), paper)
 }
 
 pub(super) async fn undo(asked: &Undo, paper: &mut Paper<'_>) -> Result<(), Failure> {
     let command = admin_socket::Command::UndoRenewals { number: asked.number };
-    told(spoken(&asked.folder, asked.config.as_ref(), command).await?, asked.folder.json, paper)
+    let outcome = spoken(&asked.folder, asked.config.as_ref(), command).await?;
+    change::tell(&outcome, &asked.folder, json!({}), paper)
 }
 
 pub(super) async fn list(folder: &Folder, paper: &mut Paper<'_>) -> Result<(), Failure> {
@@ -208,38 +208,5 @@ fn summary(rule: &RenewalRule) -> Value {
 
 /// Through the running server, or by itself if none runs.
 async fn spoken(folder: &Folder, config: Option<&PathBuf>, command: admin_socket::Command) -> Result<Outcome, Failure> {
-    let data = &folder.data;
-    // Nothing is made where nothing is: taking the folder would begin a new CA in it.
-    Instance::peek(data).map_err(|error| Failure::Failed(format!("{error}; --data names another folder")))?;
-    let answered = admin_socket::speak(data, &command).map_err(|error| {
-        Failure::Failed(format!(
-            "the server that runs on {} broke off ({error}): `cairn renew list` tells whether it was done",
-            data.display()
-        ))
-    })?;
-    if let Some(outcome) = answered {
-        return Ok(outcome);
-    }
-    let assembly = Assembly::open(&fsck::configuration(folder, config)?).await.map_err(Failure::failed)?;
-    Ok(admin_socket::execute(&assembly.ca, command).await)
-}
-
-fn told(outcome: Outcome, as_json: bool, paper: &mut Paper<'_>) -> Result<(), Failure> {
-    let (word, text) = match &outcome {
-        Outcome::Done(text) => ("done", text),
-        Outcome::Refused(text) => ("refused", text),
-        Outcome::Failed(text) => ("failed", text),
-    };
-    if as_json {
-        paper.json(&json!({ "outcome": word, "detail": text }));
-    }
-    match outcome {
-        Outcome::Done(text) => {
-            if !as_json {
-                paper.line(&text);
-            }
-            Ok(())
-        }
-        Outcome::Refused(text) | Outcome::Failed(text) => Err(Failure::Failed(text)),
-    }
+    change::run(folder, config, command, "`cairn renew list` tells whether it was done").await
 }

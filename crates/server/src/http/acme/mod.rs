@@ -9,6 +9,7 @@ mod orders;
 mod renewal;
 mod request;
 mod response;
+mod terms;
 mod urls;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
+use ca::settings::ExternalAccounts;
 use ca::{AccountId, Ca};
 
 use crate::config::RetryAfter;
@@ -65,6 +67,7 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
     Router::new()
         .route(ca::urls::DIRECTORY, get(directory).post(directory_by_post))
         .route(ca::urls::NEW_NONCE, get(new_nonce).post(nonce_by_post))
+        .route(ca::urls::TERMS, get(terms::page))
         .route(ca::urls::NEW_ACCOUNT, post(accounts::new_account))
         .route("/acct/{id}", post(accounts::account))
         .route("/acct/{id}/orders", post(accounts::orders))
@@ -97,7 +100,7 @@ async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderM
 async fn directory_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
     let outcome = async {
-        let signed = door.by_account(&uri, &headers, body).await?;
+        let signed = door.by_any_account(&uri, &headers, body).await?;
         signed.request.expect_post_as_get().map_err(|error| error.problem())?;
         Ok(Reply::object(StatusCode::OK, &directory_object(&door, &signed.base)))
     };
@@ -108,7 +111,7 @@ async fn directory_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers:
 async fn nonce_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
     let outcome = async {
-        let signed = door.by_account(&uri, &headers, body).await?;
+        let signed = door.by_any_account(&uri, &headers, body).await?;
         signed.request.expect_post_as_get().map_err(|error| error.problem())?;
         Ok(Reply::empty(StatusCode::NO_CONTENT))
     };
@@ -127,10 +130,10 @@ fn directory_object(door: &AcmeDoor, base: &Base) -> Directory {
         key_change: Some(base.url(ca::urls::KEY_CHANGE)),
         renewal_info: Some(base.url(ca::urls::RENEWAL_INFO)),
         meta: DirectoryMeta {
-            terms_of_service: settings.terms_of_service.clone(),
+            terms_of_service: settings.terms.as_ref().map(|terms| terms.url.clone()),
             website: door.website.clone(),
             caa_identities: door.caa_identities.clone(),
-            external_account_required: false,
+            external_account_required: settings.external_accounts == ExternalAccounts::Required,
             profiles: profiles.map(|profile| (profile.name.clone(), profile.description.clone())).collect(),
         },
     }
@@ -161,7 +164,7 @@ async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Ur
         return response::preflight();
     }
     let right = match uri.path() {
-        ca::urls::DIRECTORY => "GET",
+        ca::urls::DIRECTORY | ca::urls::TERMS => "GET",
         ca::urls::NEW_NONCE => "HEAD or GET",
         path if path.starts_with(ca::urls::RENEWAL_INFO) => "GET (RFC 9773 §4.1)",
         _ => "POST, signed; to read it send a POST-as-GET (RFC 8555 §6.3)",
@@ -172,9 +175,9 @@ async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Ur
 
 /// What every handler does around its own part.
 async fn respond(door: &AcmeDoor, base: Option<&Base>, outcome: Outcome<Reply>) -> Response {
-    let response = match outcome {
+    let response = match terms::with_page(outcome, base) {
         Ok(reply) => reply.into_response(base),
-        Err(error) => response::error(&error, base),
+        Err(error) => response::error(&error, base, terms::link(door)),
     };
     response::with_nonce(door, response).await
 }

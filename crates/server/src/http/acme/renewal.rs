@@ -35,7 +35,7 @@ pub(super) async fn renewal_info(
             *answer.body_mut() = Body::from(json);
             kept_for_a_while(&door, answer)
         }
-        Err(error) => response::error(&error, base.as_ref()),
+        Err(error) => response::error(&error, base.as_ref(), None),
     }
 }
 

@@ -150,10 +150,17 @@ fn serialize(object: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(object).expect("objects on the wire have string keys and no failing parts")
 }
 
-/// An error as a problem document (RFC 7807). Ours are logged here, once.
-pub(super) fn error(error: &Error, base: Option<&Base>) -> Response {
+/// An error as a problem document (RFC 7807). Ours are logged here, once. One for want of agreement links to the terms
+/// (RFC 8555 §7.3.3).
+pub(super) fn error(error: &Error, base: Option<&Base>, terms: Option<HeaderValue>) -> Response {
     match error {
-        Error::Refused(refused) => problem(refused, base),
+        Error::Refused(refused) => {
+            let mut response = problem(refused, base);
+            if let Some(terms) = terms.filter(|_| refused.kind == ProblemType::UserActionRequired) {
+                response.headers_mut().append(header::LINK, terms);
+            }
+            response
+        }
         Error::Failed(detail) => {
             tracing::error!(%detail, "a request failed");
             let refused =
@@ -170,16 +177,7 @@ pub(crate) fn problem(refused: &Problem, base: Option<&Base>) -> Response {
     let mut response = Response::new(Body::from(serialize(refused)));
     *response.status_mut() = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
-    if refused.kind == ProblemType::UserActionRequired
-        && let Some(link) = refused.instance.as_deref().and_then(terms_link)
-    {
-        response.headers_mut().append(header::LINK, link);
-    }
     finish(response, base)
-}
-
-fn terms_link(url: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(&format!("<{url}>;rel=\"terms-of-service\"")).ok()
 }
 
 /// An answer that is only a nonce.

@@ -43,6 +43,15 @@ impl Server {
         self.process = spawn(self.folder.path());
     }
 
+    /// Stops it, and starts it with another configuration.
+    pub(crate) async fn reconfigure(&mut self, configuration: &str) {
+        assert!(self.terminate().await.success(), "a server that is asked to stop does");
+        let file = self.path("cairn.toml");
+        fs::write(file, configured(self.ports, configuration)).expect("a file can be written");
+        self.start_again();
+        self.wait_until_it_serves().await;
+    }
+
     /// The lines that it prints for people name the directory; its ports are taken by then.
     pub(crate) async fn wait_until_it_serves(&mut self) {
         let mut lines = BufReader::new(self.process.stdout.take().expect("its output is piped")).lines();

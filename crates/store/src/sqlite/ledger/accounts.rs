@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use acme::{AccountStatus, Thumbprint};
-use ca::AccountId;
 use ca::account::{Account, KeyProof};
 use ca::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord};
+use ca::{AccountId, ExternalKeyId};
 use pki::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::external_keys;
 use crate::sqlite::columns::{Col, Json, col, document};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
@@ -21,17 +22,22 @@ const REMEMBERED_PROOFS_MAX: usize = 8;
 /// Each half of what is remembered holds at most so many accounts, of 1 to 3 KiB each.
 const REMEMBERED: usize = 256;
 
-pub(super) fn create(batch: &Batch<'_>, new: &NewAccountRecord) -> Step<(Account, bool)> {
+pub(super) fn create(
+    batch: &Batch<'_>,
+    new: &NewAccountRecord,
+    external_key: Option<&ExternalKeyId>,
+) -> Step<(Account, bool)> {
     let thumbprint = new.key.thumbprint();
     if let Some(known) = by_thumbprint(batch, thumbprint)? {
         return Ok((known, false));
     }
-    let NewAccountRecord { id, key, contact, terms_of_service_agreed, created, jws } = new.clone();
+    let NewAccountRecord { id, key, contact, terms_of_service_agreed, terms_version, created, jws } = new.clone();
     batch
         .prepare_cached(
             "-- ledger.create_account
-            INSERT INTO accounts (id, thumbprint, key, status, contact, terms_of_service_agreed, created)
-            VALUES (?1, ?2, ?3, 'valid', ?4, ?5, ?6)",
+            INSERT INTO accounts (id, thumbprint, key, status, contact, terms_of_service_agreed, created, terms_version,
+                external_key)
+            VALUES (?1, ?2, ?3, 'valid', ?4, ?5, ?6, ?7, ?8)",
         )?
         .execute(params![
             Col(id),
@@ -40,6 +46,8 @@ pub(super) fn create(batch: &Batch<'_>, new: &NewAccountRecord) -> Step<(Account
             document("accounts.contact", &contact)?,
             terms_of_service_agreed,
             Col(created),
+            terms_version,
+            external_key.map(ExternalKeyId::as_str),
         ])?;
     batch
         .prepare_cached(
@@ -48,19 +56,11 @@ pub(super) fn create(batch: &Batch<'_>, new: &NewAccountRecord) -> Step<(Account
         )?
         .execute(params![batch.last_insert_rowid(), jws, Col(created)])?;
     batch.count(|tally| tally.accounts += 1);
-    let status = AccountStatus::Valid;
-    Ok((
-        Account {
-            id,
-            key,
-            status,
-            contact,
-            terms_of_service_agreed,
-            created,
-            proofs: vec![KeyProof { jws, since: created }],
-        },
-        true,
-    ))
+    let proofs = vec![KeyProof { jws, since: created }];
+    let (status, external_key) = (AccountStatus::Valid, external_key.cloned());
+    let made =
+        Account { id, key, status, contact, terms_of_service_agreed, terms_version, created, external_key, proofs };
+    Ok((made, true))
 }
 
 pub(super) fn by_id(connection: &Connection, id: AccountId) -> Step<Option<Account>> {
@@ -68,7 +68,7 @@ pub(super) fn by_id(connection: &Connection, id: AccountId) -> Step<Option<Accou
         connection,
         "-- ledger.account
         SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws,
-            coalesce(p.since, a.created)
+            coalesce(p.since, a.created), a.terms_version, a.external_key
         FROM accounts a LEFT JOIN account_proofs p ON p.account = a.row WHERE a.id = ?1 ORDER BY p.number",
         &Col(id),
     )
@@ -79,7 +79,7 @@ pub(super) fn by_thumbprint(connection: &Connection, thumbprint: Thumbprint) -> 
         connection,
         "-- ledger.account_by_key
         SELECT a.id, a.key, a.status, a.contact, a.terms_of_service_agreed, a.created, p.jws,
-            coalesce(p.since, a.created)
+            coalesce(p.since, a.created), a.terms_version, a.external_key
         FROM accounts a LEFT JOIN account_proofs p ON p.account = a.row WHERE a.thumbprint = ?1 ORDER BY p.number",
         &Col(thumbprint),
     )
@@ -115,7 +115,9 @@ fn read(connection: &Connection, sql: &str, key: &dyn ToSql) -> Step<Option<Acco
                 status: col(row, 2)?,
                 contact: row.get::<_, Json<_>>(3)?.0,
                 terms_of_service_agreed: row.get(4)?,
+                terms_version: row.get(8)?,
                 created: col(row, 5)?,
+                external_key: external_keys::kid(row, 9)?,
                 proofs: proof.into_iter().collect(),
             });
         }
@@ -138,6 +140,28 @@ pub(super) fn update_contact(batch: &Batch<'_>, id: AccountId, contact: &[String
         )?
         .execute(params![Col(id), document("accounts.contact", &contact)?])?;
     if updated == 0 { Ok(None) } else { by_id(batch, id) }
+}
+
+pub(super) fn agree(batch: &Batch<'_>, id: AccountId, version: Option<&str>) -> Step<Option<Account>> {
+    let updated = batch
+        .prepare_cached(
+            "-- ledger.agree_to_terms
+            UPDATE accounts SET terms_of_service_agreed = 1, terms_version = ?2 WHERE id = ?1 AND status = 'valid'",
+        )?
+        .execute(params![Col(id), version])?;
+    if updated == 0 { Ok(None) } else { by_id(batch, id) }
+}
+
+pub(super) fn first_terms_version(batch: &Batch<'_>, version: &str, at: Timestamp) -> Step<String> {
+    batch
+        .prepare_cached(
+            "-- ledger.first_terms_version
+            INSERT INTO terms_versions (version, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![version, Col(at)])?;
+    Ok(batch
+        .prepare_cached("-- ledger.first_terms_version.look\nSELECT version FROM terms_versions ORDER BY row LIMIT 1")?
+        .query_row([], |row| row.get(0))?)
 }
 
 pub(super) fn change_key(

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorizations;
+mod external_keys;
 mod issuance;
 mod orders;
 mod renewal;
@@ -15,14 +16,15 @@ use acme::{Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization};
+use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, NotBound,
     RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord, Stored,
     StoredFinal,
 };
-use ca::{AccountId, AuthorizationId, InstanceId, OrderCursor, OrderId};
+use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
@@ -71,7 +73,37 @@ impl SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)> {
-        self.write(move |batch| accounts::create(batch, &account)).await
+        self.write(move |batch| accounts::create(batch, &account, None)).await
+    }
+
+    async fn create_bound_account(
+        &self,
+        account: NewAccountRecord,
+        kid: &ExternalKeyId,
+    ) -> Stored<Result<(Account, bool), NotBound>> {
+        let kid = kid.clone();
+        self.write(move |batch| external_keys::bind(batch, &account, &kid)).await
+    }
+
+    async fn add_external_account_key(&self, key: ExternalAccountKey) -> Stored<bool> {
+        self.write(move |batch| external_keys::add(batch, &key)).await
+    }
+
+    async fn external_account_key(&self, kid: &ExternalKeyId) -> Stored<Option<ExternalAccountKey>> {
+        self.database.read(|connection| external_keys::by_kid(connection, kid))
+    }
+
+    async fn external_account_keys(&self, after: Option<ExternalKeyId>, limit: u32) -> Stored<Vec<ExternalAccountKey>> {
+        self.database.scan(move |connection| external_keys::page(connection, after.as_ref(), limit)).await
+    }
+
+    async fn revoke_external_account_key(
+        &self,
+        kid: &ExternalKeyId,
+        at: Timestamp,
+    ) -> Stored<Option<ExternalAccountKey>> {
+        let kid = kid.clone();
+        self.write(move |batch| external_keys::revoke(batch, &kid, at)).await
     }
 
     async fn account(&self, id: AccountId) -> Stored<Option<Account>> {
@@ -89,6 +121,15 @@ impl Ledger for SqliteLedger {
 
     async fn update_contact(&self, id: AccountId, contact: Vec<String>) -> Stored<Option<Account>> {
         self.write_account(id, move |batch| accounts::update_contact(batch, id, &contact)).await
+    }
+
+    async fn agree_to_terms(&self, id: AccountId, version: Option<String>) -> Stored<Option<Account>> {
+        self.write_account(id, move |batch| accounts::agree(batch, id, version.as_deref())).await
+    }
+
+    async fn first_terms_version(&self, version: &str, at: Timestamp) -> Stored<String> {
+        let version = version.to_owned();
+        self.write(move |batch| accounts::first_terms_version(batch, &version, at)).await
     }
 
     async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>> {
