@@ -4,6 +4,7 @@
 //! Each method of a store is a transition: one atomic step. Its documentation says what it compares, what is durable
 //! when it returns, who retries, and what each error means.
 
+mod accounts;
 mod audit;
 mod ct;
 mod ledger;
@@ -14,6 +15,7 @@ mod validator;
 mod workbench;
 mod world;
 
+pub use accounts::*;
 pub use audit::*;
 pub use ct::*;
 pub use ledger::*;
