@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ca::Ca;
+use ca::external_account::KeyTerms;
 use ca::order::Stage;
 use ct::BuiltinLog;
 use tokio::signal::unix::{SignalKind, signal};
@@ -61,6 +62,9 @@ pub enum ServeError {
     /// The CA.
     #[error(transparent)]
     Assembly(#[from] AssemblyError),
+    /// A key for external account binding could not be kept.
+    #[error("external account binding: {0}")]
+    ExternalAccountKey(#[from] ca::Error),
     /// Its own certificate.
     #[error(transparent)]
     Own(#[from] crate::own::OwnError),
@@ -99,6 +103,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     if assembly.recovered != ca::Recovered::default() {
         let ca::Recovered { lines, leases } = assembly.recovered;
         tracing::info!(lines, leases, "recovered: lines of the audit log were applied, leases freed");
+    }
+    for (kid, key) in &config.external_account_keys {
+        let terms = KeyTerms { label: "from the configuration".to_owned(), ..KeyTerms::default() };
+        assembly.ca.add_external_account_key(kid.clone(), key.clone(), terms).await?;
     }
     let mut tasks = JoinSet::new();
     spawn_workers(&mut tasks, &assembly.ca, &stop);

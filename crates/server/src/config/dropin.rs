@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use acme::MacKey;
+use ca::ExternalKeyId;
 use ca::profile::Profile;
 use ca::settings::CaaMode;
 
@@ -18,6 +20,8 @@ const KEYS: &str = "KEYS";
 pub struct PebbleChoices {
     /// The profiles that are offered, the default first.
     pub profiles: Vec<Profile>,
+    /// Keys that accounts can be bound with.
+    pub external_account_keys: Vec<(ExternalKeyId, MacKey)>,
     /// The TLS certificate of the listeners.
     pub tls: Option<TlsFiles>,
     /// A responder that somebody else runs, for certificates' authorityInfoAccess.
@@ -94,6 +98,7 @@ pub(super) fn applied(mut config: Config, choices: &super::Choices) -> Result<Co
         config.settings.profiles.extend(server);
         config.settings.ocsp_url = pebble.ocsp_url;
         config.tls = pebble.tls;
+        config.external_account_keys = pebble.external_account_keys;
         config.retry_after = pebble.retry_after;
         config.status_anywhere = true;
         config.pebble = true;

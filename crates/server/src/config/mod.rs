@@ -131,6 +131,8 @@ pub struct Config {
     pub dev: Dev,
     /// Whether it stands in the place of Pebble.
     pub pebble: bool,
+    /// Keys that accounts can be bound with from the start, beside those that the ledger has.
+    pub external_account_keys: Vec<(ca::ExternalKeyId, acme::MacKey)>,
     /// The TLS certificate of the listeners; none: one of this CA.
     pub tls: Option<TlsFiles>,
     /// Whether the status listener takes any port that is free if its own is not.
@@ -211,6 +213,7 @@ impl Config {
             regime,
             dev: faults,
             pebble: false,
+            external_account_keys: Vec::new(),
             tls: None,
             status_anywhere: false,
             retry_after: RetryAfter::default(),

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use acme::MacKey;
 use ca::profile::{CtRequirement, Profile};
+use ca::settings::ExternalAccounts;
+use ca::{ExternalKeyId, ParseIdError};
 
 use super::addresses;
 use super::arguments::Arguments;
@@ -77,11 +80,6 @@ pub(super) fn config(
         (Some(_), None) => return Err(at("pebble.privateKey")("is missing, and pebble.certificate is there".into())),
         (None, Some(_)) => return Err(at("pebble.certificate")("is missing, and pebble.privateKey is there".into())),
     };
-    if pebble.external_account_binding_required {
-        return Err(at("pebble.externalAccountBindingRequired")(
-            "is true, and this version has no external account binding; leave it out".to_owned(),
-        ));
-    }
     let dns_server = arguments.dns_server.as_deref().map(addresses::to_ask).transpose().map_err(at("-dnsserver"))?;
     let choices = Choices {
         dev: true,
@@ -94,6 +92,7 @@ pub(super) fn config(
         variables: variables.iter().filter(|(name, _)| name.starts_with("CAIRN_DEV_")).map(owned).collect(),
         pebble: Some(PebbleChoices {
             profiles: profiles(pebble),
+            external_account_keys: external_account_keys(pebble)?,
             tls,
             ocsp_url: pebble.ocsp_responder_url.clone(),
             retry_after: RetryAfter {
@@ -104,6 +103,18 @@ pub(super) fn config(
         ..Choices::default()
     };
     Ok(Config::new(data.to_owned(), &file(pebble, variables)?, &choices)?)
+}
+
+fn external_account_keys(pebble: &PebbleConfig) -> Result<Vec<(ExternalKeyId, MacKey)>, SetupError> {
+    let keys = pebble.external_account_mac_keys.iter().map(|(kid, key)| {
+        let place = || format!("pebble.externalAccountMACKeys.{kid}");
+        let id = kid.parse().map_err(|error: ParseIdError| (place(), error.to_string()))?;
+        // Pebble takes base64url without padding; what has some is the same key.
+        let key = MacKey::parse(key.trim_end_matches('=')).map_err(|fault| (place(), fault))?;
+        Ok((id, key))
+    });
+    let keys: Result<_, (String, String)> = keys.collect();
+    keys.map_err(|(place, fault)| SetupError::Value { place, fault })
 }
 
 fn owned((name, value): (&String, &String)) -> (String, String) {
@@ -124,6 +135,7 @@ fn file(pebble: &PebbleConfig, variables: &Variables) -> Result<File, SetupError
     file.issuer.chain_length = u8::try_from(length).ok();
     let page = bounded(variables, "PEBBLE_WFE_ORDERS_PER_PAGE", ORDERS_PER_PAGE_DEFAULT, (1, ORDERS_PER_PAGE_MAX))?;
     file.limits.orders_per_page = u16::try_from(page).ok();
+    file.external_account_binding = Some(external_accounts(pebble));
     file.validation.http_port = pebble.http_port;
     file.validation.tls_alpn_port = pebble.tls_port;
     file.validation.deny_names.clone_from(&pebble.domain_blocklist);
@@ -138,6 +150,14 @@ fn file(pebble: &PebbleConfig, variables: &Variables) -> Result<File, SetupError
     file.dev.validation_delay = sleep_time(variables)?;
     file.dev.always_valid = dev::switch_of(variables, "PEBBLE_VA_ALWAYS_VALID")?;
     Ok(file)
+}
+
+fn external_accounts(pebble: &PebbleConfig) -> ExternalAccounts {
+    match (pebble.external_account_binding_required, pebble.external_account_mac_keys.is_empty()) {
+        (true, _) => ExternalAccounts::Required,
+        (false, false) => ExternalAccounts::Optional,
+        (false, true) => ExternalAccounts::Off,
+    }
 }
 
 /// Above and below what there is to reject, Pebble takes what comes next.
@@ -271,6 +291,20 @@ mod tests {
             let error = made(json, variables).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn keys_of_external_accounts_make_their_binding_possible() {
+        for (json, wanted) in [
+            ("{}", ExternalAccounts::Off),
+            (r#"{"pebble":{"externalAccountMACKeys":{"kid-1":"AAAA","kid-2":"AAE="}}}"#, ExternalAccounts::Optional),
+            (r#"{"pebble":{"externalAccountBindingRequired":true}}"#, ExternalAccounts::Required),
+        ] {
+            assert_eq!(made(json, &[]).expect("a configuration").settings.external_accounts, wanted, "{json}");
+        }
+        let wrong = r#"{"pebble":{"externalAccountMACKeys":{"kid-1":"?"}}}"#;
+        let error = made(wrong, &[]).expect_err("no base64url").to_string();
+        assert!(error.contains("externalAccountMACKeys.kid-1") && error.contains("base64url"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use acme::{Algorithm, base64url_encode};
+use acme::{Algorithm, MacKey, base64url_encode, bind_externally};
 use http::Method;
 use pki::Certificate;
 use serde_json::json;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::renewal;
+use crate::support::account::signing_key;
 use crate::support::client::{certificates, identifiers, text};
 use crate::support::pebble::{Pebble, command};
 use crate::support::problem::{assert_refused, refusal};
@@ -169,6 +170,34 @@ async fn its_management_interface_sets_what_is_said_of_a_renewal() {
 }
 
 #[tokio::test]
+async fn its_configuration_asks_for_external_accounts() {
+    const SECRET: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    let keys = json!({ "kid-1": SECRET });
+    for required in [true, false] {
+        let fields = json!({ "externalAccountBindingRequired": required, "externalAccountMACKeys": keys });
+        let pebble = Pebble::start(fields, &CALM).await;
+        let mut client = pebble.client();
+        let meta = client.read("/dir").await.object(200)["meta"].clone();
+        assert_eq!(meta["externalAccountRequired"] == true, required, "{meta}");
+        let key = signing_key(Algorithm::Es256);
+        let unbound = client.post_by_key(&key, "/new-account", &json!({ "termsOfServiceAgreed": true })).await;
+        if required {
+            assert_refused(&unbound, refusal(403, "externalAccountRequired", "operator"), "without a binding");
+        } else {
+            assert_eq!(unbound.status, 201, "{}", unbound.text());
+        }
+        for (secret, status) in [("AAAA", 403), (SECRET, 201), (SECRET, 201)] {
+            let key = signing_key(Algorithm::Es256);
+            let mac = MacKey::parse(secret).expect("base64url");
+            let binding = bind_externally("kid-1", &mac, &client.url("/new-account"), key.jwk());
+            let asked = json!({ "termsOfServiceAgreed": true, "externalAccountBinding": binding });
+            let answer = client.post_by_key(&key, "/new-account", &asked).await;
+            assert_eq!(answer.status, status, "{}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn its_variables_say_how_often_authorizations_come_again() {
     for (percent, status) in [("0", "pending"), ("100", "ready")] {
         let variables = [CALM[0], CALM[1], ("PEBBLE_AUTHZREUSE", percent)];
@@ -188,7 +217,7 @@ async fn its_variables_reject_nonces_and_skip_tests() {
     let rejecting = [("PEBBLE_VA_NOSLEEP", "1"), ("PEBBLE_WFE_NONCEREJECT", "100")];
     let pebble = Pebble::start(json!({}), &rejecting).await;
     let mut client = pebble.client();
-    let key = crate::support::account::signing_key(Algorithm::Es256);
+    let key = signing_key(Algorithm::Es256);
     for _ in 0..5 {
         let answer = client.post_by_key(&key, "/new-account", &json!({ "termsOfServiceAgreed": true })).await;
         assert_refused(&answer, refusal(400, "badNonce", "refused for a test"), "every nonce is refused");
