@@ -19,6 +19,8 @@ mod section_7_1_identifiers;
 mod section_7_1_objects;
 mod section_7_2;
 mod section_7_3;
+mod section_7_3_3;
+mod section_7_3_4;
 mod section_7_3_5;
 mod section_7_3_6;
 mod section_7_4;
@@ -55,6 +57,8 @@ const MODULES: &[&[Case]] = &[
     section_7_1_identifiers::CASES,
     section_7_2::CASES,
     section_7_3::CASES,
+    section_7_3_3::CASES,
+    section_7_3_4::CASES,
     section_7_3_5::CASES,
     section_7_3_6::CASES,
     section_7_4::CASES,

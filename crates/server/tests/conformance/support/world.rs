@@ -14,7 +14,7 @@ use super::case::NotApplicable;
 use super::connection::{Connection, trust};
 use super::dns::Dns;
 use super::responder::Responder;
-use super::server::Server;
+use super::server::{Server, Surroundings};
 use super::tls::TlsResponder;
 
 /// What is waited for has happened long before.
@@ -25,6 +25,9 @@ const PLAIN: &str = "[limits]\norders-per-page = 2\n[issuer]\nalternate-roots = 
 
 /// The configuration of a server whose terms have to be agreed to.
 const WITH_TERMS: &str = "terms-of-service = \"https://ca.example/terms/1\"";
+
+/// The configuration of a server that makes accounts for accounts elsewhere only.
+const WITH_EXTERNAL_ACCOUNTS: &str = "external-account-binding = \"required\"";
 
 /// A server: its directory, and how it is reached.
 #[derive(Clone)]
@@ -52,6 +55,8 @@ pub(crate) struct World {
     pub(crate) target: Target,
     /// A server with terms of service, if it is another.
     pub(crate) with_terms: Option<Target>,
+    /// A server that knows external accounts, if it is another.
+    pub(crate) with_external_accounts: Option<Target>,
     /// The servers that were started by this process, that of `target` first: what they lack is a fault.
     pub(crate) own: Vec<Server>,
     pub(crate) dns: Dns,
@@ -59,6 +64,8 @@ pub(crate) struct World {
     pub(crate) tls: TlsResponder,
     /// The key identifier and MAC key of an external account, base64url.
     pub(crate) external_account: Option<(String, String)>,
+    /// Where servers of our own are started.
+    surroundings: Option<Surroundings>,
     suffix: String,
     names: AtomicU32,
 }
@@ -81,11 +88,20 @@ impl World {
     async fn of_our_own() -> Self {
         let dns = Dns::start();
         let (responder, tls) = (Responder::on(0), TlsResponder::on(0).await);
-        let start = |configuration| Server::start([responder.port(), tls.port()], dns.address(), configuration);
-        let (plain, strict) = futures_util::join!(start(PLAIN), start(WITH_TERMS));
+        let surroundings = Surroundings { http: responder.port(), tls: tls.port(), dns: dns.address() };
+        let start = |configuration| Server::start(surroundings, configuration);
+        let (plain, strict, closed) =
+            futures_util::join!(start(PLAIN), start(WITH_TERMS), start(WITH_EXTERNAL_ACCOUNTS));
+        let key = closed.json(&["eab", "create", "--unlimited"]).await;
+        let key = ["kid", "hmac_key"].map(|member| key[member].as_str().expect("it makes a key").to_owned());
         let target = Target::at(&plain.url(), &plain.root()).await;
-        let with_terms = Target::at(&strict.url(), &strict.root()).await;
-        Self { with_terms: Some(with_terms), ..Self::with(target, vec![plain, strict], dns, responder, tls) }
+        Self {
+            with_terms: Some(Target::at(&strict.url(), &strict.root()).await),
+            with_external_accounts: Some(Target::at(&closed.url(), &closed.root()).await),
+            external_account: Some(key.into()),
+            surroundings: Some(surroundings),
+            ..Self::with(target, vec![plain, strict, closed], dns, responder, tls)
+        }
     }
 
     async fn foreign(url: &str) -> Self {
@@ -107,12 +123,13 @@ impl World {
         Self {
             target,
             with_terms: None,
-
+            with_external_accounts: None,
             own,
             dns,
             responder,
             tls,
             external_account: None,
+            surroundings: None,
             suffix,
             names: AtomicU32::new(0),
         }
@@ -121,6 +138,12 @@ impl World {
     /// A name that no other case has, and that leads to our responder.
     pub(crate) fn name(&self) -> String {
         format!("n{}.{}", self.names.fetch_add(1, Ordering::Relaxed), self.suffix)
+    }
+
+    /// A further server of our own, if the one under test is ours.
+    pub(crate) async fn further(&self, configuration: &str) -> Result<Server, NotApplicable> {
+        let surroundings = self.surroundings.ok_or(NotApplicable("configuration that we could change"))?;
+        Ok(Server::start(surroundings, configuration).await)
     }
 
     /// Shows a TXT record, if we have a say in the DNS that the server asks.
