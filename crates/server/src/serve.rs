@@ -79,7 +79,7 @@ pub enum ServeError {
     Signals(std::io::Error),
 }
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT, SIGTERM or SIGHUP.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -94,10 +94,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         certificate.read(chain, key)?;
     }
     // Before anything is made or locked: an occupied port is the commonest fault, and leaves nothing behind.
+    let named = |ours, pebbles| if config.pebble { pebbles } else { ours };
+    let options = [named("--acme", "pebble.listenAddress"), named("--admin", "pebble.managementListenAddress")];
     let doors = [
-        bind("ACME", config.acme, Some(Arc::clone(&tls)), limits, "--acme")?,
+        bind("ACME", config.acme, Some(Arc::clone(&tls)), limits, options[0])?,
         bind_status(&mut config)?,
-        bind("admin", config.admin, Some(tls), limits, "--admin")?,
+        bind("admin", config.admin, Some(tls), limits, options[1])?,
     ];
     let assembly = Assembly::open(&config).await?;
     if assembly.recovered != ca::Recovered::default() {
@@ -113,7 +115,15 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     spawn_upkeep(&mut tasks, &assembly, &stop);
     if config.tls.is_none() {
         let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
-        own.begin().await?;
+        tokio::select! {
+            biased;
+            // Workers take nothing new then: its order would be waited for in vain.
+            () = stopping(stop.clone()) => {
+                wind_down(&assembly, tasks).await;
+                return Ok(());
+            }
+            begun = own.begin() => begun?,
+        }
         tasks.spawn(keep_own_certificate(own, stop.clone()));
     }
     assembly.started.store(true, Ordering::Relaxed);
@@ -131,12 +141,17 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     for door in doors {
         let _panicked = door.await;
     }
+    wind_down(&assembly, tasks).await;
+    Ok(())
+}
+
+/// What workers hold is finished first.
+async fn wind_down(assembly: &Assembly, mut tasks: JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
     if let Err(error) = assembly.ca.keep_audit_mark().await {
         tracing::warn!(%error, "the audit log's mark was not kept; the next start reads a little more");
     }
     tracing::info!("stopped");
-    Ok(())
 }
 
 /// Each connection is a file descriptor, each validation a few for a while.
@@ -182,11 +197,14 @@ fn bind_status(config: &mut Config) -> Result<Listener, ServeError> {
 fn stopped_by_signal() -> Result<watch::Receiver<bool>, ServeError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+    // The terminal it was started from has gone.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(ServeError::Signals)?;
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(async move {
         let name = tokio::select! {
             _ = interrupt.recv() => "SIGINT",
             _ = terminate.recv() => "SIGTERM",
+            _ = hang_up.recv() => "SIGHUP",
         };
         tracing::info!(signal = name, "stopping: finishing what is held, taking nothing new");
         // Nobody listens any more if everything has ended already.
@@ -269,7 +287,12 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiv
 
 async fn keep_own_certificate(own: OwnClient, stop: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = own.keep().await {
+        let kept = tokio::select! {
+            biased;
+            () = stopping(stop.clone()) => return,
+            kept = own.keep() => kept,
+        };
+        if let Err(error) = kept {
             tracing::error!(%error, "the server's own certificate was not renewed; trying again");
         }
         if pause(own.ca(), OWN_CERTIFICATE_UPKEEP, &stop).await {

@@ -23,12 +23,13 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let open = guest.during(Part::Open);
-    let request = request.map(|body| {
+    let mut request = request.map(|body| {
         if body.is_end_stream() {
             return Body::empty();
         }
         Body::new(Received { body, receiving: Some(guest.during(Part::Receiving)) })
     });
+    request.extensions_mut().insert(Arc::clone(&guest));
     let response = router.oneshot(request).await?;
     let answering = guest.during(Part::Answering);
     Ok(response.map(|body| Answer { body, _answering: answering, open }))

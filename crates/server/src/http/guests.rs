@@ -58,7 +58,8 @@ impl Guests {
         } else if present.values().map(Vec::len).sum::<usize>() >= self.connections_max {
             self.make_room(&mut present, None).ok_or(NoRoom::Anywhere)?;
         }
-        let state = Mutex::new(State { since: self.clock.monotonic(), open: 0, receiving: 0, answering: 0 });
+        let state =
+            Mutex::new(State { since: self.clock.monotonic(), open: 0, receiving: 0, polling: 0, answering: 0 });
         let guest = Arc::new(Guest { network, state, leave: Notify::new(), guests: Arc::clone(self) });
         present.entry(network).or_default().push(Arc::clone(&guest));
         Ok(Pass(guest))
@@ -132,7 +133,7 @@ impl Drop for Pass {
 
 /// What a connection does.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(in crate::http) struct Guest {
     network: Network,
     state: Mutex<State>,
     leave: Notify,
@@ -147,34 +148,38 @@ struct State {
     open: u32,
     /// Those of them whose bodies are not there yet.
     receiving: u32,
+    /// Those of them that wait for something to change.
+    polling: u32,
     /// Those of them that are answered, though not to the end.
     answering: u32,
 }
 
 impl State {
-    /// The server has nothing to do for this peer until he sends or takes something.
+    /// The server does nothing for this peer: he has to send or take something, or has asked to be told of a change.
     const fn waits(&self) -> bool {
-        self.open <= self.receiving + self.answering
+        self.open <= self.receiving + self.polling + self.answering
     }
 }
 
 /// A part of a request's life that lasts as long as this value.
 #[derive(Debug)]
-pub(super) struct During(Arc<Guest>, Part);
+pub(in crate::http) struct During(Arc<Guest>, Part);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(in crate::http) enum Part {
     /// All of it.
     Open,
     /// Its body comes in.
     Receiving,
+    /// It waits for something to change: a client who is cut off then asks again.
+    Polling,
     /// Its answer goes out.
     Answering,
 }
 
 impl Guest {
     /// Marks the begin of a part of a request's life.
-    pub(super) fn during(self: &Arc<Self>, part: Part) -> During {
+    pub(in crate::http) fn during(self: &Arc<Self>, part: Part) -> During {
         self.change(|state| *state.count(part) += 1);
         During(Arc::clone(self), part)
     }
@@ -229,6 +234,7 @@ impl State {
         match part {
             Part::Open => &mut self.open,
             Part::Receiving => &mut self.receiving,
+            Part::Polling => &mut self.polling,
             Part::Answering => &mut self.answering,
         }
     }
@@ -287,6 +293,12 @@ mod tests {
         let third = admit(&guests, "192.0.2.3").unwrap();
         assert_eq!([left(&first), left(&second), left(&third)], [true, false, false]);
         drop((receiving, work));
+        let work = third.guest().during(Part::Open);
+        assert!(!third.guest().lock().waits());
+        // Nor is waiting for a change, however long it is asked for.
+        let polling = third.guest().during(Part::Polling);
+        assert!(third.guest().lock().waits());
+        drop((polling, work));
         let fourth = admit(&guests, "192.0.2.4").unwrap();
         assert_eq!([left(&second), left(&third), left(&fourth)], [false, true, false]);
     }

@@ -22,6 +22,8 @@ use json::PebbleConfig;
 
 /// Where Pebble looks for its configuration.
 const CONFIG_DEFAULT: &str = "test/config/pebble-config.json";
+/// Where Pebble's own configuration has the management interface. A configuration that names none has none.
+const MANAGEMENT_DEFAULT: &str = "0.0.0.0:15000";
 
 /// Runs it with the words of its command line, the program's name left out.
 pub fn run(words: impl IntoIterator<Item = String>) -> ExitCode {
@@ -71,7 +73,8 @@ fn read(named: Option<&Path>) -> Result<PebbleConfig, String> {
         Ok(octets) => octets,
         Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
             tracing::info!("there is no {CONFIG_DEFAULT}: taking Pebble's defaults and a certificate of our own");
-            return Ok(PebbleConfig::default());
+            let management_listen_address = Some(MANAGEMENT_DEFAULT.to_owned());
+            return Ok(PebbleConfig { management_listen_address, ..PebbleConfig::default() });
         }
         Err(error) => {
             return Err(format!("{}: can't be read ({error}); name a readable file with -config", path.display()));

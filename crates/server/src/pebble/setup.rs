@@ -15,7 +15,6 @@ use crate::config::{Choices, Config, ConfigError, File, Listen, Orders, PebbleCh
 use crate::dev::{self, DevError};
 
 const ACME_DEFAULT: &str = "0.0.0.0:14000";
-const MANAGEMENT_DEFAULT: &str = "0.0.0.0:15000";
 /// Where the management listener is when nobody wants it: any free port that only this machine reaches.
 const NOWHERE: &str = "127.0.0.1:0";
 const CAA_IDENTITY: &str = "pebble.letsencrypt.org";
@@ -28,6 +27,7 @@ const VALIDITY_DEFAULT_SECONDS: u64 = 90 * DAY_SECONDS;
 /// What Pebble takes for a mistake: longer than Go's times can be.
 const VALIDITY_NONSENSE_SECONDS: u64 = 9_223_372_038;
 const VALIDATION_DELAY_DEFAULT: u32 = 5;
+const VALIDATION_DELAY_MAX: u32 = 3600;
 const BAD_NONCE_PERCENT_DEFAULT: u8 = 5;
 const AUTHORIZATION_REUSE_DEFAULT: u8 = 50;
 const ALTERNATE_ROOTS_MAX: u32 = 9;
@@ -70,8 +70,7 @@ pub(super) fn config(
     let at = |place: &'static str| move |fault: String| SetupError::Value { place: place.to_owned(), fault };
     let acme = pebble.listen_address.as_deref().filter(|address| !address.is_empty()).unwrap_or(ACME_DEFAULT);
     let admin = match pebble.management_listen_address.as_deref() {
-        None => MANAGEMENT_DEFAULT,
-        Some("") => NOWHERE,
+        None | Some("") => NOWHERE,
         Some(address) => address,
     };
     let tls = match (&pebble.certificate, &pebble.private_key) {
@@ -129,27 +128,38 @@ fn file(pebble: &PebbleConfig, variables: &Variables) -> Result<File, SetupError
         KeyAlgorithm::Ecdsa => "p256".to_owned(),
     });
     file.issuer.organization = Some(ORGANIZATION.to_owned());
-    let roots = bounded(variables, "PEBBLE_ALTERNATE_ROOTS", 0, (0, ALTERNATE_ROOTS_MAX))?;
+    let roots = up_to(ALTERNATE_ROOTS_MAX, variables, "PEBBLE_ALTERNATE_ROOTS", 0, 0)?;
     file.issuer.alternate_roots = u8::try_from(roots).ok();
-    let length = bounded(variables, "PEBBLE_CHAIN_LENGTH", 1, (1, CHAIN_LENGTH_MAX))?;
-    file.issuer.chain_length = u8::try_from(length).ok();
-    let page = bounded(variables, "PEBBLE_WFE_ORDERS_PER_PAGE", ORDERS_PER_PAGE_DEFAULT, (1, ORDERS_PER_PAGE_MAX))?;
+    file.issuer.chain_length = u8::try_from(chain_length(variables)?).ok();
+    let page = up_to(ORDERS_PER_PAGE_MAX, variables, "PEBBLE_WFE_ORDERS_PER_PAGE", 1, ORDERS_PER_PAGE_DEFAULT)?;
     file.limits.orders_per_page = u16::try_from(page).ok();
     file.external_account_binding = Some(external_accounts(pebble));
     file.validation.http_port = pebble.http_port;
     file.validation.tls_alpn_port = pebble.tls_port;
-    file.validation.deny_names.clone_from(&pebble.domain_blocklist);
+    file.validation.deny_names = blocked_names(pebble);
     file.caa.identities.clone_from(&pebble.caa_identities);
     if file.caa.identities.is_empty() {
         file.caa.identities.push(CAA_IDENTITY.to_owned());
     }
     // Pebble knows no CAA; CAIRN_DEV_CAA switches it on.
     file.caa.mode = Some(ca::settings::CaaMode::Off);
-    file.orders = Orders { authorization_reuse: Some(authorization_reuse(variables)?), order_reuse: Some(false) };
-    file.dev.bad_nonce_percent = nonce_reject(variables)?;
+    file.orders = Orders { authorization_reuse: Some(authorization_reuse(variables)), order_reuse: Some(false) };
+    file.dev.bad_nonce_percent = nonce_reject(variables);
     file.dev.validation_delay = sleep_time(variables)?;
-    file.dev.always_valid = dev::switch_of(variables, "PEBBLE_VA_ALWAYS_VALID")?;
+    file.dev.always_valid = is_on(variables, "PEBBLE_VA_ALWAYS_VALID");
     Ok(file)
+}
+
+/// Pebble compares texts: what can be no name matches none.
+fn blocked_names(pebble: &PebbleConfig) -> Vec<String> {
+    let is_name = |text: &&String| {
+        let name = acme::DnsName::parse_host(&text.trim_end_matches('.').to_ascii_lowercase());
+        if let Err(error) = &name {
+            tracing::warn!("pebble.domainBlocklist: {text:?} can be the name of no order ({error}): passed over");
+        }
+        name.is_ok()
+    };
+    pebble.domain_blocklist.iter().filter(is_name).cloned().collect()
 }
 
 fn external_accounts(pebble: &PebbleConfig) -> ExternalAccounts {
@@ -161,40 +171,78 @@ fn external_accounts(pebble: &PebbleConfig) -> ExternalAccounts {
 }
 
 /// Above and below what there is to reject, Pebble takes what comes next.
-fn nonce_reject(variables: &Variables) -> Result<u8, DevError> {
+fn nonce_reject(variables: &Variables) -> u8 {
     const NAME: &str = "PEBBLE_WFE_NONCEREJECT";
     match value(variables, NAME) {
-        None => Ok(BAD_NONCE_PERCENT_DEFAULT),
-        Some(text) if text.strip_prefix('-').is_some_and(|digits| digits.parse::<u32>().is_ok()) => Ok(0),
-        Some(text) => {
-            Ok(u8::try_from(dev::number(NAME, text)?).map_or(99, |percent| if percent > 100 { 99 } else { percent }))
-        }
+        Some(text) if is_negative(text) => 0,
+        Some(text) if dev::number(NAME, text).is_ok_and(|percent| percent > 100) => 99,
+        Some(_) | None => number_of(variables, NAME)
+            .and_then(|percent| u8::try_from(percent).ok())
+            .unwrap_or(BAD_NONCE_PERCENT_DEFAULT),
     }
 }
 
 /// What is no percentage counts as if it weren't there.
-fn authorization_reuse(variables: &Variables) -> Result<u8, DevError> {
-    const NAME: &str = "PEBBLE_AUTHZREUSE";
-    let Some(text) = value(variables, NAME).filter(|text| !text.starts_with('-')) else {
-        return Ok(AUTHORIZATION_REUSE_DEFAULT);
-    };
-    let percent = u8::try_from(dev::number(NAME, text)?).ok().filter(|percent| *percent <= 100);
-    Ok(percent.unwrap_or(AUTHORIZATION_REUSE_DEFAULT))
+fn authorization_reuse(variables: &Variables) -> u8 {
+    let percent = number_of(variables, "PEBBLE_AUTHZREUSE").and_then(|number| u8::try_from(number).ok());
+    percent.filter(|percent| *percent <= 100).unwrap_or(AUTHORIZATION_REUSE_DEFAULT)
 }
 
 fn sleep_time(variables: &Variables) -> Result<u32, DevError> {
-    if dev::switch_of(variables, "PEBBLE_VA_NOSLEEP")? {
+    if is_on(variables, "PEBBLE_VA_NOSLEEP") {
         return Ok(0);
     }
-    bounded(variables, "PEBBLE_VA_SLEEPTIME", VALIDATION_DELAY_DEFAULT, (1, 3600))
+    up_to(VALIDATION_DELAY_MAX, variables, "PEBBLE_VA_SLEEPTIME", 1, VALIDATION_DELAY_DEFAULT)
 }
 
-fn bounded(variables: &Variables, name: &str, default: u32, (min, max): (u32, u32)) -> Result<u32, DevError> {
-    let Some(text) = value(variables, name) else { return Ok(default) };
-    match dev::number(name, text)? {
-        number if (min..=max).contains(&number) => Ok(number),
-        number => Err(DevError { name: name.to_owned(), fault: format!("is {number}; expected {min} to {max}") }),
+/// Without an intermediate Pebble ends, and so does this.
+fn chain_length(variables: &Variables) -> Result<u32, DevError> {
+    const NAME: &str = "PEBBLE_CHAIN_LENGTH";
+    match value(variables, NAME) {
+        Some("0") => Err(DevError { name: NAME.to_owned(), fault: too_much("0", 1, CHAIN_LENGTH_MAX) }),
+        Some(_) | None => up_to(CHAIN_LENGTH_MAX, variables, NAME, 1, 1),
     }
+}
+
+/// What is below `min`, or no number, counts as if it weren't there, as for Pebble; what is too much for this server
+/// can't be had, and is said.
+fn up_to(max: u32, variables: &Variables, name: &str, min: u32, default: u32) -> Result<u32, DevError> {
+    match number_of(variables, name) {
+        Some(number) if number > max => {
+            Err(DevError { name: name.to_owned(), fault: too_much(&number.to_string(), min, max) })
+        }
+        Some(number) if number >= min => Ok(number),
+        Some(number) => {
+            tracing::warn!("{name} is {number}, which Pebble passes over: taking {default}");
+            Ok(default)
+        }
+        None => Ok(default),
+    }
+}
+
+fn too_much(found: &str, min: u32, max: u32) -> String {
+    format!("is {found}; expected {min} to {max}")
+}
+
+/// Pebble passes over what it can't read.
+fn number_of(variables: &Variables, name: &str) -> Option<u32> {
+    let text = value(variables, name)?;
+    let number = dev::number(name, text);
+    if let Err(error) = &number {
+        tracing::warn!("{error}; Pebble passes it over, and so it is here");
+    }
+    number.ok()
+}
+
+fn is_on(variables: &Variables, name: &str) -> bool {
+    dev::switch_of(variables, name).unwrap_or_else(|error| {
+        tracing::warn!("{error}; Pebble passes it over, and so it is here");
+        false
+    })
+}
+
+fn is_negative(text: &str) -> bool {
+    text.strip_prefix('-').is_some_and(|digits| digits.parse::<u32>().is_ok())
 }
 
 /// A variable that is there and not empty.
@@ -247,7 +295,8 @@ mod tests {
     #[test]
     fn without_anything_it_is_as_pebble_is() {
         let config = made("{}", &[]).expect("a configuration");
-        assert_eq!((config.acme.port(), config.admin.port()), (14000, 15000));
+        assert_eq!((config.acme.port(), config.admin.port()), (14000, 0));
+        assert!(config.admin.ip().is_loopback());
         assert_eq!((config.ports.0, config.ports.2), (5002, 5001));
         assert_eq!((config.alternate_roots, config.chain_length), (0, 1));
         assert_eq!(config.settings.limits.orders_per_page, 3);
@@ -280,17 +329,38 @@ mod tests {
             (r#"{"pebble":{"listenAddress":"14000"}}"#, &[][..], "pebble.listenAddress"),
             (r#"{"pebble":{"managementListenAddress":"x"}}"#, &[], "pebble.managementListenAddress"),
             (r#"{"pebble":{"certificate":"a.pem"}}"#, &[], "pebble.privateKey"),
-            ("{}", &[("PEBBLE_WFE_NONCEREJECT", "some")], "PEBBLE_WFE_NONCEREJECT"),
-            ("{}", &[("PEBBLE_VA_NOSLEEP", "perhaps")], "PEBBLE_VA_NOSLEEP"),
-            ("{}", &[("PEBBLE_VA_SLEEPTIME", "0")], "PEBBLE_VA_SLEEPTIME"),
+            ("{}", &[("PEBBLE_VA_SLEEPTIME", "3601")], "PEBBLE_VA_SLEEPTIME"),
             ("{}", &[("PEBBLE_ALTERNATE_ROOTS", "10")], "expected 0 to 9"),
             ("{}", &[("PEBBLE_CHAIN_LENGTH", "0")], "expected 1 to 9"),
-            ("{}", &[("PEBBLE_WFE_ORDERS_PER_PAGE", "0")], "expected 1 to 1000"),
+            ("{}", &[("PEBBLE_WFE_ORDERS_PER_PAGE", "5000")], "expected 1 to 1000"),
             ("{}", &[("CAIRN_DEV_NONSENSE", "1")], "CAIRN_DEV_NONSENSE"),
         ] {
             let error = made(json, variables).expect_err(part).to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn what_pebble_passes_over_changes_nothing() {
+        let plain = made("{}", &[]).expect("a configuration");
+        for variable in [
+            ("PEBBLE_WFE_NONCEREJECT", "some"),
+            ("PEBBLE_VA_NOSLEEP", "perhaps"),
+            ("PEBBLE_VA_SLEEPTIME", "0"),
+            ("PEBBLE_VA_SLEEPTIME", "-2"),
+            ("PEBBLE_VA_ALWAYS_VALID", "yes"),
+            ("PEBBLE_ALTERNATE_ROOTS", "-1"),
+            ("PEBBLE_AUTHZREUSE", "101"),
+            ("PEBBLE_WFE_ORDERS_PER_PAGE", "0"),
+        ] {
+            let config = made("{}", &[variable]).expect("a configuration");
+            assert_eq!(config.dev, plain.dev, "{variable:?}");
+            assert_eq!(config.alternate_roots, plain.alternate_roots, "{variable:?}");
+            assert_eq!(config.settings.reuse, plain.settings.reuse, "{variable:?}");
+            assert_eq!(config.settings.limits, plain.settings.limits, "{variable:?}");
+        }
+        let blocked = r#"{"pebble":{"domainBlocklist":["a_b.example","*.example.com","Blocked.example"]}}"#;
+        assert_eq!(made(blocked, &[]).expect("a configuration").settings.denied_names, ["blocked.example"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use acme::{Directory, DirectoryMeta, Problem, ProblemType};
+use acme::{Directory, DirectoryMeta, Problem};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -148,8 +148,7 @@ async fn new_nonce(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Uri, 
             nonce_only(status, &nonce, base.as_ref())
         }
         Err(error) => {
-            tracing::error!(%error, "no nonce could be made");
-            problem(&Problem::new(ProblemType::ServerInternal, "no nonce can be made now; try again"), base.as_ref())
+            response::error(&ca::Error::Failed(format!("no nonce could be made: {error}")), base.as_ref(), None)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use acme::{AuthorizationStatus, AuthorizationUpdate, ChallengeKind, NewOrder, OrderStatus, Problem, ProblemType};
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use ca::order::Order;
@@ -14,6 +14,7 @@ use ca::{AccountId, AuthorizationId, AuthorizationView, Error, OrderId, urls};
 use super::request::ByAccount;
 use super::response::{Outcome, Reply};
 use super::{AcmeDoor, Base, objects, respond};
+use crate::http::guests::{During, Guest, Part};
 
 /// What a client waits after a rate limit that only tests know, in seconds.
 const RETRY_AFTER_LIMITED: u32 = 1;
@@ -40,6 +41,7 @@ pub(super) async fn new_order(State(door): State<Arc<AcmeDoor>>, uri: Uri, heade
 
 pub(super) async fn order(
     State(door): State<Arc<AcmeDoor>>,
+    Extension(guest): Extension<Arc<Guest>>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -49,7 +51,7 @@ pub(super) async fn order(
     let outcome = async {
         let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
         request.expect_post_as_get().map_err(|error| error.problem())?;
-        let poll = Poll::begin(&door, account.id, &headers);
+        let poll = Poll::begin(&door, &guest, account.id, &headers);
         let order = door.ca.order_changed(&account, order_id(&id)?, poll.wait).await?;
         Ok(reply(&door, &base, StatusCode::OK, &order).waited(poll.preferred))
     };
@@ -92,6 +94,7 @@ pub(super) async fn acknowledge(
 
 pub(super) async fn authorization(
     State(door): State<Arc<AcmeDoor>>,
+    Extension(guest): Extension<Arc<Guest>>,
     Path(id): Path<String>,
     uri: Uri,
     headers: HeaderMap,
@@ -103,7 +106,7 @@ pub(super) async fn authorization(
         let id = authorization_id(&id)?;
         let mut waited = false;
         let view = if request.is_post_as_get() {
-            let poll = Poll::begin(&door, account.id, &headers);
+            let poll = Poll::begin(&door, &guest, account.id, &headers);
             waited = poll.preferred;
             door.ca.authorization_changed(&account, id, poll.wait).await?
         } else {
@@ -194,11 +197,12 @@ struct Poll<'a> {
     wait: Duration,
     /// Whether the client asked to wait, and may.
     preferred: bool,
+    _waits: During,
 }
 
 impl<'a> Poll<'a> {
     /// `Prefer: wait=N` (RFC 7240 §4.3) shortens the wait; it can't lengthen it.
-    fn begin(door: &'a AcmeDoor, account: AccountId, headers: &HeaderMap) -> Self {
+    fn begin(door: &'a AcmeDoor, guest: &Arc<Guest>, account: AccountId, headers: &HeaderMap) -> Self {
         let mut waiting = door.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let polls = waiting.entry(account).or_insert(0);
         *polls += 1;
@@ -209,7 +213,7 @@ impl<'a> Poll<'a> {
             (true, None) => door.poll_wait,
             (false, _) => Duration::ZERO,
         };
-        Self { door, account, wait, preferred: asked.is_some() }
+        Self { door, account, wait, preferred: asked.is_some(), _waits: guest.during(Part::Polling) }
     }
 }
 

@@ -21,6 +21,9 @@ impl Base {
         if let Some(base) = &door.base_url {
             return Ok(Self(base.clone()));
         }
+        if headers.get_all(header::HOST).iter().count() > 1 {
+            return Err(Problem::malformed("the request has more than one Host header (RFC 9112 §3.2)"));
+        }
         let host = uri
             .authority()
             .map(axum::http::uri::Authority::as_str)
