@@ -4,16 +4,19 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::process::Stdio;
 
 use acme::Algorithm;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
 use crate::support::client::text;
 use crate::support::ports::{Ports, free_port};
 use crate::support::problem::{assert_refused, refusal};
 use crate::support::server::{Server, run};
+use crate::support::world::{PATIENCE, within};
 
 /// An account of the system that owns nothing.
 const NOBODY: &str = "65534";
@@ -310,4 +313,37 @@ async fn commands_look_at_a_live_and_at_a_stopped_store_alike() {
     let answer = client.post(&account, "/revoke-cert", &asked).await;
     assert_refused(&answer, refusal(400, "alreadyRevoked", "superseded"), "after the operator did");
     server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_stop_during_the_first_start_is_heard() {
+    let folder = folder();
+    let Ports { acme, status, admin } = Ports::free();
+    let listen = [("--acme", acme), ("--status", status), ("--admin", admin)];
+    let mut process = Command::new(env!("CARGO_BIN_EXE_cairn"))
+        .args(["serve", "--data", "data"])
+        .args(listen.map(|(option, port)| format!("{option}=127.0.0.1:{port}")))
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("cairn can be started");
+    let mut lines = BufReader::new(process.stderr.take().expect("it is piped")).lines();
+    // Its own certificate is next.
+    let seen = async {
+        while let Some(line) = lines.next_line().await.expect("it writes text") {
+            if line.contains("CRL made") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(within(PATIENCE, "a CRL is made", seen).await);
+    let id = process.id().expect("it runs").to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().await.is_ok_and(|sent| sent.success()));
+    let rest = async { while lines.next_line().await.is_ok_and(|line| line.is_some()) {} };
+    let (status, ()) = within(PATIENCE, "cairn ends", async { tokio::join!(process.wait(), rest) }).await;
+    assert!(status.expect("our own child can be awaited").success());
 }

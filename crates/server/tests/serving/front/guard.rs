@@ -1,7 +1,10 @@
 //! What every answer has, whatever it answers: a nonce for each POST and HEAD, a problem document for each refusal.
 
+use std::net::Ipv4Addr;
+
 use http::Method;
 
+use super::wire::Wire;
 use crate::support::problem::{assert_refused, refusal};
 use crate::support::server::Server;
 
@@ -41,4 +44,12 @@ async fn every_answer_to_a_post_or_head_has_a_fresh_nonce() {
         let answer = client.send(method, path, &[], Vec::new()).await;
         assert_eq!(answer.header("replay-nonce"), None, "{path}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start("").await;
+    let mut wire = Wire::over(server.door().open(Ipv4Addr::LOCALHOST, false).await.expect("a connection"));
+    wire.send(b"GET /dir HTTP/1.1\r\nHost: localhost\r\nHost: elsewhere.example\r\n\r\n").await;
+    wire.read_until("more than one Host").await;
 }
