@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use acme::Identifier;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
-use der::asn1::{AnyRef, OctetStringRef};
-use der::{Decode, Encode};
+use der::asn1::{Any, BitString, OctetStringRef};
+use der::{Decode, Encode, Sequence};
 use rustls_pki_types::SignatureVerificationAlgorithm;
-use x509_cert::Certificate;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -47,18 +46,58 @@ pub(crate) enum Fault {
 const SAN: &str = "subjectAltName";
 const ACME: &str = "acmeIdentifier";
 
-/// The certificate that a server showed first.
+/// The certificate that a server showed first. When it is valid, RFC 8737 doesn't ask, and answers are made with years
+/// that the types for X.509 can't hold; so that and what else doesn't count is skipped.
 #[derive(Debug)]
-pub(crate) struct Leaf(Certificate);
+pub(crate) struct Leaf {
+    signed: Signed,
+    tbs: TbsCertificate,
+}
+
+/// Certificate (RFC 5280 §4.1).
+#[derive(Debug, Sequence)]
+struct Signed {
+    tbs_certificate: Any,
+    signature_algorithm: Any,
+    signature: BitString,
+}
+
+/// TBSCertificate (RFC 5280 §4.1.2).
+#[derive(Debug, Sequence)]
+struct TbsCertificate {
+    #[asn1(context_specific = "0", optional = "true")]
+    version: Option<u8>,
+    serial_number: Any,
+    signature: Any,
+    issuer: Any,
+    validity: Any,
+    subject: Any,
+    subject_public_key_info: SubjectPublicKeyInfo,
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
+    issuer_unique_id: Option<BitString>,
+    #[asn1(context_specific = "2", tag_mode = "IMPLICIT", optional = "true")]
+    subject_unique_id: Option<BitString>,
+    #[asn1(context_specific = "3", optional = "true")]
+    extensions: Option<Vec<Extension>>,
+}
+
+/// SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
+#[derive(Debug, Sequence)]
+struct SubjectPublicKeyInfo {
+    algorithm: Any,
+    subject_public_key: BitString,
+}
 
 impl Leaf {
     pub(crate) fn parse(der: &[u8]) -> Result<Self, Fault> {
-        Certificate::from_der(der).map(Self).map_err(|_| Fault::Encoding)
+        let signed = Signed::from_der(der).map_err(|_| Fault::Encoding)?;
+        let tbs = signed.tbs_certificate.decode_as().map_err(|_| Fault::Encoding)?;
+        Ok(Self { signed, tbs })
     }
 
     /// The SubjectPublicKeyInfo.
     pub(crate) fn public_key_der(&self) -> Result<Vec<u8>, Fault> {
-        self.0.tbs_certificate().subject_public_key_info().to_der().map_err(|_| Fault::Encoding)
+        self.tbs.subject_public_key_info.to_der().map_err(|_| Fault::Encoding)
     }
 
     /// Whether this is a signature by the certificate's key, by the algorithm among these that fits the key.
@@ -68,13 +107,13 @@ impl Leaf {
         message: &[u8],
         signature: &[u8],
     ) -> bool {
-        let key = self.0.tbs_certificate().subject_public_key_info();
-        let Some((algorithm, octets)) = contents(&key.algorithm).zip(key.subject_public_key.as_bytes()) else {
+        let key = &self.tbs.subject_public_key_info;
+        let Some(octets) = key.subject_public_key.as_bytes() else {
             return false;
         };
         algorithms
             .iter()
-            .filter(|candidate| candidate.public_key_alg_id().as_ref() == algorithm.as_slice())
+            .filter(|candidate| candidate.public_key_alg_id().as_ref() == key.algorithm.value())
             .any(|fitting| fitting.verify_signature(octets, message, signature).is_ok())
     }
 
@@ -101,18 +140,16 @@ impl Leaf {
     }
 
     fn check_self_signed(&self, algorithms: &[&dyn SignatureVerificationAlgorithm]) -> Result<(), Fault> {
-        let tbs = self.0.tbs_certificate();
-        let message = tbs.to_der().map_err(|_| Fault::Encoding)?;
-        let (Some(named), Some(signature)) = (contents(self.0.signature_algorithm()), self.0.signature().as_bytes())
-        else {
+        let message = self.signed.tbs_certificate.to_der().map_err(|_| Fault::Encoding)?;
+        let Some(signature) = self.signed.signature.as_bytes() else {
             return Err(Fault::NotSelfSigned);
         };
         let named: Vec<_> = algorithms
             .iter()
             .copied()
-            .filter(|algorithm| algorithm.signature_alg_id().as_ref() == named.as_slice())
+            .filter(|algorithm| algorithm.signature_alg_id().as_ref() == self.signed.signature_algorithm.value())
             .collect();
-        if tbs.issuer() == tbs.subject() && self.verify(&named, &message, signature) {
+        if self.tbs.issuer == self.tbs.subject && self.verify(&named, &message, signature) {
             Ok(())
         } else {
             Err(Fault::NotSelfSigned)
@@ -138,7 +175,7 @@ impl Leaf {
     }
 
     fn extension(&self, oid: ObjectIdentifier, name: &'static str) -> Result<&Extension, Fault> {
-        let extensions = self.0.tbs_certificate().extensions().map_or(&[][..], Vec::as_slice);
+        let extensions = self.tbs.extensions.as_deref().unwrap_or_default();
         let mut found = extensions.iter().filter(|extension| extension.extn_id == oid);
         match (found.next(), found.next()) {
             (Some(extension), None) => Ok(extension),
@@ -146,12 +183,6 @@ impl Leaf {
             (None, _) => Err(Fault::Missing(name)),
         }
     }
-}
-
-/// The octets inside a SEQUENCE.
-fn contents(value: &impl Encode) -> Option<Vec<u8>> {
-    let der = value.to_der().ok()?;
-    AnyRef::from_der(&der).ok().map(|any| any.value().to_vec())
 }
 
 fn octets_of(address: IpAddr) -> Vec<u8> {

@@ -16,7 +16,8 @@ const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
 const UTF8_STRING: u8 = 0x0c;
-const UTC_TIME: u8 = 0x17;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 
@@ -29,6 +30,8 @@ pub(crate) struct Recipe {
     pub(crate) alternative_names: Vec<Vec<(u8, Vec<u8>)>>,
     /// One extension for each: whether it is critical, and its value.
     pub(crate) acme_identifiers: Vec<(bool, Vec<u8>)>,
+    /// Tags and texts of notBefore and notAfter.
+    pub(crate) validity: [(u8, &'static str); 2],
     pub(crate) spoil_signature: bool,
 }
 
@@ -47,6 +50,7 @@ impl Recipe {
             subject: "challenge",
             alternative_names: vec![vec![(tag, name.to_vec())]],
             acme_identifiers: vec![(true, tlv(OCTET_STRING, &key_authorization().sha256()))],
+            validity: [(UTC_TIME, "260101000000Z"), (UTC_TIME, "360101000000Z")],
             spoil_signature: false,
         }
     }
@@ -79,13 +83,13 @@ impl Recipe {
             extensions.push(extension("2.5.29.17", false, &sequence(&names)));
         }
         let extensions: Vec<&[u8]> = extensions.iter().map(Vec::as_slice).collect();
-        let time = |text: &str| tlv(UTC_TIME, text.as_bytes());
+        let [not_before, not_after] = self.validity.map(|(tag, text)| tlv(tag, text.as_bytes()));
         sequence(&[
             &tlv(0xa0, &tlv(INTEGER, &[2])),
             &tlv(INTEGER, &[7]),
             &algorithm(),
             &name(self.issuer),
-            &sequence(&[&time("260101000000Z"), &time("360101000000Z")]),
+            &sequence(&[&not_before, &not_after]),
             &name(self.subject),
             AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(key.public_key()).unwrap().as_ref(),
             &tlv(0xa3, &sequence(&extensions)),

@@ -7,7 +7,7 @@ use rustls::version::{TLS12, TLS13};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::certificate::{DNS_NAME, EMAIL, IP_ADDRESS, Identity, Recipe, octet_string};
+use crate::certificate::{DNS_NAME, EMAIL, GENERALIZED_TIME, IP_ADDRESS, Identity, Recipe, UTC_TIME, octet_string};
 use crate::scene::{Scene, key_authorization};
 use crate::tls_server::TlsServer;
 
@@ -35,6 +35,22 @@ async fn challenge_certificate_shows_control_and_nothing_is_sent() {
         assert!(server.data().is_empty());
         let last = record.evidence.last().unwrap();
         assert!(last.ends_with("is for a.example alone, with the digest expected"), "{record:?}");
+    }
+}
+
+#[tokio::test]
+async fn validity_of_the_certificate_does_not_matter() {
+    for validity in [
+        [(UTC_TIME, "700101000000Z"), (UTC_TIME, "700102000000Z")],
+        [(GENERALIZED_TIME, "00010101000000Z"), (GENERALIZED_TIME, "00010101000000Z")],
+        [(GENERALIZED_TIME, "99991231235959Z"), (UTC_TIME, "500101000000Z")],
+    ] {
+        for version in [&TLS12, &TLS13] {
+            let identity = Recipe { validity, ..good() }.build();
+            let server = TlsServer::with_versions(identity, &[ACME], None, &[version]).await;
+            let scene = Scene::with_port(server.address.port()).await;
+            assert_eq!(scene.validate("a.example", Method::TlsAlpn01).await.0, Validated::Shown, "{validity:?}");
+        }
     }
 }
 
