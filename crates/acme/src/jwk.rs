@@ -3,8 +3,8 @@
 use std::fmt;
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -46,6 +46,7 @@ enum Members {
 enum Curve {
     P256,
     P384,
+    P521,
 }
 
 impl Curve {
@@ -53,6 +54,7 @@ impl Curve {
         match self {
             Self::P256 => "P-256",
             Self::P384 => "P-384",
+            Self::P521 => "P-521",
         }
     }
 
@@ -61,6 +63,7 @@ impl Curve {
         match self {
             Self::P256 => 32,
             Self::P384 => 48,
+            Self::P521 => 66,
         }
     }
 }
@@ -112,12 +115,13 @@ impl Jwk {
         })
     }
 
-    /// The key of an uncompressed point, `04 ‖ x ‖ y`, of P-256 or P-384.
+    /// The key of an uncompressed point, `04 ‖ x ‖ y`, of P-256, P-384 or P-521.
     pub(crate) fn from_ec_point(point: &[u8]) -> Result<Self, JwkError> {
         let curve = match point.len() {
             65 => Curve::P256,
             97 => Curve::P384,
-            _ => return Err(JwkError::NotOnCurve("P-256 or P-384")),
+            133 => Curve::P521,
+            _ => return Err(JwkError::NotOnCurve("P-256, P-384 or P-521")),
         };
         let (x, y) = point[1..].split_at(curve.width());
         Self::from_members(Members::Ec { curve, x: x.to_vec(), y: y.to_vec() })
@@ -141,6 +145,9 @@ impl Jwk {
             }
             Members::Ec { curve: Curve::P384, .. } => {
                 (Algorithm::Es384, ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, members.ec_point()))
+            }
+            Members::Ec { curve: Curve::P521, .. } => {
+                (Algorithm::Es512, ParsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, members.ec_point()))
             }
             Members::Rsa { n, e } => {
                 (Algorithm::Rs256, RsaPublicKeyComponents { n, e }.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256))
@@ -167,6 +174,7 @@ impl Jwk {
         match &self.members {
             Members::Ec { curve: Curve::P256, .. } => &[Algorithm::Es256],
             Members::Ec { curve: Curve::P384, .. } => &[Algorithm::Es384],
+            Members::Ec { curve: Curve::P521, .. } => &[Algorithm::Es512],
             Members::Rsa { .. } => &[Algorithm::Rs256],
             Members::Okp { .. } => &[Algorithm::EdDsa],
         }
@@ -214,6 +222,7 @@ impl Jwk {
                 let prefix: &[u8] = match curve {
                     Curve::P256 => &SPKI_P256,
                     Curve::P384 => &SPKI_P384,
+                    Curve::P521 => &SPKI_P521,
                 };
                 [prefix, &self.members.ec_point()].concat()
             }
@@ -235,6 +244,11 @@ const SPKI_P256: [u8; 26] = [
 const SPKI_P384: [u8; 23] = [
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
     0x22, 0x03, 0x62, 0x00,
+];
+/// SubjectPublicKeyInfo up to the uncompressed point, P-521.
+const SPKI_P521: [u8; 25] = [
+    0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
+    0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
 ];
 /// SubjectPublicKeyInfo up to the key, Ed25519.
 const SPKI_ED25519: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -279,6 +293,7 @@ fn ec(wire: &WireJwk<'_>) -> Result<Members, JwkError> {
     let curve = match text(wire.crv.as_ref(), "crv")? {
         "P-256" => Curve::P256,
         "P-384" => Curve::P384,
+        "P-521" => Curve::P521,
         other => return Err(JwkError::Curve(other.chars().take(64).collect())),
     };
     let x = octets(wire.x.as_ref(), "x")?;
@@ -418,10 +433,10 @@ pub enum JwkError {
     #[error("the JWK is a symmetric key; send a public key of type EC, RSA or OKP (RFC 8555 §6.2)")]
     Symmetric,
     /// An unknown `kty`.
-    #[error("keys of type `{0}` are not supported; supported are EC (P-256, P-384), RSA and OKP (Ed25519)")]
+    #[error("keys of type `{0}` are not supported; supported are EC (P-256, P-384, P-521), RSA and OKP (Ed25519)")]
     Type(String),
     /// An unknown `crv`.
-    #[error("the curve `{0}` is not supported; supported are P-256 and P-384 with EC, and Ed25519 with OKP")]
+    #[error("the curve `{0}` is not supported; supported are P-256, P-384 and P-521 with EC, and Ed25519 with OKP")]
     Curve(String),
     /// A coordinate of the wrong width.
     #[error(

@@ -26,6 +26,8 @@ pub enum Algorithm {
     Es256,
     /// ECDSA on P-384 with SHA-384 (RFC 7518 §3.4).
     Es384,
+    /// ECDSA on P-521 with SHA-512 (RFC 7518 §3.4).
+    Es512,
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 7518 §3.3).
     Rs256,
     /// Ed25519 (RFC 8037 §3.1).
@@ -33,7 +35,8 @@ pub enum Algorithm {
 }
 
 /// All supported algorithms: the `algorithms` member of `badSignatureAlgorithm` (RFC 8555 §6.2).
-pub const ALGORITHMS: &[Algorithm] = &[Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::EdDsa];
+pub const ALGORITHMS: &[Algorithm] =
+    &[Algorithm::Es256, Algorithm::Es384, Algorithm::Es512, Algorithm::Rs256, Algorithm::EdDsa];
 
 impl Algorithm {
     /// The `alg` value.
@@ -42,6 +45,7 @@ impl Algorithm {
         match self {
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::Rs256 => "RS256",
             Self::EdDsa => "EdDSA",
         }
@@ -56,6 +60,7 @@ impl Algorithm {
         match self {
             Self::Es256 | Self::EdDsa => Some(64),
             Self::Es384 => Some(96),
+            Self::Es512 => Some(132),
             Self::Rs256 => None,
         }
     }

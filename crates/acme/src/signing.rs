@@ -5,8 +5,8 @@ use std::fmt;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256,
 };
 use serde::Serialize;
 
@@ -51,17 +51,15 @@ impl SigningKey {
     pub fn from_pkcs8(algorithm: Algorithm, der: &[u8]) -> Result<Self, SigningKeyError> {
         let rejected =
             |error: aws_lc_rs::error::KeyRejected| SigningKeyError::Rejected { algorithm, reason: error.to_string() };
+        let ecdsa = |kind| -> Result<_, SigningKeyError> {
+            let pair = EcdsaKeyPair::from_pkcs8(kind, der).map_err(rejected)?;
+            let jwk = Jwk::from_ec_point(pair.public_key().as_ref())?;
+            Ok((Pair::Ecdsa(pair), jwk))
+        };
         let (pair, jwk) = match algorithm {
-            Algorithm::Es256 | Algorithm::Es384 => {
-                let kind = if algorithm == Algorithm::Es256 {
-                    &ECDSA_P256_SHA256_FIXED_SIGNING
-                } else {
-                    &ECDSA_P384_SHA384_FIXED_SIGNING
-                };
-                let pair = EcdsaKeyPair::from_pkcs8(kind, der).map_err(rejected)?;
-                let jwk = Jwk::from_ec_point(pair.public_key().as_ref())?;
-                (Pair::Ecdsa(pair), jwk)
-            }
+            Algorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING)?,
+            Algorithm::Es384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING)?,
+            Algorithm::Es512 => ecdsa(&ECDSA_P521_SHA512_FIXED_SIGNING)?,
             Algorithm::EdDsa => {
                 let pair = Ed25519KeyPair::from_pkcs8(der).map_err(rejected)?;
                 let jwk = Jwk::from_ed25519(pair.public_key().as_ref())?;

@@ -17,6 +17,9 @@ fn key(algorithm: Algorithm) -> (SigningKey, &'static [u8]) {
         Algorithm::Es384 => {
             (include_bytes!("../testdata/es384.pkcs8.der"), include_bytes!("../testdata/es384.spki.der"))
         }
+        Algorithm::Es512 => {
+            (include_bytes!("../testdata/es512.pkcs8.der"), include_bytes!("../testdata/es512.spki.der"))
+        }
         Algorithm::Rs256 => {
             (include_bytes!("../testdata/rs256.pkcs8.der"), include_bytes!("../testdata/rs256.spki.der"))
         }
@@ -176,7 +179,7 @@ fn rsa_exponents_that_are_one_even_or_huge_are_refused() {
 fn keys_of_kinds_that_are_not_supported_are_refused() {
     assert_eq!(fault(r#"{"kty":"oct","k":"AAAA"}"#), JwkError::Symmetric);
     assert_eq!(fault(r#"{"kty":"AKP","alg":"ML-DSA-44"}"#), JwkError::Type("AKP".to_owned()));
-    assert_eq!(fault(r#"{"kty":"EC","crv":"P-521","x":"","y":""}"#), JwkError::Curve("P-521".to_owned()));
+    assert_eq!(fault(r#"{"kty":"EC","crv":"secp256k1","x":"","y":""}"#), JwkError::Curve("secp256k1".to_owned()));
     assert_eq!(fault(r#"{"kty":"EC","crv":"secp256k1","x":"","y":""}"#), JwkError::Curve("secp256k1".to_owned()));
     assert_eq!(fault(r#"{"kty":"OKP","crv":"X25519","x":""}"#), JwkError::Curve("X25519".to_owned()));
     assert_eq!(fault(r#"{"kty":"EC","crv":"Ed25519","x":""}"#).problem().kind, ProblemType::BadPublicKey);

@@ -18,6 +18,7 @@ fn pkcs8(algorithm: Algorithm) -> &'static [u8] {
     match algorithm {
         Algorithm::Es256 => include_bytes!("../../testdata/es256.pkcs8.der"),
         Algorithm::Es384 => include_bytes!("../../testdata/es384.pkcs8.der"),
+        Algorithm::Es512 => include_bytes!("../../testdata/es512.pkcs8.der"),
         Algorithm::Rs256 => include_bytes!("../../testdata/rs256.pkcs8.der"),
         Algorithm::EdDsa => include_bytes!("../../testdata/eddsa.pkcs8.der"),
     }
@@ -120,13 +121,14 @@ fn a_changed_payload_or_header_does_not_verify() {
 
 #[test]
 fn ecdsa_signatures_of_any_form_but_r_and_s_side_by_side_are_refused() {
-    for (algorithm, half) in [(Algorithm::Es256, 32), (Algorithm::Es384, 48)] {
+    for (algorithm, half) in [(Algorithm::Es256, 32), (Algorithm::Es384, 48), (Algorithm::Es512, 66)] {
         let key = key(algorithm);
         let good = sign(&key, kid_header(), b"{}");
         let der = |signature: Vec<u8>| {
             let integer = |half: &[u8]| [&[2, half.len() as u8 + 1, 0], half].concat();
             let both = [integer(&signature[..half]), integer(&signature[half..])].concat();
-            [&[0x30, both.len() as u8], both.as_slice()].concat()
+            let length: &[u8] = if both.len() < 0x80 { &[0x30] } else { &[0x30, 0x81] };
+            [length, &[both.len() as u8], both.as_slice()].concat()
         };
         let wrong_length = |change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
             let error = verify(&key, &with_signature(&good, change)).expect_err("wrong length");

@@ -46,9 +46,6 @@ pub enum WeakKey {
     /// Prime factors so close that Fermat's method finds them.
     #[error("the prime factors of the RSA modulus are too close to each other; make a new key with other software")]
     CloseFactors,
-    /// A curve that no certificate is issued for.
-    #[error("{0} keys are not accepted in certificates; use P-256 or P-384")]
-    Curve(KeyKind),
 }
 
 pub(super) fn check(key: &PublicKey) -> Result<(), WeakKey> {
@@ -61,8 +58,7 @@ pub(super) fn check(key: &PublicKey) -> Result<(), WeakKey> {
 
 pub(super) fn check_size(key: &PublicKey) -> Result<(), WeakKey> {
     match key.kind() {
-        KeyKind::P256 | KeyKind::P384 | KeyKind::Ed25519 => Ok(()),
-        KeyKind::P521 => Err(WeakKey::Curve(key.kind())),
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Ed25519 => Ok(()),
         KeyKind::Rsa { bits } => {
             let (modulus, exponent) = key.rsa_components().unwrap_or_default();
             check_rsa_size(bits, modulus, exponent)

@@ -163,11 +163,11 @@ fn basic_constraints_are_critical(c: &Candidate<'_>) -> Result<(), String> {
 
 fn key_is_of_an_allowed_kind(c: &Candidate<'_>) -> Result<(), String> {
     match kind(c) {
-        Some(KeyKind::P256 | KeyKind::P384 | KeyKind::Rsa { .. }) => Ok(()),
-        Some(other @ (KeyKind::P521 | KeyKind::Ed25519)) => {
-            Err(format!("the key is {other}; ECDSA P-256, ECDSA P-384 and RSA are allowed"))
+        Some(KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Rsa { .. }) => Ok(()),
+        Some(other @ KeyKind::Ed25519) => {
+            Err(format!("the key is {other}; ECDSA P-256, P-384 or P-521 and RSA are allowed"))
         }
-        None => Err("the key can't be read; ECDSA P-256, ECDSA P-384 and RSA are allowed".to_owned()),
+        None => Err("the key can't be read; ECDSA P-256, P-384 or P-521 and RSA are allowed".to_owned()),
     }
 }
 

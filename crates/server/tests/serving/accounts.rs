@@ -1,6 +1,6 @@
 //! Accounts (RFC 8555 §7.3).
 
-use acme::{Algorithm, SigningKey};
+use acme::{ALGORITHMS, Algorithm, SigningKey};
 use serde_json::{Value, json};
 
 use crate::support::account::{pkcs8, signing_key};
@@ -17,7 +17,7 @@ async fn new_account(client: &mut Client, key: &SigningKey, payload: &Value) -> 
 async fn an_account_is_made_once_for_each_key() {
     let server = Server::start("").await;
     let mut client = server.client();
-    for algorithm in [Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::EdDsa] {
+    for algorithm in ALGORITHMS.iter().copied() {
         let key = signing_key(algorithm);
         let asked = json!({ "onlyReturnExisting": true });
         let answer = new_account(&mut client, &key, &asked).await;

@@ -103,7 +103,7 @@ async fn headers_that_break_a_rule_are_refused() {
         let good = Good::new(&mut client, &account).await;
         let answer = client.post_body("/new-order", make(&good).into_bytes()).await;
         let problem = witness.assert_refused(&answer, *due, what).await;
-        let algorithms = (due.kind == BAD_ALGORITHM).then(|| json!(["ES256", "ES384", "RS256", "EdDSA"]));
+        let algorithms = (due.kind == BAD_ALGORITHM).then(|| json!(["ES256", "ES384", "ES512", "RS256", "EdDSA"]));
         assert_eq!(problem.get("algorithms"), algorithms.as_ref(), "{what}");
     }
 }
@@ -134,7 +134,7 @@ async fn nonces_are_good_once() {
 #[tokio::test]
 async fn the_key_decides_the_algorithm_and_must_be_the_accounts() {
     let (_server, mut client, mut witness) = scene().await;
-    for algorithm in [Algorithm::Es384, Algorithm::Rs256, Algorithm::EdDsa] {
+    for algorithm in [Algorithm::Es384, Algorithm::Es512, Algorithm::Rs256, Algorithm::EdDsa] {
         let account = client.account(algorithm).await;
         witness.accept().await;
         let good = Good::new(&mut client, &account).await;
