@@ -420,17 +420,22 @@ fn wildcard_is_the_left_most_label(c: &Candidate<'_>) -> Result<(), String> {
     }
 }
 
-/// The order in which names are written: DNS names first, then addresses, IPv4 first.
-fn rank(name: &GeneralName) -> (u8, usize, &[u8]) {
+/// The order in which names are written: DNS names first, a wildcard behind the name that it covers the children of,
+/// then addresses, IPv4 first.
+fn rank(name: &GeneralName) -> (u8, usize, &[u8], bool) {
     match name {
-        GeneralName::DnsName(dns) => (0, 0, dns.as_bytes()),
-        GeneralName::IpAddress(ip) => (1, ip.as_bytes().len(), ip.as_bytes()),
+        GeneralName::DnsName(dns) => {
+            let octets = dns.as_bytes();
+            let parent = octets.strip_prefix(b"*.");
+            (0, 0, parent.unwrap_or(octets), parent.is_some())
+        }
+        GeneralName::IpAddress(ip) => (1, ip.as_bytes().len(), ip.as_bytes(), false),
         GeneralName::OtherName(_)
         | GeneralName::Rfc822Name(_)
         | GeneralName::DirectoryName(_)
         | GeneralName::EdiPartyName(_)
         | GeneralName::UniformResourceIdentifier(_)
-        | GeneralName::RegisteredId(_) => (2, 0, &[]),
+        | GeneralName::RegisteredId(_) => (2, 0, &[], false),
     }
 }
 

@@ -68,6 +68,7 @@ fn good() -> Vec<Bench> {
             living_for(DAY * 200, public.clone()),
             Bench { must_staple: true, public_key: world::p384(), ..public.clone() },
             Bench { purposes: vec![Purpose::ServerAuth, Purpose::ClientAuth], ..public.clone() },
+            public.clone().named(&["www.example.com", "*.example.com", "example.com", "b.example.com"]),
             public.clone().named(&[
                 "*.example.co.uk",
                 "8.8.8.8",
@@ -77,7 +78,8 @@ fn good() -> Vec<Bench> {
             ]),
             Bench { common_name: Some("8.8.8.8".to_owned()), ..public.clone().named(&["8.8.8.8"]) },
             Bench { public_key: world::ed25519(), ..private.clone() },
-            Bench { public_key: world::p521(), ca_issuers_url: None, ..private.clone() },
+            Bench { ca_issuers_url: None, ..private.clone() },
+            Bench { public_key: world::p521(), ..public.clone() },
             living_for(DAY * 365 * 30, private.clone()),
             public,
             private,
