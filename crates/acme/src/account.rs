@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::contact::{Contact, ContactError};
+use crate::jwk::Jwk;
 use crate::problem::Problem;
 
 /// The most contacts that an account keeps.
@@ -114,6 +115,9 @@ pub struct AccountObject {
     /// Whether the terms were agreed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terms_of_service_agreed: Option<bool>,
+    /// Its key: no field of RFC 8555, but of its drafts, and clients read it after a key change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Jwk>,
     /// URL of the list of its orders; other servers may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<String>,

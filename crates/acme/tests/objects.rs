@@ -10,6 +10,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+/// Of RFC 7515 §A.3.
+const P256: &str = concat!(
+    r#"{"crv":"P-256","kty":"EC","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","#,
+    r#""y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#
+);
+
 fn written<T: Serialize>(object: &T) -> Value {
     serde_json::to_value(object).expect("JSON")
 }
@@ -196,13 +202,14 @@ fn account_has_the_names_of_the_rfc() {
         status: AccountStatus::Deactivated,
         contact: vec!["mailto:a@b.example".to_owned()],
         terms_of_service_agreed: Some(true),
+        key: Some(Jwk::parse(P256).expect("a good key")),
         orders: Some("https://ca/orders/1".to_owned()),
     };
     round_trip(
         account,
         json!({
             "status": "deactivated", "contact": ["mailto:a@b.example"], "termsOfServiceAgreed": true,
-            "orders": "https://ca/orders/1",
+            "orders": "https://ca/orders/1", "key": serde_json::from_str::<Value>(P256).expect("JSON"),
         }),
     );
 }
@@ -372,7 +379,7 @@ fn a_problem_carries_what_its_type_wants() {
         problem,
         json!({
             "type": "urn:ietf:params:acme:error:userActionRequired", "detail": "agree first", "status": 451,
-            "instance": "https://ca/terms", "algorithms": ["ES256", "ES384", "RS256", "EdDSA"],
+            "instance": "https://ca/terms", "algorithms": ["ES256", "ES384", "ES512", "RS256", "EdDSA"],
         }),
     );
 }

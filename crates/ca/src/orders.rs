@@ -213,14 +213,15 @@ impl Ca {
         let view = self.authorization(account, id).await?;
         let stands = match view.authorization.end {
             Some(AuthorizationEnd::Valid { .. }) => self.ledger.deactivate_authorization(id, self.now()).await?,
-            None if view.open => match self.ledger.authorize(given_up(account, &view, self.now())).await? {
+            // Of an order that has ended too: of two given up side by side, the first ends the order of both.
+            None => match self.ledger.authorize(given_up(account, &view, self.now())).await? {
                 // A test that ended in this moment was first.
                 EndedAuthorization { end: AuthorizationEnd::Valid { .. }, .. } => {
                     self.ledger.deactivate_authorization(id, self.now()).await?
                 }
                 stands => Some(stands),
             },
-            None | Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked) => {
+            Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked) => {
                 return Err(Error::refused(
                     ProblemType::Malformed,
                     "only a pending or valid authorization can be deactivated; this one has ended",
@@ -285,7 +286,9 @@ impl Ca {
         csr.public_key().check_strength().map_err(|weak| bad(weak.to_string()))?;
         if csr.public_key().kind() == KeyKind::Ed25519 {
             // Its signatures are known, so that accounts can have such keys; certificates can't (BR 6.1.5).
-            return Err(bad("Ed25519 keys are not accepted in certificates; use ECDSA P-256, P-384 or RSA".into()));
+            return Err(bad(
+                "Ed25519 keys are not accepted in certificates; use ECDSA P-256, P-384, P-521 or RSA".into()
+            ));
         }
         let account_key = PublicKey::from_spki_der(&account.key.spki_der());
         if account_key.is_ok_and(|key| key == *csr.public_key()) {
@@ -293,9 +296,9 @@ impl Ca {
                 bad("the certificate's key is the account's key; use a key of its own (RFC 8555 §11.1)".into()),
             );
         }
-        if csr.wants_must_staple() {
+        if csr.wants_must_staple() && self.settings.ocsp_url.is_none() {
             return Err(bad(
-                "the CSR asks for must-staple (RFC 7633), which this CA does not offer; leave it out".into()
+                "the CSR asks for must-staple (RFC 7633), but this CA has no OCSP responder; leave it out".into(),
             ));
         }
         if self.ledger.is_blocked(csr.public_key().spki_hash()).await? {

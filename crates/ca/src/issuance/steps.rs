@@ -452,7 +452,7 @@ impl<'a> LeafParts<'a> {
             ocsp_url: self.ocsp_url,
             crl_url: self.crl_url.as_deref(),
             subject_key_identifier: true,
-            must_staple: false,
+            must_staple: self.csr.wants_must_staple(),
             ct,
         })
     }

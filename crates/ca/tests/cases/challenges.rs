@@ -23,6 +23,7 @@ on_all_back_ends! {
     answer_repeated_while_it_waits_starts_no_second_test
     one_bad_authorization_makes_the_order_invalid
     authorization_given_up_makes_the_order_invalid
+    authorizations_of_an_order_that_has_ended_can_be_given_up
     result_in_the_ledger_is_only_advanced
     client_waits_until_its_challenge_was_tested
     operators_word_is_enough_for_the_names_of_the_ca_itself
@@ -194,6 +195,21 @@ async fn authorization_given_up_makes_the_order_invalid(backend: Backend) {
     let (stage, problem) = client.death(&world, order.id).await;
     assert_eq!((stage, problem.kind), (Stage::TestChallenge, ProblemType::Unauthorized));
     assert!(problem.detail.contains("testchallenge"), "{}", problem.detail);
+}
+
+async fn authorizations_of_an_order_that_has_ended_can_be_given_up(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.order(&world, &["one.example.com", "two.example.com"]).await;
+    for authorization in &order.authorizations {
+        let view = world.ca.deactivate_authorization(&client.account, authorization.id).await.unwrap();
+        assert_eq!(view.authorization.end, Some(AuthorizationEnd::Deactivated));
+        world.work_off().await;
+        let again = world.ca.deactivate_authorization(&client.account, authorization.id).await;
+        assert!(again.is_err(), "once is enough");
+    }
+    let (stage, problem) = client.death(&world, order.id).await;
+    assert_eq!((stage, problem.kind), (Stage::TestChallenge, ProblemType::Unauthorized));
 }
 
 async fn result_in_the_ledger_is_only_advanced(backend: Backend) {

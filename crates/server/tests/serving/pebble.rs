@@ -14,6 +14,7 @@ use tokio::process::Command;
 use crate::renewal;
 use crate::support::account::signing_key;
 use crate::support::client::{certificates, identifiers, text};
+use crate::support::csr::openssl_csr;
 use crate::support::pebble::{Pebble, command};
 use crate::support::problem::{assert_refused, refusal};
 use crate::support::server::run;
@@ -76,6 +77,22 @@ async fn its_configuration_makes_a_server_that_issues_by_it() {
     let left = fs::read_dir(folder.path()).expect("the folder is there").flatten();
     let left: Vec<_> = left.filter(|one| one.file_name().to_string_lossy().starts_with("cairn-pebble-")).collect();
     assert!(left.is_empty(), "its store is gone: {left:?}");
+}
+
+#[tokio::test]
+async fn must_staple_is_granted_where_somebody_runs_a_responder() {
+    let pebble = Pebble::start(json!({ "ocspResponderURL": "http://127.0.0.1:4002" }), &calm(&[])).await;
+    let mut client = pebble.client();
+    let account = client.account(Algorithm::Es512).await;
+    let ready = client.ready(&account, &["staple.localhost"]).await;
+    let request = "-subj / -addext subjectAltName=DNS:staple.localhost -addext tlsfeature=status_request";
+    let key = "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521";
+    let csr = openssl_csr(pebble.path("").as_path(), key, request).await;
+    let order = client.finalize(&account, &ready, &csr).await;
+    let chain = client.chain(&account, &order).await;
+    fs::write(pebble.path("leaf.pem"), pki::pem::encode("CERTIFICATE", &chain[0])).expect("a file can be written");
+    let shown = openssl(pebble.path("").as_path(), "x509 -in leaf.pem -noout -ext tlsfeature").await;
+    assert!(shown.contains("status_request"), "{shown}");
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub(super) fn account(base: &Base, account: &Account) -> AccountObject {
         status: account.status,
         contact: account.contact.clone(),
         terms_of_service_agreed: account.terms_of_service_agreed.then_some(true),
+        key: Some(account.key.clone()),
         orders: Some(base.url(&urls::orders(account.id))),
     }
 }
