@@ -11,6 +11,10 @@ run certonly --standalone --http-01-port "$HTTP_PORT" --server "$DIRECTORY" \
 issued "$chain" certbot.example.com www.certbot.example.com
 cp "$chain" first.pem
 
+step change the contact
+run update_account --server "$DIRECTORY" --email tests@example.org
+run show_account --server "$DIRECTORY" | grep --fixed-strings tests@example.org
+
 step renew
 run renew --force-renewal --no-random-sleep-on-renew
 issued "$chain" certbot.example.com www.certbot.example.com
@@ -19,3 +23,6 @@ renewed first.pem "$chain"
 step revoke
 run revoke --server "$DIRECTORY" --cert-name certbot.example.com --reason superseded --no-delete-after-revoke
 revoked "$chain"
+
+step deactivate the account
+run unregister --server "$DIRECTORY"

@@ -3,9 +3,11 @@
 #   ROOT         file of the root                   DATA     the server's data folder
 #   HTTP_PORT    where http-01 challenges are asked for, TLS_PORT where those of tls-alpn-01
 #   DNS_SERVER   address of the DNS server that the CA asks, DNS_RECORDS folder of its TXT records (see dns_record.sh)
-#   CLIENTS      this folder                        LINTERS  folder of pkilint's programs
+#   CAIRN        the server's program, for its operator
+#   CLIENTS      this folder                        INSTALLED  where `./test` puts what isn't installed as a package
 # The working folder is empty and belongs to the test.
 set -euo pipefail
+PATH=$PATH:/usr/sbin${INSTALLED:+:$INSTALLED/caddy/usr/bin}
 
 step() { printf '\n--- %s\n' "$*"; }
 
@@ -57,4 +59,21 @@ serve_challenges() { # serves www/.well-known/acme-challenge until the script en
   # shellcheck disable=SC2064 # the process as it is now
   trap "kill $!" EXIT
   curl --silent --fail --output www.html --retry 30 --retry-connrefused --retry-delay 1 "http://127.0.0.1:$HTTP_PORT/"
+}
+
+presents_another() { # presents_another OLD CHAIN NAME: whoever listens on TLS_PORT soon presents CHAIN, which is not OLD
+  for _ in $(seq 300); do
+    if [ -s "$2" ] && ! cmp --silent "$1" "$2" && presents "$2" "$3"; then return; fi
+    sleep 0.1
+  done
+  echo "no other certificate than before is presented for $3"
+  return 1
+}
+
+presents() { # presents CHAIN NAME: this certificate is presented for the name, and `/page` says hello
+  local found
+  curl --silent --fail --cacert "$ROOT" --connect-to ::127.0.0.1: --output page "https://$2:$TLS_PORT/page" || return 1
+  found=$(openssl s_client -connect "127.0.0.1:$TLS_PORT" -servername "$2" </dev/null 2>s_client.log |
+    openssl x509 -noout -serial)
+  [ "$found" = "$(serial "$1")" ] && [ "$(cat page)" = hello ]
 }

@@ -21,6 +21,10 @@ run --cron
 issued "$folder/fullchain.pem" dehydrated.example.com www.dehydrated.example.com
 cp "$folder/fullchain.pem" first.pem
 
+step change the contact
+echo CONTACT_EMAIL=tests@example.org >>config/config
+run --account
+
 step renew
 run --cron --force
 issued "$folder/fullchain.pem" dehydrated.example.com www.dehydrated.example.com
@@ -30,3 +34,6 @@ cp "$folder/fullchain.pem" second.pem # revoked ones are put aside
 step revoke
 run --revoke "$folder/cert.pem"
 revoked second.pem
+
+step deactivate the account
+run --deactivate

@@ -6,8 +6,8 @@ export LEGO_CA_CERTIFICATES=$ROOT
 
 lint() { # lint FILE [TYPE]: RFC 5280's rules, and for a TYPE those of the Baseline Requirements; errors count
   echo "$1"
-  "$LINTERS/lint_pkix_cert" lint --severity ERROR "$1"
-  if [ $# = 2 ]; then "$LINTERS/lint_cabf_serverauth_cert" lint --type "$2" --severity ERROR "$1"; fi
+  "$INSTALLED/pkilint/bin/lint_pkix_cert" lint --severity ERROR "$1"
+  if [ $# = 2 ]; then "$INSTALLED/pkilint/bin/lint_cabf_serverauth_cert" lint --type "$2" --severity ERROR "$1"; fi
 }
 
 step obtain

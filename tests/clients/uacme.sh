@@ -24,7 +24,12 @@ run issue uacme.example.com www.uacme.example.com
 issued "$chain" uacme.example.com www.uacme.example.com
 cp "$chain" first.pem
 
-step renew
+step change the account\'s key
+cp uacme/private/key.pem old.pem
+run newkey
+if cmp --silent old.pem uacme/private/key.pem; then echo "the key is the old one"; exit 1; fi
+
+step renew, with the new key
 run --force issue uacme.example.com www.uacme.example.com
 issued "$chain" uacme.example.com www.uacme.example.com
 renewed first.pem "$chain"
@@ -33,3 +38,6 @@ cp "$chain" second.pem # revoked ones are put aside
 step revoke
 run revoke "$chain"
 revoked second.pem
+
+step deactivate the account
+run deactivate

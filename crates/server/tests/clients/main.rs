@@ -42,13 +42,38 @@ fn lego_obtains_renews_and_revokes_by_dns_01() {
 }
 
 #[test]
-fn uacme_obtains_renews_and_revokes() {
+fn uacme_obtains_changes_its_key_renews_and_revokes() {
     Server::start("").run("uacme.sh", &[]);
 }
 
 #[test]
 fn dehydrated_obtains_renews_and_revokes() {
     Server::start("").run("dehydrated.sh", &[]);
+}
+
+#[test]
+fn acme_tiny_obtains_and_renews() {
+    Server::start("").run("acme_tiny.sh", &[]);
+}
+
+#[test]
+fn pythons_acme_obtains_renews_and_revokes() {
+    Server::start("").run("python_acme.sh", &[]);
+}
+
+#[test]
+fn caddy_obtains_and_renews_by_http_01() {
+    Server::start("").run("caddy.sh", &["http"]);
+}
+
+#[test]
+fn caddy_obtains_and_renews_by_tls_alpn_01() {
+    Server::start("").run("caddy.sh", &["tls-alpn"]);
+}
+
+#[test]
+fn apaches_mod_md_obtains_and_renews() {
+    Server::start("").run("apache_md.sh", &[]);
 }
 
 #[test]

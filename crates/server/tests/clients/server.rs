@@ -127,7 +127,8 @@ impl Server {
             .args(arguments)
             .current_dir(path("work"))
             .env("CLIENTS", scripts())
-            .env("LINTERS", linters())
+            .env("INSTALLED", installed())
+            .env("CAIRN", env!("CARGO_BIN_EXE_cairn"))
             .env("DIRECTORY", format!("https://localhost:{}/dir", ports.acme))
             .env("ADMIN", format!("https://localhost:{}", ports.admin))
             .env("DATA", path("data"))
@@ -162,7 +163,7 @@ pub(crate) fn scripts() -> PathBuf {
     folder.canonicalize().expect("the scripts are in the workspace")
 }
 
-/// Where `./test` installs pkilint.
-fn linters() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("pkilint").join("bin")
+/// Where `./test` puts what isn't installed as a package.
+fn installed() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("Cargo's folder is in the target folder").to_owned()
 }
