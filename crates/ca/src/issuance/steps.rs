@@ -424,7 +424,7 @@ impl<'a> LeafParts<'a> {
         serial: Serial,
         names: &'a BTreeSet<GeneralName>,
     ) -> Self {
-        let common_name = profile.common_name.then(|| common_name(names)).flatten();
+        let common_name = profile.common_name.then(|| common_name(csr, names)).flatten();
         let status = &settings.status_url;
         let ca_issuers_url = format!("{status}{}", urls::issuer(&issuer.id));
         let shard = serial.shard(settings.crl_shards);
@@ -458,12 +458,15 @@ impl<'a> LeafParts<'a> {
     }
 }
 
-/// The first DNS name that fits into 64 characters (RFC 5280 appendix A).
-fn common_name(names: &BTreeSet<GeneralName>) -> Option<String> {
-    names.iter().find_map(|name| match name {
-        GeneralName::Dns(name) if name.len() <= 64 => Some(name.clone()),
+/// The DNS name that the CSR has as its common name, or else the first; at most 64 characters (RFC 5280 appendix A).
+fn common_name(csr: &Csr, names: &BTreeSet<GeneralName>) -> Option<String> {
+    let mut fitting = names.iter().filter_map(|name| match name {
+        GeneralName::Dns(name) if name.len() <= 64 => Some(name),
         GeneralName::Dns(_) | GeneralName::Ip(_) => None,
-    })
+    });
+    // Clients know a certificate by it, and look for theirs.
+    let wanted = csr.common_name().unwrap_or_default();
+    fitting.clone().find(|name| name.eq_ignore_ascii_case(wanted)).or_else(|| fitting.next()).cloned()
 }
 
 fn dead(kind: ProblemType, detail: String) -> IssuanceEnd {
