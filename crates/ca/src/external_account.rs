@@ -292,7 +292,7 @@ mod tests {
             ("*.example.com", "*.example.com", true),
             ("*.example.com", "*.b.example.com", true),
             ("*.example.com", "notexample.com", false),
-            ("*.example.com", "*.com", false),
+            ("*.b.example.com", "*.example.com", false),
             ("192.0.2.1", "192.0.2.1", true),
             ("192.0.2.1", "192.0.2.2", false),
         ] {
