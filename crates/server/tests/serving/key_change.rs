@@ -32,10 +32,11 @@ async fn keys_change_from_any_algorithm_to_any() {
     let mut client = server.client();
     assert_eq!(client.read("/dir").await.object(200)["keyChange"], client.url("/key-change"));
     let mut account = client.account(Algorithm::Rs256).await;
-    let object = client.post_as_get(&account, &account.kid).await.object(200);
+    let mut object = client.post_as_get(&account, &account.kid).await.object(200);
     for algorithm in ALGORITHMS.iter().chain(ALGORITHMS.iter().rev()) {
         let (key, pkcs8) = new_key(*algorithm);
         let answer = client.change_key(&account, &key, |inner| inner).await;
+        object["key"] = json!(key.jwk());
         assert_eq!(answer.object(200), object, "{algorithm}: the account is as it was, but for its key");
         assert_eq!(answer.location(), account.kid);
         let new = changed(&account, pkcs8, key);
