@@ -1,6 +1,6 @@
 #!/bin/bash
-# acme-tiny: http-01 by files in a folder that a web server serves; an RSA account, and a CSR that OpenSSL made. It can't
-# revoke.
+# acme-tiny: http-01 by files in a folder that a web server serves; an RSA account, and a CSR that OpenSSL made. It
+# can't revoke.
 . "$CLIENTS/checks.sh"
 export SSL_CERT_FILE=$ROOT
 serve_challenges

@@ -2,7 +2,8 @@
 # Apache's mod_md: http-01, by the web server itself; it renews when the CA says that it is time (RFC 9773). It can't
 # revoke.
 . "$CLIENTS/checks.sh"
-modules=$(dirname "$(find /usr/lib/apache2 /usr/lib64/httpd /usr/libexec/apache2 -name mod_md.so 2>/dev/null | head -n 1)")
+places=(/usr/lib/apache2 /usr/lib64/httpd /usr/libexec/apache2)
+modules=$(dirname "$(find "${places[@]}" -name mod_md.so 2>/dev/null | head -n 1)")
 # The processes of a server that root starts belong to another user, who must be let into the folder.
 cd "$(mktemp --directory)"
 chmod go+x .

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Caddy: its automatic HTTPS obtains by the challenge that its configuration leaves: caddy.sh http, or caddy.sh tls-alpn;
-# and renews. It can't revoke.
+# Caddy: its automatic HTTPS obtains by the challenge that its configuration leaves, and renews: caddy.sh http, or
+# caddy.sh tls-alpn. It can't revoke.
 . "$CLIENTS/checks.sh"
 challenge=$1
 [ "$challenge" = http ] && other=tls-alpn || other=http
@@ -17,7 +17,10 @@ configuration() { # configuration WINDOW: it renews what is in the last WINDOW o
       "http_port": $HTTP_PORT, "https_port": $TLS_PORT,
       "servers": {"tests": {
         "listen": ["127.0.0.1:$TLS_PORT"],
-        "routes": [{"match": [{"host": ["caddy.example.com"]}], "handle": [{"handler": "static_response", "body": "hello"}]}]
+        "routes": [{
+          "match": [{"host": ["caddy.example.com"]}],
+          "handle": [{"handler": "static_response", "body": "hello"}]
+        }]
       }}
     },
     "tls": {"automation": {"policies": [{

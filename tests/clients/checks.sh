@@ -61,7 +61,7 @@ serve_challenges() { # serves www/.well-known/acme-challenge until the script en
   curl --silent --fail --output www.html --retry 30 --retry-connrefused --retry-delay 1 "http://127.0.0.1:$HTTP_PORT/"
 }
 
-presents_another() { # presents_another OLD CHAIN NAME: whoever listens on TLS_PORT soon presents CHAIN, which is not OLD
+presents_another() { # presents_another OLD CHAIN NAME: TLS_PORT soon presents CHAIN, which is not OLD
   for _ in $(seq 300); do
     if [ -s "$2" ] && ! cmp --silent "$1" "$2" && presents "$2" "$3"; then return; fi
     sleep 0.1
