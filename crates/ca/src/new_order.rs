@@ -9,7 +9,7 @@ use acme::{CertificateIdentifier, Identifier, NewOrder, OrderStatus, Problem, Pr
 use crate::OrderId;
 use crate::account::Account;
 use crate::authority::Ca;
-use crate::authorization::{EndedAuthorization, Method};
+use crate::authorization::{AuthorizationEnd, EndedAuthorization, Method};
 use crate::error::{Answer, Error};
 use crate::order::{Order, Outcome, Progress, Stage};
 use crate::ports::{Fenced, Stored};
@@ -19,6 +19,9 @@ use crate::validity::{AskedValidity, Bounds};
 
 /// What has less than this left is not given to a new request: its client could be too late.
 const LEFT_MIN: Duration = Duration::from_secs(3600);
+/// What is reused beside authorizations that are still to be had has as much left as this, or as its order: an order
+/// lives no longer than what it reuses, and its client may need days to set up challenges by hand.
+const LEFT_BESIDE_PENDING_MIN: Duration = Duration::from_secs(86_400);
 
 /// What an order is for.
 struct Wanted {
@@ -54,11 +57,10 @@ impl Ca {
             tracing::info!(order = %open.id, "asked for again");
             return Ok(open);
         }
-        let Some(Predecessor { identifier, order: replaced }) = predecessor else {
+        let Some(Predecessor { order: replaced, .. }) = predecessor else {
             return self.create_order(order).await;
         };
-        self.check_not_replaced(&identifier).await?;
-        let order = self.create_order(order).await?;
+        let order = self.replacing_order(order).await?;
         // Who names a certificate in a signed request has it.
         if let Some(replaced) = replaced {
             self.acknowledged(replaced).await?;
@@ -117,6 +119,21 @@ impl Ca {
                 Some(Outcome::Valid(_)) | None => Ok(made),
             },
             Err(Fenced::Stale) => Err(Error::Failed("the order's challenges were not made in time".into())),
+        }
+    }
+
+    /// An order that takes a certificate's place: of a request that was sent twice, even at the same time, both are
+    /// answered with one order.
+    async fn replacing_order(&self, order: Order) -> Answer<Order> {
+        if let Some(open) = self.standing_replacement(&order).await? {
+            tracing::info!(order = %open.id, "asked for again");
+            return Ok(open);
+        }
+        match self.create_order(order.clone()).await {
+            Err(Error::Refused(problem)) if problem.kind == ProblemType::AlreadyReplaced => {
+                self.standing_replacement(&order).await?.ok_or(Error::Refused(problem))
+            }
+            made => made,
         }
     }
 
@@ -194,7 +211,8 @@ impl Ca {
     }
 
     /// The account's newest order for the same, if it is `pending` or `ready` and has time enough left. Of two requests
-    /// at the same time both may find none: then there are two orders, and either is as good.
+    /// at the same time both may find none: then there are two orders, and either is as good. (With `replaces` there is
+    /// one: [`Ca::standing_replacement`].)
     async fn open_order_like(&self, order: &Order) -> Answer<Option<Order>> {
         let Some(likeness) = order.likeness().filter(|_| self.settings.reuse.orders) else { return Ok(None) };
         let Some(found) = self.workbench.alike(likeness).await? else { return Ok(None) };
@@ -209,15 +227,27 @@ impl Ca {
     }
 
     /// Valid authorizations of the account that the order can take over: never another account's, nor one of a name for
-    /// its wildcard (RFC 8555 §7.1.4).
+    /// its wildcard (RFC 8555 §7.1.4). Each ends when the lifetime of now ends it, if that is earlier than what it was
+    /// given when it became valid.
     pub(crate) async fn reusable_authorizations(&self, order: &Order) -> Stored<Vec<EndedAuthorization>> {
         let percent = self.settings.reuse.authorizations_percent;
         if order.method.is_some() || percent == 0 {
             return Ok(Vec::new());
         }
-        let until = self.now().plus(LEFT_MIN);
-        let mut found = self.ledger.good_authorizations(order.account, &order.identifiers, until).await?;
+        let now = self.now();
+        let (until, lifetime) = (now.plus(LEFT_MIN), self.settings.times.authorization_lifetime);
+        let found = self.ledger.good_authorizations(order.account, &order.identifiers, until, until.minus(lifetime));
+        let mut found = found.await?;
+        for one in &mut found {
+            if let AuthorizationEnd::Valid { expires } = &mut one.end {
+                *expires = (*expires).min(one.ended.plus(lifetime));
+            }
+        }
         found.retain(|_| self.drawn(percent));
+        if found.len() < order.identifiers.len() {
+            let enough = now.plus(LEFT_BESIDE_PENDING_MIN).min(order.expires);
+            found.retain(|one| one.end.is_good(enough));
+        }
         Ok(found)
     }
 

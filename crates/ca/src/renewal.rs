@@ -6,6 +6,7 @@ use std::time::Duration;
 use acme::{
     CertificateIdentifier, Identifier, NewOrder, OrderStatus, Problem, ProblemType, RenewalInfo, SuggestedWindow,
 };
+use futures_util::future::select;
 use pki::{Certificate, GeneralName, Serial, Timestamp, Validity};
 
 use crate::OrderId;
@@ -17,9 +18,11 @@ use crate::ports::{LedgerEnd, RenewalAdvice, RenewalRule, RenewalScope, SerialRe
 use crate::signing::general_name;
 
 /// Each look at renewal information goes through all rules for sets: so many may stand.
-const RULES_FOR_SETS_MAX: usize = 100;
+const RULES_FOR_SETS_MAX: u32 = 100;
 /// What lives no longer than this is renewed at half of its life, all else at two thirds.
 const SHORT_LIVED: Duration = Duration::from_secs(10 * 86_400);
+/// How long a request that was sent twice waits for the order that the first is making.
+const MAKING_MAX: Duration = Duration::from_secs(5);
 /// How long before a revocation the window of what is revoked begins.
 const BEFORE_REVOCATION: Duration = Duration::from_secs(3600);
 
@@ -113,17 +116,12 @@ impl Ca {
             let detail = format!("the window starts at {start} and ends at {end}; it must end after its start");
             return Err(Error::refused(ProblemType::Malformed, detail));
         }
-        if scope.serial.is_none() {
-            let standing = self.ledger.renewal_rules(u32::MAX).await?;
-            if standing.iter().filter(|rule| rule.scope.serial.is_none()).count() >= RULES_FOR_SETS_MAX {
-                let detail =
-                    format!("{RULES_FOR_SETS_MAX} rules for sets stand, the most there may be; undo one first");
-                return Err(Error::refused(ProblemType::Malformed, detail));
-            }
-        }
         let now = self.now();
         let certificates = self.ledger.count_renewals(scope.clone(), now).await?;
-        let rule = self.ledger.add_renewal_rule(scope, advice, now).await?;
+        let rule = self.ledger.add_renewal_rule(scope, advice, now, RULES_FOR_SETS_MAX).await?.ok_or_else(|| {
+            let detail = format!("{RULES_FOR_SETS_MAX} rules for sets stand, the most there may be; undo one first");
+            Error::refused(ProblemType::Malformed, detail)
+        })?;
         tracing::info!(rule = rule.number, certificates, "renewal windows moved");
         Ok(Moved { rule, certificates })
     }
@@ -155,7 +153,8 @@ impl Ca {
             let scope = RenewalScope { serial: Some(serial), ..RenewalScope::default() };
             // A rule is for what began before it.
             let made = self.now().plus(Duration::from_millis(1));
-            self.ledger.add_renewal_rule(scope, RenewalAdvice::Document { json }, made).await?;
+            let advice = RenewalAdvice::Document { json };
+            self.ledger.add_renewal_rule(scope, advice, made, RULES_FOR_SETS_MAX).await?;
         }
         Ok(())
     }
@@ -196,15 +195,44 @@ impl Ca {
         Ok(Some(Predecessor { identifier, order }))
     }
 
-    /// Whether another order has taken the place of this certificate, and has not come to nothing.
+    /// What stands in the way of an order that is to take a certificate's place. Nothing: no order has it, or one that
+    /// came to nothing. An open order of the account for the very same: the client sent its request again, and gets the
+    /// order that it asked for first, whatever is left of it.
     ///
     /// # Errors
-    /// `alreadyReplaced`.
-    pub(crate) async fn check_not_replaced(&self, identifier: &CertificateIdentifier) -> Answer<()> {
-        let Some(serial) = Serial::from_der_integer(identifier.serial()) else { return Ok(()) };
+    /// `alreadyReplaced` for any other order.
+    pub(crate) async fn standing_replacement(&self, order: &Order) -> Answer<Option<Order>> {
+        let Some(identifier) = &order.replaces else { return Ok(None) };
+        let Some(serial) = Serial::from_der_integer(identifier.serial()) else { return Ok(None) };
         match self.ledger.replacement(serial).await? {
-            Some(other) if !self.came_to_nothing(other).await? => Err(already_replaced(identifier).into()),
-            Some(_) | None => Ok(()),
+            Some(other) if !self.came_to_nothing(other).await? => match self.open_as_asked(other, order).await? {
+                Some(open) => Ok(Some(open)),
+                None => Err(already_replaced(identifier).into()),
+            },
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The order of this name, if it is open and for what `asked` is for. Waits for its challenges to be made.
+    async fn open_as_asked(&self, id: OrderId, asked: &Order) -> Answer<Option<Order>> {
+        let until = self.clock.monotonic() + MAKING_MAX;
+        loop {
+            let changed = self.workbench.changed(id);
+            let Some(standing) = self.read_order(id).await? else { return Ok(None) };
+            let alike = standing.likeness().is_some_and(|likeness| asked.likeness() == Some(likeness));
+            if standing.account != asked.account || !alike {
+                return Ok(None);
+            }
+            match (standing.stage(), standing.status(self.now())) {
+                (Stage::MakeChallenge, _) => {}
+                (_, OrderStatus::Pending | OrderStatus::Ready) => return Ok(Some(standing)),
+                (_, OrderStatus::Processing | OrderStatus::Valid | OrderStatus::Invalid) => return Ok(None),
+            }
+            let left = until.saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                return Err(Error::Failed(format!("order {id}, which was asked for before, is still being made")));
+            }
+            select(changed, self.clock.sleep(left)).await;
         }
     }
 
@@ -225,6 +253,8 @@ impl Ca {
 
     /// Whether an order has ended without a certificate. One that neither store knows any more has.
     async fn came_to_nothing(&self, id: OrderId) -> Stored<bool> {
+        // The time of the first look: what was open then may have gone on since.
+        let now = self.now();
         let active = self.workbench.read(id).await?;
         if let Some(known) = self.ledger.order(id).await? {
             return Ok(matches!(known.end, Some((LedgerEnd::Invalid(_), _))));
@@ -234,7 +264,7 @@ impl Ca {
         if order.stage() == Stage::TestChallenge {
             order.copy_back(&self.ledger.authorizations(&order.authorization_ids()).await?);
         }
-        Ok(order.status(self.now()) == OrderStatus::Invalid)
+        Ok(order.status(now) == OrderStatus::Invalid)
     }
 }
 

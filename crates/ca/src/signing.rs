@@ -168,9 +168,14 @@ fn check_issuance(
     if names != csr.names() {
         return Err(Refused::because("the names are not those of the client's own request"));
     }
+    // The order is what a worker gave to `begin`: all else goes by the names that are signed.
+    let ordered: BTreeSet<GeneralName> = record.order.identifiers.iter().map(general_name).collect();
+    if *names != ordered {
+        return Err(Refused::because("the names are not those of the order on record"));
+    }
     check_authorizations(record, names, now)?;
     match rules.caa {
-        CaaMode::Enforce => check_caa(record, rules, now),
+        CaaMode::Enforce => check_caa(record, names, rules, now),
         CaaMode::Log | CaaMode::Off => Ok(()),
     }
 }
@@ -353,18 +358,26 @@ fn check_authorizations(record: &SigningRecord, names: &BTreeSet<GeneralName>, n
     Ok(())
 }
 
-fn check_caa(record: &SigningRecord, rules: SignerRules, now: Timestamp) -> Result<(), Refused> {
+/// Each name of the certificate that has CAA needs a check; IP addresses have none.
+fn check_caa(
+    record: &SigningRecord,
+    names: &BTreeSet<GeneralName>,
+    rules: SignerRules,
+    now: Timestamp,
+) -> Result<(), Refused> {
     let checks: Vec<&CaaRecord> = record
         .rechecks
         .iter()
         .chain(record.authorizations.iter().filter_map(|authorization| authorization.caa.as_ref()))
         .collect();
-    for identifier in &record.order.identifiers {
+    for name in names.iter().filter(|name| matches!(name, GeneralName::Dns(_))) {
         let permitted = checks.iter().any(|check| {
-            check.identifier == *identifier && permits(&check.decision) && is_fresh(check, rules.caa_reuse_seconds, now)
+            general_name(&check.identifier) == *name
+                && permits(&check.decision)
+                && is_fresh(check, rules.caa_reuse_seconds, now)
         });
-        if !permitted && !matches!(identifier, Identifier::Ip(_)) {
-            return Err(Refused::because(format!("no fresh CAA check permits {identifier}")));
+        if !permitted {
+            return Err(Refused::because(format!("no fresh CAA check permits {name}")));
         }
     }
     Ok(())

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::profile::Profile;
 
+/// A `notBefore` may lie so far in the past, whatever the profile: a request takes a moment to come here, and clocks of
+/// clients are slow.
+const LATE_MAX: Duration = Duration::from_secs(300);
 /// A certificate that lives shorter is over before it is installed.
 const SHORTEST: Duration = Duration::from_secs(3600);
 /// As far as `notBefore` may be from the signature (BR 7.1.2.7: 48 hours), less an hour for the signature to be made.
@@ -39,14 +42,16 @@ pub struct Bounds<'a> {
 
 impl Bounds<'_> {
     fn earliest(&self) -> Timestamp {
-        backdated(self.profile, self.now).max(self.issuer.not_before)
+        let late = self.now.whole_second().minus(LATE_MAX);
+        backdated(self.profile, self.now).min(late).max(self.issuer.not_before)
     }
 
-    /// `notBefore` may be as far ahead as the order may be finalized, and no farther than the lints let it be.
+    /// `notBefore` may be as far ahead as the order may be finalized, no farther than the lints let it be, and no later
+    /// than a certificate that the issuer outlives can begin.
     fn latest_start(&self) -> Timestamp {
         let ahead =
             if self.profile.baseline { self.order_lifetime.min(BASELINE_DISTANCE_MAX) } else { self.order_lifetime };
-        self.now.whole_second().plus(ahead).min(self.issuer.not_after)
+        self.now.whole_second().plus(ahead).min(self.issuer.not_after.minus(SHORTEST))
     }
 }
 
@@ -111,7 +116,8 @@ impl AskedValidity {
     }
 
     /// The validity of a certificate that is made now: as it was asked for, within the profile's, and never beyond the
-    /// issuer's. `None`: what was asked for can't be had any more.
+    /// issuer's. It has begun, or begins with the next second, unless `notBefore` was asked for. `None`: what was asked
+    /// for can't be had any more.
     pub fn of_certificate(&self, profile: &Profile, issuer: Validity, now: Timestamp) -> Option<Validity> {
         let start = self.not_before.unwrap_or_else(|| {
             let whole_life = self.not_after.map(|end| end.minus(profile.lifetime()).plus(Duration::from_secs(1)));
@@ -119,7 +125,9 @@ impl AskedValidity {
         });
         let longest = longest(profile, start).min(issuer.not_after);
         let end = self.not_after.unwrap_or(longest);
-        let can_be_had = start >= issuer.not_before && start < end && end <= longest && now < end;
+        // The profile's life may have been made shorter since the end was promised.
+        let in_time = self.not_before.is_some() || start <= now.whole_second().plus(Duration::from_secs(1));
+        let can_be_had = start >= issuer.not_before && in_time && start < end && end <= longest && now < end;
         can_be_had.then_some(Validity { not_before: start, not_after: end })
     }
 }
@@ -199,6 +207,36 @@ mod tests {
     }
 
     #[test]
+    fn start_may_be_a_moment_ago_even_if_the_profile_does_not_backdate() {
+        let of = |at: Timestamp, issuer: Validity| {
+            let asked = NewOrder { not_before: Some(at.to_rfc3339()), ..NewOrder::default() };
+            let profile = Profile { backdate_seconds: 0, ..profile() };
+            AskedValidity::of(
+                &asked,
+                Bounds { profile: &profile, now: NOW, order_lifetime: Duration::from_secs(7 * DAY), issuer },
+            )
+        };
+        assert!(of(NOW.minus(LATE_MAX), issuer()).is_ok());
+        assert!(of(NOW.minus(LATE_MAX + Duration::from_secs(1)), issuer()).unwrap_err().detail.contains("too early"));
+        let young = Validity { not_before: NOW, ..issuer() };
+        assert!(of(NOW.minus(Duration::from_secs(1)), young).unwrap_err().detail.contains("too early"));
+    }
+
+    #[test]
+    fn start_leaves_an_hour_before_the_issuer_ends() {
+        let of = |seconds: u64| {
+            let asked = NewOrder { not_before: Some(after(seconds).to_rfc3339()), ..NewOrder::default() };
+            let issuer = Validity { not_after: after(DAY), ..issuer() };
+            AskedValidity::of(
+                &asked,
+                Bounds { profile: &profile(), now: NOW, order_lifetime: Duration::from_secs(7 * DAY), issuer },
+            )
+        };
+        assert!(of(23 * HOUR).is_ok());
+        assert!(of(23 * HOUR + 1).unwrap_err().detail.contains("too far ahead"));
+    }
+
+    #[test]
     fn end_may_be_as_late_as_the_profile_lets_it() {
         let end = |start: Option<u64>, seconds: u64| {
             let start = start.map(|start| after(start).to_rfc3339());
@@ -235,6 +273,7 @@ mod tests {
         let whole = AskedValidity { not_before: None, not_after: Some(after(90 * DAY)) };
         let validity = whole.of_certificate(&classic, issuer(), after(5)).unwrap();
         assert_eq!((validity.not_before, validity.not_after), (after(1), after(90 * DAY)));
+        assert_eq!(whole.of_certificate(&Profile { lifetime_seconds: 60 * DAY, ..profile() }, issuer(), NOW), None);
         let short = Validity { not_after: after(DAY), ..issuer() };
         assert_eq!(AskedValidity::default().of_certificate(&classic, short, NOW).unwrap().not_after, after(DAY));
         assert_eq!(end.of_certificate(&classic, short, NOW), None, "never other dates than were asked for");

@@ -63,26 +63,10 @@ impl<'a> Run<'a> {
 
     /// 2. CAA is checked again for names whose check is too old.
     pub(super) async fn recheck_caa(&self, authorized: Authorized) -> Result<Permitted, IssuanceEnd> {
-        let times = self.ca.settings.times;
-        // Where CAA is only logged, an answer that forbids is as good as one that permits: once is enough.
-        let usable = |check: &CaaRecord| match self.ca.settings.caa {
-            CaaMode::Enforce => permits(&check.decision),
-            CaaMode::Log | CaaMode::Off => true,
-        };
-        let stale: Vec<&EndedAuthorization> = match self.ca.settings.caa {
-            CaaMode::Off => Vec::new(),
-            CaaMode::Enforce | CaaMode::Log => authorized
-                .authorizations
-                .iter()
-                // IP addresses have no CAA.
-                .filter(|authorization| authorization.identifier.name().is_some())
-                .filter(|authorization| {
-                    !authorization
-                        .caa
-                        .as_ref()
-                        .is_some_and(|check| usable(check) && is_fresh(check, times.caa_reuse.as_secs(), self.now()))
-                })
-                .collect(),
+        let stale = match self.ca.settings.caa {
+            CaaMode::Enforce => self.without_fresh_caa(&authorized.authorizations).await?,
+            // Where CAA is only logged, what was seen beside validation is: nobody waits for another look-up.
+            CaaMode::Log | CaaMode::Off => Vec::new(),
         };
         if !stale.is_empty() {
             let checks: Vec<CaaRecord> = join_all(stale.iter().map(|authorization| self.caa(authorization))).await;
@@ -91,10 +75,30 @@ impl<'a> Run<'a> {
                 .record_rechecks(self.order.id, checks.clone())
                 .await
                 .map_err(|error| IssuanceEnd::wait(&error))?;
-            self.judge_caa(&checks)?;
+            judge_caa(&checks)?;
         }
         self.done(2, None, &format!("CAA checked again for {} names", stale.len()));
         Ok(Permitted { _authorized: authorized })
+    }
+
+    /// Those for which no fresh check permits the certificate, neither the one beside validation nor one that was made
+    /// for this order before: a cycle that had to wait begins anew.
+    async fn without_fresh_caa<'b>(
+        &self,
+        authorizations: &'b [EndedAuthorization],
+    ) -> Result<Vec<&'b EndedAuthorization>, IssuanceEnd> {
+        let reuse = self.ca.settings.times.caa_reuse.as_secs();
+        let counts = |check: &CaaRecord| permits(&check.decision) && is_fresh(check, reuse, self.now());
+        let mut stale: Vec<&EndedAuthorization> = authorizations
+            .iter()
+            // IP addresses have no CAA.
+            .filter(|one| one.identifier.name().is_some() && !one.caa.as_ref().is_some_and(counts))
+            .collect();
+        if !stale.is_empty() {
+            let before = self.ca.ledger.rechecks(self.order.id).await.map_err(|error| IssuanceEnd::wait(&error))?;
+            stale.retain(|one| !before.iter().any(|check| check.identifier == one.identifier && counts(check)));
+        }
+        Ok(stale)
     }
 
     async fn caa(&self, authorization: &EndedAuthorization) -> CaaRecord {
@@ -113,41 +117,6 @@ impl<'a> Run<'a> {
                 time_limit: self.ca.settings.times.caa,
             })
             .await
-    }
-
-    fn judge_caa(&self, checks: &[CaaRecord]) -> Result<(), IssuanceEnd> {
-        let mut forbidden = Vec::new();
-        let mut failed = None;
-        for check in checks {
-            let identifier = &check.identifier;
-            match (&check.decision, self.ca.settings.caa) {
-                (CaaDecision::Permitted | CaaDecision::NotApplicable, _) => {}
-                (CaaDecision::Forbidden { problem }, CaaMode::Enforce) => {
-                    forbidden.push(problem.subproblem(identifier.wire()));
-                }
-                (CaaDecision::Failed { problem }, CaaMode::Enforce) => {
-                    failed.get_or_insert_with(|| format!("CAA of {identifier}: {}", problem.detail));
-                }
-                (CaaDecision::Forbidden { problem } | CaaDecision::Failed { problem }, CaaMode::Log | CaaMode::Off) => {
-                    tracing::warn!(order = %self.order.id, %identifier, problem = %problem.detail,
-                        "CAA would not permit this certificate; it is not enforced here");
-                }
-            }
-        }
-        match (forbidden.as_slice(), failed) {
-            ([], None) => Ok(()),
-            // What is forbidden stays so, whatever the look-ups that failed would say.
-            ([], Some(detail)) => Err(IssuanceEnd::Wait { detail, after: None }),
-            ([only], _) => {
-                let problem = Problem::new(only.kind.clone(), only.detail.clone());
-                Err(IssuanceEnd::Dead(Box::new(problem.with_subproblems(forbidden))))
-            }
-            (several, _) => {
-                let detail = format!("CAA forbids {} of the names (stage issue); see the subproblems", several.len());
-                forbidden.truncate(SUBPROBLEMS_MAX);
-                Err(IssuanceEnd::Dead(Box::new(Problem::of_several(detail, forbidden))))
-            }
-        }
     }
 
     /// 3. A serial number is drawn, once CT logs are known to answer and the audit log has room for both lines.
@@ -189,6 +158,17 @@ impl<'a> Run<'a> {
         })
     }
 
+    /// The validity, once it has begun: no certificate is older than its own `notBefore`, unless its client wants that.
+    /// Who asked for the whole life of a profile gets the second behind that of its order, which may not be over yet.
+    async fn begun_validity(&self, profile: &Profile, issuer: &Issuer) -> Result<Validity, IssuanceEnd> {
+        let validity = self.validity(profile, issuer)?;
+        let ahead = validity.not_before.since(self.now());
+        if self.order.validity.not_before.is_none() && !ahead.is_zero() {
+            self.ca.clock.sleep(ahead).await;
+        }
+        Ok(validity)
+    }
+
     /// 4. The profile is selected; its hash says under which rules the certificate is made.
     pub(super) fn select_profile(&self, allocated: Allocated) -> Result<Profiled<'a>, IssuanceEnd> {
         let profile = self.profile()?;
@@ -203,7 +183,7 @@ impl<'a> Run<'a> {
         let issuer = self.issuer()?;
         let csr = self.request()?;
         let names: BTreeSet<GeneralName> = self.order.identifiers.iter().map(general_name).collect();
-        let validity = self.validity(profile, issuer)?;
+        let validity = self.begun_validity(profile, issuer).await?;
         let not_after = validity.not_after;
         let leaf = LeafParts::new(&self.ca.settings, issuer, profile, &csr, serial, &names);
         let ct = if profile.ct.is_some() { Ct::Poison } else { Ct::None };
@@ -467,6 +447,36 @@ fn common_name(csr: &Csr, names: &BTreeSet<GeneralName>) -> Option<String> {
     // Clients know a certificate by it, and look for theirs.
     let wanted = csr.common_name().unwrap_or_default();
     fitting.clone().find(|name| name.eq_ignore_ascii_case(wanted)).or_else(|| fitting.next()).cloned()
+}
+
+/// What follows from checks that were made anew, where CAA is enforced.
+fn judge_caa(checks: &[CaaRecord]) -> Result<(), IssuanceEnd> {
+    let mut forbidden = Vec::new();
+    let mut failed = None;
+    for check in checks {
+        let identifier = &check.identifier;
+        match &check.decision {
+            CaaDecision::Permitted | CaaDecision::NotApplicable => {}
+            CaaDecision::Forbidden { problem } => forbidden.push(problem.subproblem(identifier.wire())),
+            CaaDecision::Failed { problem } => {
+                failed.get_or_insert_with(|| format!("CAA of {identifier}: {}", problem.detail));
+            }
+        }
+    }
+    match (forbidden.as_slice(), failed) {
+        ([], None) => Ok(()),
+        // What is forbidden stays so, whatever the look-ups that failed would say.
+        ([], Some(detail)) => Err(IssuanceEnd::Wait { detail, after: None }),
+        ([only], _) => {
+            let problem = Problem::new(only.kind.clone(), only.detail.clone());
+            Err(IssuanceEnd::Dead(Box::new(problem.with_subproblems(forbidden))))
+        }
+        (several, _) => {
+            let detail = format!("CAA forbids {} of the names (stage issue); see the subproblems", several.len());
+            forbidden.truncate(SUBPROBLEMS_MAX);
+            Err(IssuanceEnd::Dead(Box::new(Problem::of_several(detail, forbidden))))
+        }
+    }
 }
 
 fn dead(kind: ProblemType, detail: String) -> IssuanceEnd {

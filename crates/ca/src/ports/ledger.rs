@@ -400,13 +400,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Whether the account holds good authorizations for all these identifiers at this time (RFC 8555 §7.6).
     async fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> Stored<bool>;
 
-    /// For each of these identifiers the account's valid authorization that counts longest, if one counts until this
-    /// time: an indexed look-up each.
+    /// For each of these identifiers the account's valid authorization that counts longest, of those that count until
+    /// this time and ended at `ended_since` or later: an indexed look-up each.
     async fn good_authorizations(
         &self,
         account: AccountId,
         identifiers: &[Identifier],
         until: Timestamp,
+        ended_since: Timestamp,
     ) -> Stored<Vec<EndedAuthorization>>;
 
     /// What the ledger knows of an order; `None` if it never heard of it.
@@ -420,6 +421,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Step 2: keeps CAA checks that were made anew for an order.
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()>;
+
+    /// The CAA checks that were made anew for an order, in the order in which they were recorded.
+    async fn rechecks(&self, order: OrderId) -> Stored<Vec<CaaRecord>>;
 
     /// Steps 3 to 5: begins an issuance. Refuses, in its own transaction, a taken serial, an ended order, a full cap, a
     /// blocked key, stopped issuance, an account or authorization that is no longer good. The number is the last plus
@@ -507,13 +511,15 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The order that has it then; `None`: the serial was never allocated.
     async fn replace(&self, serial: Serial, standing: Option<OrderId>, order: OrderId) -> Stored<Option<OrderId>>;
 
-    /// Makes a rule for renewals, with the next number.
+    /// Makes a rule for renewals, with the next number. `None`: it is for a set, not for one serial, and `sets_max`
+    /// such rules stand; they are counted in the same write.
     async fn add_renewal_rule(
         &self,
         scope: RenewalScope,
         advice: RenewalAdvice,
         made: Timestamp,
-    ) -> Stored<RenewalRule>;
+        sets_max: u32,
+    ) -> Stored<Option<RenewalRule>>;
 
     /// Takes a rule back, once. `false`: there is none of this number, or it was taken back.
     async fn withdraw_renewal_rule(&self, number: u64, at: Timestamp) -> Stored<bool>;
@@ -526,7 +532,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn renewal_rules(&self, limit: u32) -> Stored<Vec<RenewalRule>>;
 
     /// How many certificates of a scope there are whose issuance began before `now`, and that are neither over nor
-    /// revoked then.
+    /// revoked then. For an operator: where the scope names no serial, account, key or name, it walks through all
+    /// serials, which takes seconds for millions of them.
     async fn count_renewals(&self, scope: RenewalScope, now: Timestamp) -> Stored<u64>;
 
     /// How many records there are.

@@ -8,7 +8,7 @@ use ca::settings::CaaMode;
 
 use super::on_all_back_ends;
 use crate::world::network::{caa_failed, forbidden};
-use crate::world::{Backend, Client, World, pair};
+use crate::world::{Backend, Call, Client, Side, World, pair};
 
 const HOUR: u64 = 3600;
 
@@ -21,6 +21,9 @@ on_all_back_ends! {
     recheck_that_fails_waits_and_takes_no_serial
     where_it_is_logged_a_record_that_forbids_is_not_in_the_way
     where_it_is_logged_a_slow_look_up_is_not_waited_for
+    where_it_is_logged_nothing_is_looked_up_again
+    recheck_is_not_repeated_when_the_order_had_to_wait
+    recheck_that_grew_old_is_repeated
     where_it_is_off_nothing_is_looked_up
 }
 
@@ -120,9 +123,8 @@ async fn where_it_is_logged_a_record_that_forbids_is_not_in_the_way(backend: Bac
     world.work(Stage::Issue).await;
     let record = client.certificate(&world, order.id).await;
     let signed_from = world.ledger.signing_record(record.serial).await.unwrap().unwrap();
-    let seen = signed_from.authorizations.iter().filter_map(|one| one.caa.as_ref()).chain(&signed_from.rechecks);
-    let decisions: Vec<bool> = seen.map(|check| matches!(check.decision, CaaDecision::Forbidden { .. })).collect();
-    assert_eq!(decisions, [true, true], "what was found is kept all the same");
+    let seen = signed_from.authorizations[0].caa.as_ref().unwrap();
+    assert!(matches!(seen.decision, CaaDecision::Forbidden { .. }), "what was found is kept all the same");
 }
 
 async fn where_it_is_logged_a_slow_look_up_is_not_waited_for(backend: Backend) {
@@ -134,6 +136,56 @@ async fn where_it_is_logged_a_slow_look_up_is_not_waited_for(backend: Backend) {
     world.work(Stage::Issue).await;
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
     drop(never_answers);
+}
+
+async fn where_it_is_logged_nothing_is_looked_up_again(backend: Backend) {
+    let world = World::with(backend, |settings| settings.caa = CaaMode::Log).await;
+    let client = Client::new(&world).await;
+    let order = client.ready(&world, &["one.example.com"]).await;
+    world.clock.pass_seconds(9 * HOUR);
+    let _never_answers = world.network.hold_caa("one.example.com");
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    let issued = world.start_work(Stage::Issue);
+    let issued = tokio::time::timeout(std::time::Duration::from_secs(10), issued).await;
+    issued.expect("a look-up is waited for").unwrap();
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+    assert_eq!(world.network.checks("one.example.com").len(), 1);
+}
+
+async fn recheck_is_not_repeated_when_the_order_had_to_wait(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.ready(&world, &["one.example.com", "two.example.com"]).await;
+    world.clock.pass_seconds(9 * HOUR);
+    world.network.caa("two.example.com", caa_failed());
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    assert_eq!(world.work(Stage::Issue).await, Worked::Parked);
+    world.network.caa("two.example.com", CaaDecision::Permitted);
+    world.points.fail(Side::Before, Call::Reserve);
+    world.until_done(order.id).await;
+    let record = client.certificate(&world, order.id).await;
+    assert_eq!(world.network.checks("one.example.com").len(), 2);
+    assert_eq!(world.network.checks("two.example.com").len(), 3, "what failed is looked up again, once");
+    let signed_from = world.ledger.signing_record(record.serial).await.unwrap().unwrap();
+    assert_eq!(signed_from.rechecks.len(), 3);
+    assert_eq!(world.points.forget(), 0);
+}
+
+async fn recheck_that_grew_old_is_repeated(backend: Backend) {
+    let world = World::with(backend, |settings| {
+        settings.times.issue_deadline = std::time::Duration::from_secs(24 * HOUR);
+    })
+    .await;
+    let client = Client::new(&world).await;
+    let order = client.ready(&world, &["one.example.com"]).await;
+    world.clock.pass_seconds(9 * HOUR);
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    world.points.fail(Side::Before, Call::Reserve);
+    assert_eq!(world.work(Stage::Issue).await, Worked::Parked);
+    world.clock.pass_seconds(8 * HOUR + 1);
+    world.until_done(order.id).await;
+    client.certificate(&world, order.id).await;
+    assert_eq!(world.network.checks("one.example.com").len(), 3);
 }
 
 async fn where_it_is_off_nothing_is_looked_up(backend: Backend) {

@@ -1,9 +1,13 @@
 //! `replaces` in newOrder (RFC 9773 §5): one order takes the place of a certificate, unless it comes to nothing.
 
+use std::time::Duration;
+
 use acme::{CertificateIdentifier, NewOrder, OrderStatus, ProblemType};
+use ca::Answer;
 use ca::order::{Order, Stage};
 use ca::ports::SerialRecord;
 use pki::Certificate;
+use tokio::task::JoinHandle;
 
 use super::on_all_back_ends;
 use crate::world::{Backend, Call, Client, Side, World, kill, new_order, pair, refused};
@@ -15,6 +19,10 @@ on_all_back_ends! {
     certificate_is_replaced_once
     replacement_that_comes_to_nothing_frees_its_place
     of_two_simultaneous_replacements_one_wins
+    same_request_sent_again_gets_the_order_that_has_the_place
+    of_two_simultaneous_requests_for_the_same_both_get_one_order
+    same_request_waits_for_the_order_that_is_being_made
+    order_that_was_finalized_in_its_last_moment_keeps_its_place
     replacement_whose_maker_died_takes_its_place_later
     certificate_of_another_account_cannot_be_replaced
     what_is_no_certificate_with_a_shared_name_cannot_be_replaced
@@ -105,6 +113,79 @@ async fn of_two_simultaneous_replacements_one_wins(backend: Backend) {
     let open = world.workbench.list(ca::ports::OrderFilter::default(), 10).await.unwrap();
     let open = open.iter().filter(|one| one.order.stage() != Stage::Done).count();
     assert_eq!(open, 1, "the other has ended");
+}
+
+async fn same_request_sent_again_gets_the_order_that_has_the_place(backend: Backend) {
+    let world = World::with(backend, |settings| settings.reuse.orders = false).await;
+    let (client, other) = (Client::new(&world).await, Client::new(&world).await);
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let first = replace(&world, &client, &record).await;
+    assert_eq!(replace(&world, &client, &record).await, first, "whether open orders are reused or not");
+    let left = first.expires.since(world.ca.now());
+    world.clock.pass(left - Duration::from_secs(60));
+    assert_eq!(replace(&world, &client, &record).await.id, first.id, "whatever is left of it");
+    assert_eq!(refused(other.ask(&world, &replacing(&record, &[NAME])).await).kind, ProblemType::Unauthorized);
+    client.finalize(&world, &first, &pair()).await.unwrap();
+    let problem = refused(client.ask(&world, &replacing(&record, &[NAME])).await);
+    assert_eq!(problem.kind, ProblemType::AlreadyReplaced, "it has gone on");
+}
+
+async fn of_two_simultaneous_requests_for_the_same_both_get_one_order(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let mut held = world.points.hold(Side::Before, Call::Replace);
+    let first = start_replacing(&world, &client, &record);
+    held.reached().await;
+    let second = replace(&world, &client, &record).await;
+    held.release();
+    assert_eq!(first.await.unwrap().unwrap().id, second.id);
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(second.id));
+}
+
+fn start_replacing(world: &World, client: &Client, record: &SerialRecord) -> JoinHandle<Answer<Order>> {
+    let (ca, account, asked) = (world.ca.clone(), client.account.clone(), replacing(record, &[NAME]));
+    world.start_beside(async move { ca.new_order(&account, &asked).await })
+}
+
+async fn same_request_waits_for_the_order_that_is_being_made(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let mut making = world.points.hold(Side::Before, Call::Advance);
+    let first = start_replacing(&world, &client, &record);
+    making.reached().await;
+    let second = start_replacing(&world, &client, &record);
+    world.clock.pass_when_slept(Duration::from_secs(5)).await;
+    assert!(matches!(second.await.unwrap(), Err(ca::Error::Failed(_))), "not for ever");
+    let mut looked = world.points.hold(Side::After, Call::Read);
+    let third = start_replacing(&world, &client, &record);
+    looked.reached().await;
+    let mut looked_again = world.points.hold(Side::After, Call::Read);
+    looked.release();
+    looked_again.reached().await;
+    making.release();
+    let first = first.await.unwrap().unwrap();
+    looked_again.release();
+    assert_eq!(third.await.unwrap().unwrap(), first);
+}
+
+async fn order_that_was_finalized_in_its_last_moment_keeps_its_place(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let first = replace(&world, &client, &record).await;
+    world.clock.pass(first.expires.since(world.ca.now()));
+    let mut looked = world.points.hold(Side::After, Call::Read);
+    let (ca, account, asked) =
+        (world.ca.clone(), client.account.clone(), replacing(&record, &[NAME, "two.example.com"]));
+    let other = world.start_beside(async move { ca.new_order(&account, &asked).await });
+    looked.reached().await;
+    client.finalize(&world, &first, &pair()).await.unwrap();
+    world.clock.pass_seconds(1);
+    looked.release();
+    assert_eq!(refused(other.await.unwrap()).kind, ProblemType::AlreadyReplaced);
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(first.id));
 }
 
 async fn replacement_whose_maker_died_takes_its_place_later(backend: Backend) {

@@ -1,7 +1,9 @@
 //! What new orders take over: valid authorizations of the account, and an open order for the same.
 
+use std::time::Duration;
+
 use acme::{NewOrder, OrderStatus, ProblemType};
-use ca::order::Stage;
+use ca::order::{Order, Stage};
 use ca::settings::Settings;
 
 use super::on_all_back_ends;
@@ -17,6 +19,8 @@ on_all_back_ends! {
     name_and_its_wildcard_do_not_share_an_authorization
     authorization_that_is_almost_over_is_not_reused
     order_lives_no_longer_than_what_it_reuses
+    what_is_almost_over_is_not_reused_beside_what_is_pending
+    shorter_lifetime_of_authorizations_bounds_what_is_reused
     deactivation_spoils_every_order_that_reuses_the_authorization
     deactivation_after_finalize_keeps_the_certificate_from_being_issued
     caa_is_checked_again_for_what_is_reused
@@ -89,6 +93,42 @@ async fn order_lives_no_longer_than_what_it_reuses(backend: Backend) {
     world.clock.pass_seconds(DAY + 1);
     world.sweep().await;
     assert_eq!(client.death(&world, order.id).await.0, Stage::TestChallenge);
+}
+
+async fn what_is_almost_over_is_not_reused_beside_what_is_pending(backend: Backend) {
+    let world = World::with(backend, no_order_reuse).await;
+    let client = Client::new(&world).await;
+    let first = client.ready(&world, &[NAME]).await;
+    let reused = |order: &Order| order.authorizations.iter().any(|one| one.id.order == first.id);
+    world.clock.pass_seconds(29 * DAY - 1);
+    let order = client.order(&world, &[NAME, "two.example.com"]).await;
+    assert!(reused(&order), "a day is enough");
+    world.clock.pass_seconds(2);
+    let order = client.order(&world, &[NAME, "two.example.com"]).await;
+    assert!(!reused(&order));
+    assert!(order.expires.since(world.ca.now()).as_secs() > 6 * DAY, "{}", order.expires);
+    assert!(reused(&client.order(&world, &[NAME]).await), "nothing else is to be had");
+}
+
+async fn shorter_lifetime_of_authorizations_bounds_what_is_reused(backend: Backend) {
+    let mut world = World::with(backend, no_order_reuse).await;
+    let client = Client::new(&world).await;
+    let first = client.ready(&world, &[NAME]).await;
+    world.clock.pass_seconds(DAY);
+    world = world.restart_with(|settings| settings.times.authorization_lifetime = Duration::from_secs(2 * DAY));
+    world.ca.recover().await.unwrap();
+    let second = client.order(&world, &[NAME]).await;
+    assert_eq!(second.authorization_ids(), first.authorization_ids());
+    let left = second.expires.since(world.ca.now()).as_secs();
+    assert!((DAY - 1..=DAY).contains(&left), "{left} s are left");
+    world.clock.pass_seconds(DAY);
+    let third = client.order(&world, &[NAME]).await;
+    assert_eq!(third.status(world.ca.now()), OrderStatus::Pending);
+    client.answer_all(&world, &third).await;
+    world.work_off().await;
+    // The old one has the later end on record: the new one is found all the same.
+    let fourth = client.order(&world, &[NAME]).await;
+    assert_eq!(fourth.authorization_ids(), third.authorization_ids());
 }
 
 async fn deactivation_spoils_every_order_that_reuses_the_authorization(backend: Backend) {
@@ -184,7 +224,7 @@ async fn other_requests_get_orders_of_their_own(backend: Backend) {
     let world = World::on(backend).await;
     let (client, other) = (Client::new(&world).await, Client::new(&world).await);
     let first = client.order(&world, &[NAME]).await;
-    let end = world.ca.now().plus(std::time::Duration::from_secs(DAY)).to_rfc3339();
+    let end = world.ca.now().plus(Duration::from_secs(DAY)).to_rfc3339();
     let mut ids = vec![first.id, other.order(&world, &[NAME]).await.id];
     for asked in [
         new_order(&["two.example.com"], None),

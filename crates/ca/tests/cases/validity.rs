@@ -15,6 +15,9 @@ const DAY: u64 = 24 * HOUR;
 on_all_back_ends! {
     certificate_has_the_validity_that_was_asked_for
     whole_life_of_the_profile_can_be_had_from_now_on
+    whole_life_that_begins_with_the_next_second_is_waited_for
+    end_that_a_profile_made_shorter_cannot_reach_is_not_promised_again
+    start_that_is_a_moment_ago_can_be_had_with_any_profile
     order_dies_before_its_promise_can_not_be_kept
     end_that_cannot_be_had_is_refused
 }
@@ -59,6 +62,50 @@ async fn whole_life_of_the_profile_can_be_had_from_now_on(backend: Backend) {
     world.clock.pass_seconds(60);
     let validity = issued(&world, &client, &order).await.validity();
     assert_eq!((validity.not_before, validity.not_after), (after(1), after(90 * DAY)));
+}
+
+async fn whole_life_that_begins_with_the_next_second_is_waited_for(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    world.clock.pass(Duration::from_millis(400));
+    let order = client.ask(&world, &asked(None, Some(after(90 * DAY)))).await.unwrap();
+    client.answer_all(&world, &order).await;
+    world.work(Stage::TestChallenge).await;
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    let issuing = world.start_work(Stage::Issue);
+    world.clock.pass_when_slept(Duration::from_millis(600)).await;
+    issuing.await.unwrap();
+    let record = client.certificate(&world, order.id).await;
+    let certificate = Certificate::from_der(record.certificate.as_deref().unwrap()).unwrap();
+    assert_eq!(certificate.validity().not_before, after(1));
+    assert!(record.begun >= after(1), "it was signed at {}", record.begun);
+    assert_eq!(certificate.validity().not_after, after(90 * DAY));
+}
+
+async fn end_that_a_profile_made_shorter_cannot_reach_is_not_promised_again(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.ask(&world, &asked(None, Some(after(90 * DAY)))).await.unwrap();
+    client.answer_all(&world, &order).await;
+    world.work(Stage::TestChallenge).await;
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    let world = world.restart_with(|settings| settings.profiles[0].lifetime_seconds = 60 * DAY);
+    world.ca.recover().await.unwrap();
+    world.work_off().await;
+    let (stage, problem) = client.death(&world, order.id).await;
+    assert_eq!((stage, problem.kind), (Stage::Issue, ProblemType::Malformed));
+    assert_eq!(world.serials(order.id).await, [], "no certificate begins a month ahead");
+}
+
+async fn start_that_is_a_moment_ago_can_be_had_with_any_profile(backend: Backend) {
+    let world = World::with(backend, |settings| settings.profiles[0].backdate_seconds = 0).await;
+    let client = Client::new(&world).await;
+    let start = after(0).minus(Duration::from_secs(300));
+    let order = client.ask(&world, &asked(Some(start), None)).await.unwrap();
+    assert_eq!(issued(&world, &client, &order).await.validity().not_before, start);
+    let early = start.minus(Duration::from_secs(1));
+    let problem = refused(client.ask(&world, &asked(Some(early), None)).await);
+    assert!(problem.detail.contains(&format!("earliest is {start}")), "{}", problem.detail);
 }
 
 async fn order_dies_before_its_promise_can_not_be_kept(backend: Backend) {

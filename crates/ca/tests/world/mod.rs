@@ -159,6 +159,12 @@ impl World {
         Self::start(lasting)
     }
 
+    /// The same, with other settings.
+    pub(crate) fn restart_with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.lasting.settings);
+        self.restart()
+    }
+
     /// The same, and all that was on the workbench is lost.
     pub(crate) fn restart_without_workbench(self) -> Self {
         let Self { mut lasting, ca, ledger, workbench, audit, .. } = self;

@@ -33,6 +33,7 @@ pub(crate) enum Call {
     LedgerOrdersOf,
     EndedOrders,
     RecordRechecks,
+    Rechecks,
     Begin,
     MarkGood,
     StoreFinal,

@@ -68,12 +68,14 @@ with_points! {
             account: AccountId,
             identifiers: &[Identifier],
             until: Timestamp,
+            ended_since: Timestamp,
         ) -> Vec<EndedAuthorization>;
         LedgerOrder: order(id: OrderId) -> Option<LedgerOrder>;
         LedgerOrdersOf:
             orders_of(account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Vec<ListedOrder>;
         EndedOrders: ended_orders(before: Option<Timestamp>, limit: u32) -> Vec<LedgerOrder>;
         RecordRechecks: record_rechecks(order: OrderId, checks: Vec<CaaRecord>) -> ();
+        Rechecks: rechecks(order: OrderId) -> Vec<CaaRecord>;
         Begin: begin(begin: Begin<'_>) -> Result<IssuanceNumber, BeginRefused>;
         MarkGood: mark_good(serial: Serial, at: Timestamp) -> Option<MarkedGood>;
         StoreFinal: store_final(serial: Serial, certificate: &[u8], at: Timestamp) -> Option<StoredFinal>;
@@ -102,8 +104,12 @@ with_points! {
         LedgerAcknowledged: acknowledged(order: OrderId, at: Timestamp) -> ();
         Replacement: replacement(serial: Serial) -> Option<OrderId>;
         Replace: replace(serial: Serial, standing: Option<OrderId>, order: OrderId) -> Option<OrderId>;
-        AddRenewalRule:
-            add_renewal_rule(scope: RenewalScope, advice: RenewalAdvice, made: Timestamp) -> RenewalRule;
+        AddRenewalRule: add_renewal_rule(
+            scope: RenewalScope,
+            advice: RenewalAdvice,
+            made: Timestamp,
+            sets_max: u32,
+        ) -> Option<RenewalRule>;
         WithdrawRenewalRule: withdraw_renewal_rule(number: u64, at: Timestamp) -> bool;
         RenewalRulesFor: renewal_rules_for(serial: Serial) -> Vec<RenewalRule>;
         RenewalRules: renewal_rules(limit: u32) -> Vec<RenewalRule>;

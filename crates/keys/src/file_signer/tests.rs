@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 
 use acme::{Algorithm, Identifier, SigningKey, base64url_encode};
-use ca::authorization::{Authorization, AuthorizationEnd, EndedAuthorization};
+use ca::authorization::{Authorization, AuthorizationEnd, CaaDecision, CaaRecord, EndedAuthorization};
 use ca::order::{Finalize, Order, Progress};
 use ca::ports::{Begin, CrlRecord, KeyBlock, NewAccountRecord, Revocation};
 use ca::settings::CaaMode;
@@ -97,6 +97,10 @@ fn account_key() -> SigningKey {
 }
 
 async fn setting() -> Setting {
+    setting_where_caa_is(CaaMode::Off).await
+}
+
+async fn setting_where_caa_is(caa: CaaMode) -> Setting {
     let clock: Arc<dyn Clock> = Arc::new(Standing);
     let ledger = Arc::new(MemoryLedger::new(Arc::clone(&clock)));
     let key = issuer_key();
@@ -115,7 +119,7 @@ async fn setting() -> Setting {
         jws: acme::sign(&account_key, header, b"{}"),
     };
     ledger.create_account(record).await.unwrap();
-    let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 28_800, finalize_seconds: 600 };
+    let rules = SignerRules { caa, caa_reuse_seconds: 28_800, finalize_seconds: 600 };
     let signer = FileSigner::new([key], ledger.clone(), clock, rules, 1);
     Setting { ledger, signer, issuer, account_key, account }
 }
@@ -123,6 +127,11 @@ async fn setting() -> Setting {
 impl Setting {
     /// Brings an order to step 5: `number` makes its names, its order and its serial.
     async fn begin(&self, number: u8) -> Begun {
+        self.begin_with(number, |_| ()).await
+    }
+
+    /// The same, by a worker who changes the order that it gives to the ledger.
+    async fn begin_with(&self, number: u8, change: impl FnOnce(&mut Order)) -> Begun {
         let text = format!("n{number}.example.org");
         let name = acme::DnsName::parse(&text).unwrap();
         let names = BTreeSet::from([GeneralName::Dns(text)]);
@@ -130,7 +139,7 @@ impl Setting {
         let id = OrderId::from_bytes([number; 16]);
         let authorization = AuthorizationId { order: id, number: 0 };
         self.authorize(authorization, &name).await;
-        let order = Order {
+        let mut order = Order {
             id,
             account: self.account,
             profile: "classic".to_owned(),
@@ -152,6 +161,7 @@ impl Setting {
                 due: None,
             },
         };
+        change(&mut order);
         let serial = Serial::from_random([number; 16]);
         let tbs = self.leaf(serial, &names, pair.public_key());
         let begun = Begun { order, serial, names, key: pair.public_key().clone(), tbs };
@@ -397,6 +407,32 @@ async fn what_is_no_longer_good_in_the_ledger_is_refused() {
     let begun = setting.begin(5).await;
     setting.ledger.deactivate_account(setting.account).await.unwrap();
     assert!(setting.is_refused(&begun).await.contains("account is not valid"));
+}
+
+#[tokio::test]
+async fn caa_is_asked_for_each_name_that_is_signed_whatever_the_order_says() {
+    let setting = setting_where_caa_is(CaaMode::Enforce).await;
+    let begun = setting.begin(1).await;
+    let reason = setting.is_refused(&begun).await;
+    assert!(reason.contains("no fresh CAA check permits n1.example.org"), "{reason}");
+    let loopback = Identifier::Ip(std::net::Ipv4Addr::LOCALHOST.into());
+    for (number, lie) in [(2, Vec::new()), (3, vec![loopback])] {
+        let begun = setting.begin_with(number, |order| order.identifiers = lie).await;
+        let reason = setting.is_refused(&begun).await;
+        assert!(reason.contains("not those of the order"), "{reason}");
+    }
+    let check = |name: &str, checked: Timestamp| CaaRecord {
+        identifier: Identifier::Dns(acme::DnsName::parse(name).unwrap()),
+        checked,
+        ttl_seconds: 0,
+        decision: CaaDecision::Permitted,
+        evidence: Vec::new(),
+    };
+    let checks = vec![check("n2.example.org", NOW), check("n1.example.org", NOW.minus(HOUR * 9))];
+    setting.ledger.record_rechecks(begun.order.id, checks).await.unwrap();
+    assert!(setting.is_refused(&begun).await.contains("no fresh CAA check permits"));
+    setting.ledger.record_rechecks(begun.order.id, vec![check("n1.example.org", NOW.minus(HOUR))]).await.unwrap();
+    setting.sign_precertificate(&begun, &begun.tbs).await.unwrap();
 }
 
 #[tokio::test]

@@ -169,9 +169,11 @@ impl Ledger for MemoryLedger {
         account: AccountId,
         identifiers: &[Identifier],
         until: Timestamp,
+        ended_since: Timestamp,
     ) -> Stored<Vec<EndedAuthorization>> {
         let records = lock(&self.records);
-        Ok(identifiers.iter().filter_map(|one| records.good_authorization(account, one, until)).cloned().collect())
+        let good = |one| records.good_authorization(account, one, until, ended_since);
+        Ok(identifiers.iter().filter_map(good).cloned().collect())
     }
 
     async fn order(&self, id: OrderId) -> Stored<Option<LedgerOrder>> {
@@ -205,6 +207,10 @@ impl Ledger for MemoryLedger {
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()> {
         lock(&self.records).rechecks.entry(order).or_default().extend(checks);
         Ok(())
+    }
+
+    async fn rechecks(&self, order: OrderId) -> Stored<Vec<CaaRecord>> {
+        Ok(lock(&self.records).rechecks.get(&order).cloned().unwrap_or_default())
     }
 
     async fn begin(&self, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>> {
@@ -399,11 +405,16 @@ impl Ledger for MemoryLedger {
         scope: RenewalScope,
         advice: RenewalAdvice,
         made: Timestamp,
-    ) -> Stored<RenewalRule> {
+        sets_max: u32,
+    ) -> Stored<Option<RenewalRule>> {
         let mut records = lock(&self.records);
+        let sets = records.standing_rules().filter(|rule| rule.scope.serial.is_none()).count();
+        if scope.serial.is_none() && sets >= sets_max as usize {
+            return Ok(None);
+        }
         let rule = RenewalRule { number: records.renewal_rules.len() as u64 + 1, made, scope, advice };
         records.renewal_rules.push((rule.clone(), None));
-        Ok(rule)
+        Ok(Some(rule))
     }
 
     async fn withdraw_renewal_rule(&self, number: u64, at: Timestamp) -> Stored<bool> {

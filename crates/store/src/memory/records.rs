@@ -160,10 +160,11 @@ impl Records {
         account: AccountId,
         identifier: &Identifier,
         until: Timestamp,
+        ended_since: Timestamp,
     ) -> Option<&EndedAuthorization> {
         self.authorizations
             .values()
-            .filter(|one| one.account == account && one.identifier == *identifier)
+            .filter(|one| one.account == account && one.identifier == *identifier && one.ended >= ended_since)
             .filter_map(|one| match one.end {
                 AuthorizationEnd::Valid { expires } => (expires >= until).then_some((expires, one)),
                 AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => None,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use ca::OrderId;
-use ca::authorization::AuthorizationEnd;
+use acme::Identifier;
+use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::order::Order;
-use ca::ports::{RenewalAdvice, RenewalScope};
+use ca::ports::{RenewalAdvice, RenewalRule, RenewalScope};
 use ca::validity::AskedValidity;
+use ca::{AccountId, OrderId};
+use pki::Timestamp;
 
 use super::Stores;
 use super::fixtures::{dns, ended, wildcard};
@@ -15,12 +17,14 @@ macro_rules! suite {
     ($open:path) => {
         crate::contract::cases!($open, reuse:
             good_authorization_that_counts_longest_is_found
+            authorization_that_ended_long_ago_is_passed_over_for_a_later_one
             authorization_of_another_or_for_another_is_not_found
             authorization_that_ended_or_ends_too_early_is_not_found
             newest_order_alike_is_found
             order_is_found_only_while_its_challenges_are_tested
             place_of_a_certificate_is_taken_by_comparison
             rules_stand_until_they_are_taken_back
+            only_so_many_rules_for_sets_stand
             rules_for_a_serial_are_those_of_sets_and_its_own
             certificates_of_a_scope_are_counted
         );
@@ -41,17 +45,43 @@ pub(crate) async fn good_authorization_that_counts_longest_is_found(stores: &Sto
         }
     }
     let asked = [dns("one.example.com"), dns("two.example.com")];
-    let found = stores.ledger.good_authorizations(account.id, &asked, stores.in_seconds(600)).await.unwrap();
+    let found = good(stores, account.id, &asked, stores.in_seconds(600)).await;
     assert_eq!(found, [expected.unwrap()]);
+}
+
+/// Those that count until then, whenever they ended.
+async fn good(
+    stores: &Stores,
+    account: AccountId,
+    identifiers: &[Identifier],
+    until: Timestamp,
+) -> Vec<EndedAuthorization> {
+    let ever = Timestamp::from_seconds(0);
+    stores.ledger.good_authorizations(account, identifiers, until, ever).await.unwrap()
+}
+
+pub(crate) async fn authorization_that_ended_long_ago_is_passed_over_for_a_later_one(stores: &Stores) {
+    let account = stores.account(0).await;
+    let mut written = Vec::new();
+    for (ended_after, expires_after) in [(0, 9_000), (60, 8_000), (30, 7_000)] {
+        let mut order = stores.order_for(account.id, &[dns("one.example.com")]);
+        order.authorizations = stores.authorizations_of(&order);
+        let end = AuthorizationEnd::Valid { expires: stores.in_seconds(expires_after) };
+        written.push(stores.ledger.authorize(ended(&order, 0, end, stores.in_seconds(ended_after))).await.unwrap());
+    }
+    for (since, expected) in [(0, Some(&written[0])), (1, Some(&written[1])), (60, Some(&written[1])), (61, None)] {
+        let (until, since) = (stores.in_seconds(600), stores.in_seconds(since));
+        let names = [dns("one.example.com")];
+        let found = stores.ledger.good_authorizations(account.id, &names, until, since).await.unwrap();
+        assert_eq!(found.first(), expected);
+    }
 }
 
 pub(crate) async fn authorization_of_another_or_for_another_is_not_found(stores: &Stores) {
     let (account, other) = (stores.account(0).await, stores.account(1).await);
     stores.order_in_issue(&account, &[wildcard("one.example.com"), dns("two.example.com")]).await;
     let until = stores.in_seconds(600);
-    let found = |account, identifier| async move {
-        stores.ledger.good_authorizations(account, &[identifier], until).await.unwrap().len()
-    };
+    let found = |account, identifier| async move { good(stores, account, &[identifier], until).await.len() };
     assert_eq!(found(account.id, wildcard("one.example.com")).await, 1);
     assert_eq!(found(account.id, dns("one.example.com")).await, 0);
     assert_eq!(found(account.id, wildcard("two.example.com")).await, 0);
@@ -63,11 +93,11 @@ pub(crate) async fn authorization_that_ended_or_ends_too_early_is_not_found(stor
     let names = [dns("one.example.com"), dns("two.example.com")];
     let order = stores.order_in_issue(&account, &names).await;
     let day = stores.in_seconds(86_400);
-    assert_eq!(stores.ledger.good_authorizations(account.id, &names, day).await.unwrap().len(), 2);
+    assert_eq!(good(stores, account.id, &names, day).await.len(), 2);
     let later = stores.in_seconds(86_401);
-    assert_eq!(stores.ledger.good_authorizations(account.id, &names, later).await.unwrap(), []);
+    assert_eq!(good(stores, account.id, &names, later).await, []);
     stores.ledger.deactivate_authorization(order.authorizations[0].id, stores.now()).await.unwrap();
-    let found = stores.ledger.good_authorizations(account.id, &names, day).await.unwrap();
+    let found = good(stores, account.id, &names, day).await;
     assert_eq!(found.iter().map(|one| one.id).collect::<Vec<_>>(), [order.authorizations[1].id]);
 }
 
@@ -116,11 +146,32 @@ fn window(stores: &Stores) -> RenewalAdvice {
     RenewalAdvice::Window { start: stores.now(), end: stores.in_seconds(60), explanation_url }
 }
 
+async fn add_rule(stores: &Stores, scope: RenewalScope) -> RenewalRule {
+    stores.ledger.add_renewal_rule(scope, window(stores), stores.now(), 10).await.unwrap().unwrap()
+}
+
+pub(crate) async fn only_so_many_rules_for_sets_stand(stores: &Stores) {
+    let add = |scope| stores.ledger.add_renewal_rule(scope, window(stores), stores.now(), 2);
+    let one = RenewalScope { serial: Some(stores.serial()), ..RenewalScope::default() };
+    for _ in 0..3 {
+        add(one.clone()).await.unwrap().unwrap();
+    }
+    let (first, second, third) =
+        futures_util::join!(add(RenewalScope::default()), add(RenewalScope::default()), add(RenewalScope::default()));
+    let mut made: Vec<RenewalRule> = [first, second, third].into_iter().filter_map(Result::unwrap).collect();
+    assert_eq!(made.len(), 2, "of three at the same time");
+    assert_eq!(stores.ledger.renewal_rules(10).await.unwrap().len(), 5);
+    assert!(add(one).await.unwrap().is_some());
+    stores.ledger.withdraw_renewal_rule(made.remove(0).number, stores.now()).await.unwrap();
+    assert!(add(RenewalScope::default()).await.unwrap().is_some());
+    assert_eq!(add(RenewalScope::default()).await.unwrap(), None);
+}
+
 pub(crate) async fn rules_stand_until_they_are_taken_back(stores: &Stores) {
     let mut rules = Vec::new();
     for profile in ["one", "two", "three"] {
         let scope = RenewalScope { profile: Some(profile.to_owned()), ..RenewalScope::default() };
-        rules.push(stores.ledger.add_renewal_rule(scope, window(stores), stores.now()).await.unwrap());
+        rules.push(add_rule(stores, scope).await);
     }
     rules.reverse();
     assert!(rules[0].number > rules[1].number && rules[1].number > rules[2].number);
@@ -131,7 +182,7 @@ pub(crate) async fn rules_stand_until_they_are_taken_back(stores: &Stores) {
     assert!(!stores.ledger.withdraw_renewal_rule(gone.number, stores.now()).await.unwrap());
     assert!(!stores.ledger.withdraw_renewal_rule(u64::MAX, stores.now()).await.unwrap());
     assert_eq!(stores.ledger.renewal_rules(10).await.unwrap(), rules);
-    let next = stores.ledger.add_renewal_rule(gone.scope.clone(), gone.advice, stores.now()).await.unwrap();
+    let next = add_rule(stores, gone.scope).await;
     assert!(next.number > rules[0].number);
 }
 
@@ -140,7 +191,7 @@ pub(crate) async fn rules_for_a_serial_are_those_of_sets_and_its_own(stores: &St
     let mut numbers = Vec::new();
     for serial in [Some(one), None, Some(other), Some(one)] {
         let scope = RenewalScope { serial, ..RenewalScope::default() };
-        numbers.push(stores.ledger.add_renewal_rule(scope, window(stores), stores.now()).await.unwrap().number);
+        numbers.push(add_rule(stores, scope).await.number);
     }
     let found = stores.ledger.renewal_rules_for(one).await.unwrap();
     assert_eq!(found.iter().map(|rule| rule.number).collect::<Vec<_>>(), [numbers[3], numbers[1], numbers[0]]);

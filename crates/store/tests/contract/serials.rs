@@ -108,6 +108,7 @@ pub(crate) async fn signing_record_has_all_that_a_signer_checks(stores: &Stores)
     assert_eq!(record.account, stores.account(0).await);
     assert_eq!(record.account.proofs[0].jws, b"the request as it was signed");
     assert_eq!(record.authorizations.iter().map(|one| one.id).collect::<Vec<_>>(), wanted.order.authorization_ids());
+    assert_eq!(stores.ledger.rechecks(wanted.order.id).await.unwrap(), record.rechecks);
     assert_eq!(record.rechecks, [check, later]);
     assert!(!record.key_blocked);
 }

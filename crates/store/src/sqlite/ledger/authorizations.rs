@@ -110,16 +110,17 @@ pub(super) fn good(
     connection: &Connection,
     account: AccountId,
     identifiers: &[Identifier],
-    until: Timestamp,
+    (until, ended_since): (Timestamp, Timestamp),
 ) -> Step<Vec<EndedAuthorization>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.good_authorizations
         SELECT outcome, expires, ended, document FROM authorizations INDEXED BY authorizations_good
-        WHERE account = ?1 AND name = ?2 AND outcome = 'valid' AND expires >= ?3 ORDER BY expires DESC LIMIT 1",
+        WHERE account = ?1 AND name = ?2 AND outcome = 'valid' AND expires >= ?3 AND ended >= ?4
+        ORDER BY expires DESC LIMIT 1",
     )?;
     let mut found = Vec::new();
     for identifier in identifiers {
-        let mut rows = statement.query(params![Col(account), identifier.wire().value, Col(until)])?;
+        let mut rows = statement.query(params![Col(account), identifier.wire().value, Col(until), Col(ended_since)])?;
         found.extend(rows.next()?.map(from_columns).transpose()?);
     }
     Ok(found)

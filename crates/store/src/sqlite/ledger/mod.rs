@@ -168,9 +168,12 @@ impl Ledger for SqliteLedger {
         account: AccountId,
         identifiers: &[Identifier],
         until: Timestamp,
+        ended_since: Timestamp,
     ) -> Stored<Vec<EndedAuthorization>> {
         self.database.read(|connection| {
-            snapshot(connection, |connection| authorizations::good(connection, account, identifiers, until))
+            snapshot(connection, |connection| {
+                authorizations::good(connection, account, identifiers, (until, ended_since))
+            })
         })
     }
 
@@ -189,6 +192,10 @@ impl Ledger for SqliteLedger {
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()> {
         let written = checks.iter().map(|check| document("rechecks.document", check)).collect::<Step<Vec<_>>>()?;
         self.write(move |batch| orders::record_rechecks(batch, order, &written)).await
+    }
+
+    async fn rechecks(&self, order: OrderId) -> Stored<Vec<CaaRecord>> {
+        self.database.read(|connection| orders::rechecks(connection, order))
     }
 
     async fn begin(&self, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>> {
@@ -330,8 +337,9 @@ impl Ledger for SqliteLedger {
         scope: RenewalScope,
         advice: RenewalAdvice,
         made: Timestamp,
-    ) -> Stored<RenewalRule> {
-        self.write(move |batch| renewal::add_rule(batch, &scope, &advice, made)).await
+        sets_max: u32,
+    ) -> Stored<Option<RenewalRule>> {
+        self.write(move |batch| renewal::add_rule(batch, &scope, &advice, made, sets_max)).await
     }
 
     async fn withdraw_renewal_rule(&self, number: u64, at: Timestamp) -> Stored<bool> {

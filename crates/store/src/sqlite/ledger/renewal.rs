@@ -52,7 +52,20 @@ pub(super) fn add_rule(
     scope: &RenewalScope,
     advice: &RenewalAdvice,
     made: Timestamp,
-) -> Step<RenewalRule> {
+    sets_max: u32,
+) -> Step<Option<RenewalRule>> {
+    if scope.serial.is_none() {
+        let standing: u32 = batch
+            .prepare_cached(
+                "-- ledger.add_renewal_rule.sets
+                SELECT count(*) FROM renewal_rules INDEXED BY renewal_rules_standing
+                WHERE withdrawn IS NULL AND serial IS NULL",
+            )?
+            .query_row([], |row| row.get(0))?;
+        if standing >= sets_max {
+            return Ok(None);
+        }
+    }
     batch
         .prepare_cached(
             "-- ledger.add_renewal_rule
@@ -65,7 +78,7 @@ pub(super) fn add_rule(
             document("renewal_rules.advice", advice)?,
         ])?;
     let number = u64::try_from(batch.last_insert_rowid()).unwrap_or_default();
-    Ok(RenewalRule { number, made, scope: scope.clone(), advice: advice.clone() })
+    Ok(Some(RenewalRule { number, made, scope: scope.clone(), advice: advice.clone() }))
 }
 
 pub(super) fn withdraw_rule(batch: &Batch<'_>, number: u64, at: Timestamp) -> Step<bool> {
@@ -83,12 +96,17 @@ fn from_columns(row: &Row<'_>) -> rusqlite::Result<RenewalRule> {
     Ok(RenewalRule { number: col(row, 0)?, made: col(row, 1)?, scope: json(row, 2)?, advice: json(row, 3)? })
 }
 
+/// Two searches, merged: with an OR in one, all rules that stand would be gone through each time that anybody asks.
+const RULES_FOR: &str = "-- ledger.renewal_rules_for
+    SELECT row, made, scope, advice FROM renewal_rules INDEXED BY renewal_rules_standing
+    WHERE withdrawn IS NULL AND serial = ?1
+    UNION ALL
+    SELECT row, made, scope, advice FROM renewal_rules INDEXED BY renewal_rules_standing
+    WHERE withdrawn IS NULL AND serial IS NULL
+    ORDER BY row DESC";
+
 pub(super) fn rules_for(connection: &Connection, serial: Serial) -> Step<Vec<RenewalRule>> {
-    let mut statement = connection.prepare_cached(
-        "-- ledger.renewal_rules_for
-        SELECT row, made, scope, advice FROM renewal_rules INDEXED BY renewal_rules_standing
-        WHERE withdrawn IS NULL AND (serial = ?1 OR serial IS NULL) ORDER BY row DESC",
-    )?;
+    let mut statement = connection.prepare_cached(RULES_FOR)?;
     let rows = statement.query_map([Col(serial)], from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -124,4 +142,24 @@ pub(super) fn count(connection: &Connection, scope: &RenewalScope, now: Timestam
     only(" AND s.row IN (SELECT serial FROM serial_names WHERE name = ?)", name.map(|one| Box::new(one) as _));
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row(params_from_iter(values), |row| col(row, 0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::OpenOptions;
+    use crate::sqlite::open::writer;
+
+    #[test]
+    fn rules_for_a_serial_are_searched_for_and_never_scanned() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = writer(&folder.path().join("cairn.db"), &OpenOptions::default()).unwrap();
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {RULES_FOR}")).unwrap();
+        let serial = Serial::from_random([1; 16]);
+        let plan: Vec<String> =
+            statement.query_map([Col(serial)], |row| row.get("detail")).unwrap().map(Result::unwrap).collect();
+        let searches = plan.iter().filter(|step| step.starts_with("SEARCH renewal_rules USING INDEX")).count();
+        assert_eq!(searches, 2, "{plan:?}");
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN")), "{plan:?}");
+    }
 }
