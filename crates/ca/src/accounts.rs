@@ -141,8 +141,7 @@ impl Ca {
     /// deactivation.
     ///
     /// # Errors
-    /// `invalidContact`, `unsupportedContact`, `malformed` for another status, `unauthorized` if it was deactivated,
-    /// `userActionRequired` for contacts of an account that has not agreed to the terms as they now are.
+    /// `invalidContact`, `unsupportedContact`, `malformed` for another status, `unauthorized` if it was deactivated.
     pub async fn update_account(&self, account: &Account, update: &AccountUpdate) -> Answer<Account> {
         if update.deactivates()? {
             let gone = self.ledger.deactivate_account(account.id).await?;
@@ -157,7 +156,6 @@ impl Ca {
         let account = account.clone();
         let account = if update.terms_of_service_agreed { self.agree(account).await? } else { account };
         let Some(contact) = contact else { return Ok(account) };
-        self.require_agreement(&account)?;
         let updated = self.ledger.update_contact(account.id, contact).await?;
         updated.ok_or_else(|| not_valid(AccountStatus::Deactivated))
     }

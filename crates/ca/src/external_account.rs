@@ -103,6 +103,12 @@ impl FromStr for PermittedName {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Ok(address) = text.parse::<IpAddr>() {
+            // As orders name it: another spelling would permit nothing.
+            if let IpAddr::V6(v6) = address
+                && let Some(v4) = v6.to_ipv4_mapped()
+            {
+                return Err(format!("{text:?} is an IPv4 address mapped into IPv6, which no order names; say {v4}"));
+            }
             return Ok(Self::Exact(Identifier::Ip(address)));
         }
         let text = text.to_ascii_lowercase();
@@ -300,7 +306,7 @@ mod tests {
             assert_eq!(name.permits(&identifier(asked)), permits, "{permitted} {asked}");
             assert_eq!(name.to_string().parse(), Ok(name));
         }
-        for text in ["", "*", "*.", "*.*.example.com", "a b", "-a.example.com", "example.com."] {
+        for text in ["", "*", "*.", "*.*.example.com", "a b", "-a.example.com", "example.com.", "::ffff:192.0.2.1"] {
             assert!(text.parse::<PermittedName>().is_err(), "{text:?}");
         }
     }

@@ -415,6 +415,19 @@ impl Order {
         true
     }
 
+    /// It ends by what was found out without a lease, unless that was found before it came to `Issue` and it is there
+    /// now: its end is the ledger's then. Answers whether this ended it.
+    pub fn settle(&mut self, outcome: Outcome, ended: Timestamp) -> bool {
+        let early = match &outcome {
+            Outcome::Invalid(failure) => matches!(failure.stage, Stage::MakeChallenge | Stage::TestChallenge),
+            Outcome::Valid(_) => false,
+        };
+        if early && self.stage() == Stage::Issue {
+            return false;
+        }
+        self.finish(outcome, ended)
+    }
+
     /// What its client asked for at finalize, if the order is in `Issue`.
     pub const fn finalize_request(&self) -> Option<&Finalize> {
         match &self.progress {

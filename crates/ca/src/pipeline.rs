@@ -12,10 +12,8 @@ use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthor
 use crate::issuance::IssuanceEnd;
 use crate::order::{Failure, Order, Outcome, Stage, Tested, Verdict};
 use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, Stored};
+use crate::shares::Share;
 use crate::{AuthorizationId, OrderId};
-
-/// An order that waits for others of its account does not wait longer and longer: they end soon.
-const BUSY_CLAIMS_MAX: u32 = 3;
 
 /// What a worker came to with an order it had claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +24,15 @@ pub enum Worked {
     Parked,
     /// The order had been given to another, or had moved on: this worker changed nothing on the workbench.
     Fenced,
+}
+
+/// What a worker has to do.
+struct Work<'a> {
+    claimed: Claimed,
+    /// When it asked for it, by the monotonic clock.
+    at: Duration,
+    /// In `TestChallenge`: what it takes of its account's share.
+    share: Option<Share<'a>>,
 }
 
 /// What `Issue` writes at its end.
@@ -42,10 +49,10 @@ impl Ca {
         loop {
             let queued = self.workbench.queued(stage);
             match self.claim(stage).await {
-                Ok(Some((claimed, at))) => {
+                Ok(Some(work)) => {
                     // While it works it must not be the one that is woken.
                     drop(queued);
-                    self.work(stage, claimed, at).await;
+                    self.work(stage, work).await;
                     if (&mut stop).now_or_never().is_some() {
                         return;
                     }
@@ -65,20 +72,45 @@ impl Ca {
         }
     }
 
-    /// Claims one order of a stage, does what is pending, and advances it. `None`: the queue is empty.
+    /// Claims one order of a stage, does what is pending, and advances it. `None`: the queue is empty, or only has
+    /// orders whose accounts have their share of workers at work.
     ///
     /// # Errors
     /// The workbench could not be asked.
     pub async fn work_once(&self, stage: Stage) -> Stored<Option<Worked>> {
         match self.claim(stage).await? {
-            Some((claimed, at)) => Ok(Some(self.work(stage, claimed, at).await)),
+            Some(work) => Ok(Some(self.work(stage, work).await)),
             None => Ok(None),
         }
     }
 
-    async fn claim(&self, stage: Stage) -> Stored<Option<(Claimed, Duration)>> {
+    async fn claim(&self, stage: Stage) -> Stored<Option<Work<'_>>> {
+        if stage == Stage::TestChallenge {
+            return self.claim_test().await;
+        }
         let at = self.clock.monotonic();
-        Ok(self.workbench.claim(stage, self.lease_terms(stage)).await?.map(|claimed| (claimed, at)))
+        let claimed = self.workbench.claim(stage, self.lease_terms(stage)).await?;
+        Ok(claimed.map(|claimed| Work { claimed, at, share: None }))
+    }
+
+    /// Passes over accounts that have their share of workers at work: their orders keep their turn. Whoever gives a
+    /// share back claims next, so that nobody has to be woken for it.
+    async fn claim_test(&self) -> Stored<Option<Work<'_>>> {
+        let (terms, workers) = (self.lease_terms(Stage::TestChallenge), &self.test_shares.workers);
+        loop {
+            let Some(full) = workers.full() else { return Ok(None) };
+            let at = self.clock.monotonic();
+            match self.workbench.claim_test(terms, &full.accounts).await? {
+                Some(claimed) => match workers.take(claimed.order.account) {
+                    Some(share) => return Ok(Some(Work { claimed, at, share: Some(share) })),
+                    // Another worker was faster with the last one: back to the queue, at once.
+                    None => drop(self.park(&claimed.lease, Duration::ZERO).await),
+                },
+                // Whoever gave one back meanwhile may not have seen the orders that this look had in hand.
+                None if workers.has_changed_since(&full) => {}
+                None => return Ok(None),
+            }
+        }
     }
 
     pub(crate) const fn lease_terms(&self, stage: Stage) -> LeaseTerms {
@@ -89,15 +121,14 @@ impl Ca {
         LeaseTerms { holder: self.instance, length }
     }
 
-    async fn work(&self, stage: Stage, claimed: Claimed, at: Duration) -> Worked {
-        let Claimed { lease, order } = claimed;
+    async fn work(&self, stage: Stage, work: Work<'_>) -> Worked {
+        let Work { claimed: Claimed { lease, order }, at, share } = work;
         let worked = match stage {
             Stage::MakeChallenge => self.make_challenges(&lease, order).await.map(|advanced| advanced.map(drop)),
             Stage::TestChallenge => {
-                let Some(_share) = self.test_shares.workers.take(order.account) else {
-                    return self.park_busy(&lease).await;
-                };
-                self.test_challenges(&lease, &order, at).await
+                let tested = self.test_challenges(&lease, &order, at).await;
+                drop(share);
+                tested
             }
             Stage::Issue => match self.issue_order(&lease, &order, at).await {
                 Issuing::Ended(end) => self.end(&lease, &order, end).await,
@@ -130,12 +161,6 @@ impl Ca {
                 Worked::Fenced
             }
         }
-    }
-
-    /// The account has its share of workers at work: this order has its turn later. That is no try of its challenges.
-    async fn park_busy(&self, lease: &Lease) -> Worked {
-        tracing::debug!(order = %lease.order, "others of its account are being tested; the order waits");
-        self.park(lease, self.back_off(lease.claims.min(BUSY_CLAIMS_MAX))).await
     }
 
     /// The stage `MakeChallenge`: one authorization for each identifier, with all challenges that can show control of

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pki::lint::Linted;
-use pki::{Certificate, LogId, PublicKey, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl};
+use pki::{Certificate, LogId, PublicKey, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, Timestamp};
 
 /// A signing request: the only things an issuer's key ever signs. Only linted bytes can be asked for.
 #[derive(Debug)]
@@ -72,6 +72,13 @@ pub struct Issuer {
     pub signature_algorithm: SignatureAlgorithm,
 }
 
+impl Issuer {
+    /// The other chains that clients can verify at this time.
+    pub fn alternates_at(&self, now: Timestamp) -> impl Iterator<Item = &AlternateChain> {
+        self.alternates.iter().filter(move |chain| chain.is_valid_at(now))
+    }
+}
+
 /// A chain of an issuer beside its own, to be chosen by clients that trust another root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlternateChain {
@@ -79,6 +86,14 @@ pub struct AlternateChain {
     pub number: u16,
     /// A certificate for the issuer's name and key, those above it, the root last.
     pub certificates: Vec<Certificate>,
+}
+
+impl AlternateChain {
+    /// Whether each of its certificates has begun and none has ended.
+    pub fn is_valid_at(&self, now: Timestamp) -> bool {
+        let holds = |one: &Certificate| one.validity().not_before <= now && now <= one.validity().not_after;
+        self.certificates.iter().all(holds)
+    }
 }
 
 /// The signer. It reads the ledger before it signs and believes nothing else: see `ca::signing`.

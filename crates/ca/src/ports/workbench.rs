@@ -208,6 +208,11 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
     /// Takes the oldest order from the queue of a stage and puts a lease on it, in one step: no order is given to two.
     async fn claim(&self, stage: Stage, terms: LeaseTerms) -> Stored<Option<Claimed>>;
 
+    /// As `claim`, from the queue of `TestChallenge`, but none of these accounts, whose orders keep their turn: an
+    /// indexed look-up, however many orders of theirs there are. If there are any such accounts, it takes the oldest
+    /// order of one of the others, not always the same one first.
+    async fn claim_test(&self, terms: LeaseTerms, but: &[AccountId]) -> Stored<Option<Claimed>>;
+
     /// Compares the token; writes what was done, drops the lease and moves the order to the place that follows from it
     /// *as it then is*: a challenge answered meanwhile puts it back on the queue. **Synced** for `Made`, whose result
     /// the client is told. The order as it then is.
@@ -217,8 +222,9 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
     async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>>;
 
     /// Ends an order without a lease (a death by deadline, or what the ledger says has ended): copies back `ended`, and
-    /// finishes with `outcome` if there is one and the order has not ended. Whoever held a lease has lost it, if the
-    /// order changed. The order as it then is.
+    /// finishes with `outcome` if there is one and the order has not ended ([`Order::settle`]: one that has come to
+    /// `Issue` does not end by what was found before). Whoever held a lease has lost it, if the order changed. The
+    /// order as it then is.
     async fn settle(
         &self,
         order: OrderId,

@@ -1,8 +1,10 @@
 //! `Done`: delivered, acknowledged, and the end of retention.
 
+use std::time::Duration;
+
 use acme::{OrderStatus, ProblemType};
 use ca::order::{Progress, Stage};
-use ca::ports::{StageCount, Standing};
+use ca::ports::{AlternateChain, StageCount, Standing};
 
 use super::on_all_back_ends;
 use crate::world::{Backend, Client, World, pair, refused};
@@ -18,6 +20,23 @@ on_all_back_ends! {
     invalid_order_leaves_after_a_week
     oldest_orders_leave_above_the_number_that_may_stay
     order_and_certificate_are_their_owners_alone
+}
+
+#[tokio::test]
+async fn a_chain_that_has_ended_is_not_offered() {
+    let mut issuer = World::on(Backend::Memory).await.ca.issuer().unwrap().clone();
+    let validity = issuer.certificate.validity();
+    let certificates = vec![issuer.certificate.clone()];
+    issuer.alternates = vec![AlternateChain { number: 1, certificates }];
+    let second = Duration::from_secs(1);
+    for (now, offered) in [
+        (validity.not_before, 1),
+        (validity.not_before.minus(second), 0),
+        (validity.not_after, 1),
+        (validity.not_after.plus(second), 0),
+    ] {
+        assert_eq!(issuer.alternates_at(now).count(), offered, "{}", now.to_rfc3339());
+    }
 }
 
 async fn done_count(world: &World) -> StageCount {

@@ -1,9 +1,13 @@
 //! `TestChallenge` when many tests are due: each account has its share, and a test that has to wait is no try.
 
+use std::time::Duration;
+
 use acme::OrderStatus;
 use ca::Worked;
 use ca::order::Stage;
 use ca::ports::Standing;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::on_all_back_ends;
 use crate::world::network::unreachable;
@@ -11,6 +15,7 @@ use crate::world::{Backend, Client, World};
 
 on_all_back_ends! {
     slow_targets_of_one_account_leave_workers_for_others
+    orders_of_one_account_follow_each_other_without_a_pause
     waiting_for_a_worker_is_no_try
     tests_that_do_not_fit_into_a_lease_are_made_under_the_next
 }
@@ -29,7 +34,8 @@ async fn slow_targets_of_one_account_leave_workers_for_others(backend: Backend) 
     }
     let third = slow.order(&world, &["three.example.com"]).await;
     slow.answer(&world, &third, 0).await;
-    assert_eq!(world.work(Stage::TestChallenge).await, Worked::Parked);
+    assert_eq!(world.ca.work_once(Stage::TestChallenge).await.unwrap(), None);
+    assert_eq!(world.standing(third.id).await, Standing::Queue);
     assert_eq!(world.network.tests("three.example.com"), 0);
     let order = other.order(&world, &["other.example.com"]).await;
     other.answer(&world, &order, 0).await;
@@ -38,6 +44,39 @@ async fn slow_targets_of_one_account_leave_workers_for_others(backend: Backend) 
     for (held, worker) in working {
         held.release();
         assert_eq!(worker.await.unwrap(), Some(Worked::Advanced));
+    }
+}
+
+async fn orders_of_one_account_follow_each_other_without_a_pause(backend: Backend) {
+    const WORKERS: usize = 6;
+    let world = World::with(backend, |settings| settings.limits.test_workers = WORKERS).await;
+    let client = Client::new(&world).await;
+    let mut orders = Vec::new();
+    for number in 0..5 * WORKERS {
+        let order = client.order(&world, &[&format!("host-{number}.example.com")]).await;
+        client.answer(&world, &order, 0).await;
+        orders.push(order.id);
+    }
+    let workers: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let (ca, (stop, stopped)) = (world.ca.clone(), oneshot::channel::<()>());
+            let work = async move { ca.run_worker(Stage::TestChallenge, async { drop(stopped.await) }).await };
+            (stop, world.start_beside(work))
+        })
+        .collect();
+    // No time passes and no sweep comes: one order's end is all that the next one waits for.
+    for order in orders {
+        loop {
+            let changed = world.workbench.changed(order);
+            if client.status(&world, order).await == OrderStatus::Ready {
+                break;
+            }
+            timeout(Duration::from_secs(20), changed).await.expect("the order has its turn");
+        }
+    }
+    for (stop, worker) in workers {
+        drop(stop);
+        worker.await.unwrap();
     }
 }
 
@@ -54,10 +93,8 @@ async fn waiting_for_a_worker_is_no_try(backend: Backend) {
     let second = client.order(&world, &["two.example.com"]).await;
     client.answer(&world, &second, 0).await;
     for _ in 0..5 {
-        assert_eq!(world.work(Stage::TestChallenge).await, Worked::Parked);
-        let Standing::Park { until } = world.standing(second.id).await else { panic!("it waits") };
-        world.clock.pass(until.since(world.ca.now()));
-        world.sweep().await;
+        assert_eq!(world.ca.work_once(Stage::TestChallenge).await.unwrap(), None);
+        assert_eq!(world.standing(second.id).await, Standing::Queue);
     }
     held.release();
     assert_eq!(worker.await.unwrap(), Some(Worked::Advanced));

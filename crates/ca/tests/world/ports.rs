@@ -133,6 +133,7 @@ with_points! {
             ended: &[EndedAuthorization],
         ) -> Option<Result<Order, MoveRefused>>;
         Claim: claim(stage: Stage, terms: LeaseTerms) -> Option<Claimed>;
+        Claim: claim_test(terms: LeaseTerms, but: &[AccountId]) -> Option<Claimed>;
         Advance: advance(lease: &Lease, advance: Advance) -> Result<Order, Fenced>;
         Park: park(lease: &Lease, until: Timestamp) -> Result<(), Fenced>;
         Settle: settle(

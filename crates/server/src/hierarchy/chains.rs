@@ -188,6 +188,22 @@ fn verified(given: Vec<Certificate>, own: &[Certificate]) -> Result<Vec<Certific
     let first = given.first().ok_or_else(|| ChainFault::Form("it is empty".to_owned()))?;
     let same = |one: &Certificate| one.subject() == first.subject() && one.public_key() == first.public_key();
     let below = own.iter().position(same).ok_or_else(|| ChainFault::Foreign { subject: name(first) })?;
+    // What is below names its issuer's key by the identifier that we computed: clients look for a certificate with it.
+    let (identifier, ours) = (first.key_identifier(), own[below].key_identifier());
+    if let (Some(identifier), Some(ours)) = (identifier, ours)
+        && identifier != ours
+    {
+        let hex = |octets: &[u8]| data_encoding::HEXUPPER.encode(octets);
+        return Err(ChainFault::Certificate {
+            number: 1,
+            subject: name(first),
+            detail: format!(
+                "has the subjectKeyIdentifier {}, but what it is to certify names {}: ask its issuer for one with ours",
+                hex(identifier),
+                hex(ours)
+            ),
+        });
+    }
     let mut chain = own[..below].to_vec();
     let added = chain.len();
     chain.extend(given);

@@ -1,7 +1,10 @@
 //! Accounts (RFC 8555 §7.3).
 
+use std::time::Duration;
+
 use acme::{ALGORITHMS, Algorithm, SigningKey};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::account::{pkcs8, signing_key};
 use crate::support::client::{Client, identifiers, text};
@@ -81,6 +84,35 @@ async fn contacts_are_checked_and_can_be_changed() {
     }
     let answer = client.post(&account, &account.kid, &json!({ "contact": [] })).await;
     assert_eq!(answer.object(200).get("contact"), None, "an empty list clears them");
+}
+
+/// Orders that wait for their client.
+async fn waiting(records: &mut Records) -> u64 {
+    let counts = records.counts().await;
+    let of_clients = counts.iter().filter(|(metric, _)| metric.contains("active_orders") && metric.contains("client"));
+    of_clients.map(|(_, count)| count).sum()
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_does_not_stop_its_deactivation_half_way() {
+    const ORDERS: u64 = 120;
+    let server = Server::start("").await;
+    let mut client = server.client();
+    let account = client.account(Algorithm::Es256).await;
+    for number in 0..ORDERS {
+        client.order(&account, &[&format!("host-{number}.localhost")]).await;
+    }
+    let mut records = Records::of(&server);
+    assert_eq!(waiting(&mut records).await, ORDERS);
+    let begun = async { while waiting(&mut records).await == ORDERS {} };
+    let end = json!({ "status": "deactivated" });
+    tokio::select! {
+        _ = client.post(&account, &account.kid, &end) => {}
+        () = begun => {}
+    }
+    drop(client);
+    let ended = async { while waiting(&mut records).await > 0 {} };
+    timeout(Duration::from_secs(20), ended).await.expect("all of its orders end");
 }
 
 #[tokio::test]

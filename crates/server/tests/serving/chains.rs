@@ -91,9 +91,14 @@ async fn a_certificate_without_other_roots_has_no_alternate() {
 
 /// An older root, made by OpenSSL, that certifies one of our keys: `old.pem`, and `NAME-cross.pem` with it behind.
 async fn cross_sign(server: &Server, name: &str, path_length: u8) {
-    let folder = server.path("");
     let own = Certificate::from_der(&read(&server.data().join(format!("{name}.pem")))[0]).expect("our certificate");
     let identifier = data_encoding::HEXUPPER.encode(own.key_identifier().expect("it has one"));
+    cross_sign_as(server, name, path_length, &identifier).await;
+}
+
+/// The same, with this subjectKeyIdentifier.
+async fn cross_sign_as(server: &Server, name: &str, path_length: u8, identifier: &str) {
+    let folder = server.path("");
     let extensions = format!(
         "basicConstraints=critical,CA:TRUE,pathlen:{path_length}\nkeyUsage=critical,keyCertSign,cRLSign\n\
          subjectKeyIdentifier={identifier}\nauthorityKeyIdentifier=keyid:always\n"
@@ -182,5 +187,11 @@ async fn a_chain_that_leads_nowhere_is_refused_with_its_fault() {
         assert_eq!(output.status.code(), Some(1), "{part}: {errors}");
         assert!(errors.contains(part) && errors.lines().count() == 1, "it lacks {part:?}: {errors}");
     }
+    // Leaves name the key of their issuer by our identifier: no client would find its certificate under another.
+    cross_sign_as(&server, "intermediate", 0, "0123456789ABCDEF").await;
+    let file = folder.join("intermediate-cross.pem");
+    let output = server.command(&["chain", "add", file.to_str().expect("a plain name")]).await;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && errors.contains("subjectKeyIdentifier 0123456789ABCDEF"), "{errors}");
     assert_eq!(server.json(&["chain", "list"]).await.as_array().map(Vec::len), Some(1), "nothing was added");
 }

@@ -169,13 +169,17 @@ async fn its_management_interface_sets_what_is_said_of_a_renewal() {
     let (mut client, mut management) = (pebble.client(), pebble.management());
     let account = client.account(Algorithm::Es256).await;
     let (leaf, name) = renewal::issued(&mut client, &account).await;
-    renewal::window(&renewal::look(&mut client, &name).await);
+    let window = renewal::window(&renewal::look(&mut client, &name).await);
     let certificate = pki::pem::encode("CERTIFICATE", &leaf);
-    for said in ["{\"suggestedWindow\":{\"start\":\"x\"}}", "{ no JSON at all", ""] {
+    for said in ["{\"suggestedWindow\":{\"start\":\"x\"}}", "{ no JSON at all"] {
         let asked = json!({ "Certificate": certificate, "ARIResponse": said }).to_string();
         assert_eq!(management.set("/set-renewal-info/", asked).await.status, 200);
         assert_eq!(renewal::look(&mut client, &name).await.text(), said, "word for word");
     }
+    let asked = json!({ "Certificate": certificate, "ARIResponse": "" }).to_string();
+    assert_eq!(management.set("/set-renewal-info/", asked).await.status, 200);
+    let answer = renewal::look(&mut client, &name).await;
+    assert_eq!(renewal::window(&answer), window, "an empty text brings the truth back");
     let root = management.read("/roots/0").await.text().to_owned();
     for (asked, status) in [
         ("nonsense".to_owned(), 400),

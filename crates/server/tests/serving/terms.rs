@@ -55,26 +55,47 @@ async fn a_later_version_has_to_be_agreed_to_again() {
     let mut client = server.client();
     let (account, other) = (client.account(Algorithm::Es256).await, client.account(Algorithm::EdDsa).await);
     let issued = client.issued(&account, &["terms.localhost"]).await;
+    let (_, begun) = client.order(&account, &["begun.localhost"]).await;
+    let authorization = client.post_as_get(&account, text(&begun["authorizations"][0])).await.object(200);
+    let challenge = text(&authorization["challenges"][0]["url"]).to_owned();
     let changes = "terms-changes = \"We <b>keep</b> logs & more\"";
     server.reconfigure(&configuration(Some("2"), changes)).await;
 
     let mut client = server.client();
     for (url, payload) in [
         ("/new-order", json!({ "identifiers": identifiers(&["terms.localhost"]) }).to_string()),
-        (&issued.order, String::new()),
-        (text(&issued.object["certificate"]), String::new()),
-        (text(&issued.object["authorizations"][0]), String::new()),
-        (&format!("{}/orders", account.kid), String::new()),
-        ("/key-change", "{}".to_owned()),
-        (&account.kid, json!({ "contact": ["mailto:admin@example.com"] }).to_string()),
+        (&challenge, "{}".to_owned()),
+        (text(&begun["finalize"]), json!({ "csr": "MIIB" }).to_string()),
     ] {
         let answer = client.try_post(&account, url, payload.as_bytes(), &[]).await.expect("the server answers");
         assert_asks_for_agreement(&client, &answer, url);
     }
+    for url in [
+        &issued.order,
+        text(&issued.object["certificate"]),
+        text(&issued.object["authorizations"][0]),
+        &challenge,
+        &format!("{}/orders", account.kid),
+    ] {
+        let answer = client.post_as_get(&account, url).await;
+        assert_eq!(answer.status, 200, "what it has can be read: {url}: {}", answer.text());
+    }
     for payload in ["", "{}", r#"{"termsOfServiceAgreed":false}"#] {
         let answer = client.try_post(&account, &account.kid, payload.as_bytes(), &[]).await.expect("it answers");
-        assert_eq!(answer.object(200).get("contact"), None, "the account can be read, and was not changed");
+        assert_eq!(answer.status, 200, "the account can be read: {}", answer.text());
+        let answer = order(&mut client, &account).await;
+        assert_asks_for_agreement(&client, &answer, "this was no agreement");
     }
+    let answer = client.post(&account, &account.kid, &json!({ "contact": ["mailto:admin@example.com"] })).await;
+    assert_eq!(answer.object(200)["contact"], json!(["mailto:admin@example.com"]), "the account can be changed");
+
+    let key = signing_key(Algorithm::Es256);
+    let answer = client.change_key(&account, &key, |inner| inner).await;
+    assert_eq!(answer.status, 200, "a key that leaked can be changed: {}", answer.text());
+    let account = Account { key, pkcs8: Vec::new(), kid: account.kid };
+    let authorization = text(&begun["authorizations"][0]);
+    let answer = client.post(&account, authorization, &json!({ "status": "deactivated" })).await;
+    assert_eq!(answer.object(200)["status"], "deactivated");
 
     // By an update, and by newAccount once more.
     let agreed = client.post(&account, &account.kid, &json!({ "termsOfServiceAgreed": true })).await;

@@ -114,7 +114,12 @@ impl Workbench for MemoryWorkbench {
 
     async fn claim(&self, stage: Stage, terms: LeaseTerms) -> Stored<Option<Claimed>> {
         let token = LeaseToken::random(self.random.as_ref());
-        Ok(self.step(|state, now| state.claim(stage, token, terms, now)))
+        Ok(self.step(|state, now| state.claim(stage, &[], token, terms, now)))
+    }
+
+    async fn claim_test(&self, terms: LeaseTerms, but: &[AccountId]) -> Stored<Option<Claimed>> {
+        let token = LeaseToken::random(self.random.as_ref());
+        Ok(self.step(|state, now| state.claim(Stage::TestChallenge, but, token, terms, now)))
     }
 
     async fn advance(&self, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>> {

@@ -7,7 +7,7 @@ use ca::order::{Order, Outcome, Place, Progress, Stage};
 use ca::ports::{
     ActiveOrder, Advance, Claimed, Fenced, Lease, LeaseTerms, NonceUse, Retention, StageCount, Standing, SweepPage,
 };
-use ca::{InstanceId, LeaseToken, OrderId};
+use ca::{AccountId, InstanceId, LeaseToken, OrderId};
 use pki::{Sha256, Timestamp};
 
 /// So many nonces are remembered, the latest ones.
@@ -140,11 +140,13 @@ impl State {
     pub(super) fn claim(
         &mut self,
         stage: Stage,
+        but: &[AccountId],
         token: LeaseToken,
         terms: LeaseTerms,
         now: Timestamp,
     ) -> Option<Claimed> {
-        let (_, id) = self.queues.range((stage, 0)..=(stage, u64::MAX)).next()?;
+        let passed = |id: &OrderId| self.orders.get(id).is_some_and(|entry| but.contains(&entry.order.account));
+        let (_, id) = self.queues.range((stage, 0)..=(stage, u64::MAX)).find(|(_, id)| !passed(id))?;
         let lease = self.lease(*id, token, terms, now);
         let order = self.orders.get(&lease.order)?.order.clone();
         Some(Claimed { lease, order })
@@ -188,7 +190,7 @@ impl State {
         let ((), changed) = self.change(id, |order| {
             order.copy_back(ended);
             if let Some((outcome, ended)) = outcome {
-                order.finish(outcome, ended);
+                order.settle(outcome, ended);
             }
         })?;
         self.move_on(id, changed, true, now)

@@ -24,6 +24,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "reuse and renewal",
         sql: include_str!("../../migrations/sqlite/0003_reuse_and_renewal.sql"),
     },
+    Migration {
+        number: 4,
+        name: "tests by account",
+        sql: include_str!("../../migrations/sqlite/0004_tests_by_account.sql"),
+    },
 ];
 
 /// The schema that this version reads and writes.

@@ -256,8 +256,13 @@ impl Stores {
 
     /// An order on the workbench that waits for its client, with pending authorizations.
     pub(crate) async fn pending(&self, identifiers: &[&str]) -> Order {
+        self.pending_of(AccountId::from_bytes([0xac; 16]), identifiers).await
+    }
+
+    /// The same of this account.
+    pub(crate) async fn pending_of(&self, account: AccountId, identifiers: &[&str]) -> Order {
         let identifiers: Vec<Identifier> = identifiers.iter().map(|name| dns(name)).collect();
-        let order = self.order_for(AccountId::from_bytes([0xac; 16]), &identifiers);
+        let order = self.order_for(account, &identifiers);
         let lease = self.workbench.create(order.clone(), TERMS).await.unwrap();
         let made = Advance::Made(self.authorizations_of(&order));
         self.workbench.advance(&lease, made).await.unwrap().unwrap()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use acme::OrderStatus;
 use ca::order::{Outcome, Stage};
 use ca::ports::{Advance, Fenced, Lease, LeaseTerms, Standing};
-use ca::{InstanceId, LeaseToken, OrderId};
+use ca::{AccountId, InstanceId, LeaseToken, OrderId};
 
 use super::Stores;
 use super::fixtures::{HOLDER, TERMS};
@@ -26,6 +26,7 @@ macro_rules! suite {
             parked_order_comes_back_when_its_time_has_come
             park_with_a_stale_token_is_refused
             claims_are_counted_by_stage
+            accounts_that_are_passed_over_keep_their_turn
             leases_of_an_instance_are_freed
         );
     };
@@ -183,6 +184,28 @@ pub(crate) async fn park_with_a_stale_token_is_refused(stores: &Stores) {
     assert_eq!(stores.workbench.park(&forged, stores.in_seconds(5)).await.unwrap(), Err(Fenced::Stale));
     let held = Standing::Lease { expires: claimed.lease.expires, holder: HOLDER };
     assert_eq!(standing(stores, order.id).await, held);
+}
+
+pub(crate) async fn accounts_that_are_passed_over_keep_their_turn(stores: &Stores) {
+    let [first, second, third] = [0x11, 0x55, 0xee].map(|octet| AccountId::from_bytes([octet; 16]));
+    let mut queued = Vec::new();
+    for account in [first, second, first, second, third] {
+        let order = stores.pending_of(account, &["one.example.com"]).await;
+        queued.push(stores.answer(&order, 0).await.id);
+    }
+    let claim = async |but: &[AccountId]| {
+        let claimed = stores.workbench.claim_test(TERMS, but).await.unwrap();
+        claimed.map(|claimed| claimed.order.id)
+    };
+    assert_eq!(claim(&[first, third]).await, Some(queued[1]), "the oldest of the others");
+    assert_eq!(claim(&[third, second]).await, Some(queued[0]));
+    assert_eq!(claim(&[first, second]).await, Some(queued[4]));
+    for _ in 0..3 {
+        assert_eq!(claim(&[first, second]).await, None);
+    }
+    assert_eq!(claim(&[]).await, Some(queued[2]), "what was passed over can be claimed");
+    assert_eq!(claim(&[first]).await, Some(queued[3]));
+    assert_eq!(claim(&[]).await, None);
 }
 
 pub(crate) async fn claims_are_counted_by_stage(stores: &Stores) {

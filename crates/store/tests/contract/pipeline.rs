@@ -34,6 +34,7 @@ macro_rules! suite {
             delivery_takes_nothing_out_and_the_first_counts
             open_order_is_not_acknowledged
             settled_order_ends_without_a_lease
+            order_in_issue_does_not_end_by_what_was_found_before
             settling_what_does_not_change_leaves_the_lease
             order_ends_once
             change_wakes_who_subscribed_before_it
@@ -246,6 +247,16 @@ pub(crate) async fn settled_order_ends_without_a_lease(stores: &Stores) {
     let late = Advance::Finished { outcome: Outcome::Valid(stores.serial()), ended: stores.now() };
     assert!(stores.workbench.advance(&claimed.lease, late).await.unwrap().is_err());
     assert_eq!(stores.workbench.settle(OrderId::from_bytes([9; 16]), &[], None).await.unwrap(), None);
+}
+
+pub(crate) async fn order_in_issue_does_not_end_by_what_was_found_before(stores: &Stores) {
+    let order = stores.processing().await;
+    let claimed = stores.claim(Stage::Issue).await;
+    let before = Failure { stage: Stage::TestChallenge, ..failure("found while it was finalized") };
+    let end = Some((Outcome::Invalid(before), stores.now()));
+    assert_eq!(stores.workbench.settle(order.id, &[], end).await.unwrap(), Some(order));
+    let end = Advance::Finished { outcome: Outcome::Valid(stores.serial()), ended: stores.now() };
+    assert!(stores.workbench.advance(&claimed.lease, end).await.unwrap().is_ok());
 }
 
 pub(crate) async fn settling_what_does_not_change_leaves_the_lease(stores: &Stores) {

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use ca::ports::{Issuer, SerialRecord};
 use ca::{Ca, Error, Revoker, urls};
-use pki::{Certificate, Serial};
+use pki::{Certificate, Serial, Timestamp};
 
 use super::delivery::Delivery;
 use super::request::{ByAccount, ByKey, Signed};
@@ -49,7 +49,7 @@ async fn download(
     let base = Base::of(door, uri, headers).ok();
     let mut links = Vec::new();
     let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(uri, headers, body).await?;
+        let ByAccount { base, account, request } = door.by_any_account(uri, headers, body).await?;
         request.expect_post_as_get().map_err(|error| error.problem())?;
         require_pem(headers)?;
         let serial = Serial::parse(serial).map_err(|_| orders::no_such("certificate"))?;
@@ -59,8 +59,9 @@ async fn download(
             .ca
             .issuer_by_id(&record.issuer)
             .ok_or_else(|| Error::Failed(format!("the issuer of {serial} is not configured any more")))?;
-        let chain = pem_chain(issuer, number, &record)?;
-        links.extend(alternates(&base, serial, issuer, number));
+        let now = door.ca.now();
+        let chain = pem_chain(issuer, number, &record, now)?;
+        links.extend(alternates(&base, serial, issuer, number, now));
         let body = Body::new(Delivery::new(chain.into(), Arc::clone(&door.ca), record.order));
         Ok(Reply::body(PEM_CHAIN, body))
     };
@@ -77,12 +78,12 @@ fn chain_number(text: &str) -> Option<u16> {
 }
 
 /// Leaf first, each certified by the next, the root left out (RFC 8555 §9.1).
-fn pem_chain(issuer: &Issuer, number: Option<u16>, record: &SerialRecord) -> Outcome<String> {
+fn pem_chain(issuer: &Issuer, number: Option<u16>, record: &SerialRecord, now: Timestamp) -> Outcome<String> {
     let leaf = record.certificate.as_deref().ok_or_else(|| orders::no_such("certificate"))?;
     let above: Vec<&Certificate> = match number {
         None => std::iter::once(&issuer.certificate).chain(&issuer.chain).collect(),
         Some(number) => {
-            let chain = issuer.alternates.iter().find(|chain| chain.number == number);
+            let chain = issuer.alternates_at(now).find(|chain| chain.number == number);
             chain.ok_or_else(|| orders::no_such("chain"))?.certificates.iter().collect()
         }
     };
@@ -91,8 +92,8 @@ fn pem_chain(issuer: &Issuer, number: Option<u16>, record: &SerialRecord) -> Out
 }
 
 /// Links to the other chains, our own among them (RFC 8555 §7.4.2).
-fn alternates(base: &Base, serial: Serial, issuer: &Issuer, shown: Option<u16>) -> Vec<String> {
-    let numbers = issuer.alternates.iter().map(|chain| Some(chain.number));
+fn alternates(base: &Base, serial: Serial, issuer: &Issuer, shown: Option<u16>, now: Timestamp) -> Vec<String> {
+    let numbers = issuer.alternates_at(now).map(|chain| Some(chain.number));
     let others = std::iter::once(None).chain(numbers).filter(|number| *number != shown);
     let url = |number: Option<u16>| match number {
         None => base.url(&urls::certificate(serial)),

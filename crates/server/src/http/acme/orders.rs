@@ -49,7 +49,7 @@ pub(super) async fn order(
 ) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
     let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
+        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
         request.expect_post_as_get().map_err(|error| error.problem())?;
         let poll = Poll::begin(&door, &guest, account.id, &headers);
         let order = door.ca.order_changed(&account, order_id(&id)?, poll.wait).await?;
@@ -84,7 +84,7 @@ pub(super) async fn acknowledge(
 ) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
     let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
+        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
         let _: serde_json::Map<String, serde_json::Value> = request.json().map_err(|error| error.problem())?;
         let order = door.ca.acknowledge(&account, order_id(&id)?).await?;
         Ok(reply(&door, &base, StatusCode::OK, &order))
@@ -102,7 +102,7 @@ pub(super) async fn authorization(
 ) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
     let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
+        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
         let id = authorization_id(&id)?;
         let mut waited = false;
         let view = if request.is_post_as_get() {
@@ -129,7 +129,7 @@ pub(super) async fn challenge(
 ) -> Response {
     let base = Base::of(&door, &uri, &headers).ok();
     let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
+        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
         let id = authorization_id(&id)?;
         let kind: ChallengeKind = kind.parse().map_err(|_| no_such("challenge"))?;
         let view = if request.is_post_as_get() {
@@ -137,6 +137,7 @@ pub(super) async fn challenge(
         } else {
             // RFC 8555 §7.5.1, erratum 5729: an object, whatever its members are.
             let _: serde_json::Map<String, serde_json::Value> = request.json().map_err(|error| error.problem())?;
+            door.ca.require_agreement(&account)?;
             door.ca.answer(&account, id, kind).await?
         };
         let shown = view.authorization.challenge(kind.into());

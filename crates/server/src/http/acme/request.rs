@@ -45,14 +45,16 @@ pub(super) enum Signed {
 }
 
 impl AcmeDoor {
-    /// Reads a request that an account has to sign which has agreed to the terms as they now are (RFC 8555 §7.3.3).
+    /// Reads a request for more of the service, which an account has to sign that has agreed to the terms as they now
+    /// are (RFC 8555 §7.3.3).
     pub(super) async fn by_account(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByAccount> {
         let signed = self.by_any_account(uri, headers, body).await?;
         self.ca.require_agreement(&signed.account)?;
         Ok(signed)
     }
 
-    /// Reads a request that an account has to sign, whatever it has agreed to.
+    /// Reads a request that an account has to sign, whatever it has agreed to: what it has can be read and ended, and
+    /// its key be replaced.
     pub(super) async fn by_any_account(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByAccount> {
         match self.signed(uri, headers, body).await? {
             Signed::ByAccount(request) => Ok(*request),

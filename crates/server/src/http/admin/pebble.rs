@@ -10,7 +10,7 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use ca::ports::{Issuer, RenewalAdvice, RenewalScope, SerialStatus};
+use ca::ports::{Issuer, SerialStatus};
 use keys::KeyFile;
 use pki::{Certificate, Serial, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -199,9 +199,9 @@ async fn set_renewal_info(State(door): Door, body: Bytes) -> Response {
             return (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response();
         }
     }
-    let scope = RenewalScope { serial: Some(serial), ..RenewalScope::default() };
-    match door.ca.move_renewals(scope, RenewalAdvice::Document { json: asked.answer }).await {
-        Ok(_) => StatusCode::OK.into_response(),
+    // Pebble answers what is true again once the text is empty.
+    match door.ca.override_renewal_info(serial, Some(asked.answer).filter(|answer| !answer.is_empty())).await {
+        Ok(()) => StatusCode::OK.into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
     }
 }

@@ -192,6 +192,22 @@ impl Workbench for SqliteWorkbench {
         self.database.writer().submit(Durability::Ordered, run, move |_| taken.asked()).await
     }
 
+    async fn claim_test(&self, terms: LeaseTerms, but: &[AccountId]) -> Stored<Option<Claimed>> {
+        if but.is_empty() {
+            return self.claim(Stage::TestChallenge, terms).await;
+        }
+        let Some(taken) = Queues::take(&self.queues, Stage::TestChallenge) else {
+            return Ok(None);
+        };
+        let (lease, clock, but) = (self.new_lease(terms), Arc::clone(&self.clock), but.to_vec());
+        let run = move |batch: &Batch<'_>| rows::claim_test(batch, &but, lease(clock.now()));
+        let after = move |claimed: &Option<Claimed>| match claimed {
+            Some(_) => taken.asked(),
+            None => taken.left(),
+        };
+        self.database.writer().submit(Durability::Ordered, run, after).await
+    }
+
     async fn advance(&self, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>> {
         let durability = match advance {
             Advance::Made(_) => Durability::Synced,
@@ -237,7 +253,7 @@ impl Workbench for SqliteWorkbench {
             change(batch, &mut active, now, effects, |order| {
                 order.copy_back(&ended);
                 if let Some((outcome, ended)) = outcome.clone() {
-                    order.finish(outcome, ended);
+                    order.settle(outcome, ended);
                 }
                 ((), true)
             })?;

@@ -133,6 +133,12 @@ impl Taken {
     pub(super) fn asked(mut self) {
         self.asked = true;
     }
+
+    /// The file was asked, and what may be there was left there: back on the count, and nobody is woken.
+    pub(super) fn left(mut self) {
+        self.asked = true;
+        self.queues.counts[index(self.stage)].fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 impl Drop for Taken {

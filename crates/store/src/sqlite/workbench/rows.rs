@@ -285,13 +285,39 @@ pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Op
         SELECT row, document, claims FROM active_orders WHERE place = 'queue' AND stage = ?1 ORDER BY turn LIMIT 1",
     )?;
     let mut rows = statement.query([Col(stage)])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
+    match rows.next()? {
+        Some(row) => put_lease(batch, row, lease).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Takes the oldest order in `TestChallenge` of an account that is none of these, and puts a lease on it. It looks at
+/// one order of each account at most, from a place in the order of accounts that is another each time.
+pub(super) fn claim_test(batch: &Batch<'_>, but: &[AccountId], lease: NewLease) -> Step<Option<Claimed>> {
+    let mut statement = batch.prepare_cached(
+        "-- workbench.claim_test.look
+        SELECT row, document, claims, account FROM active_orders INDEXED BY active_orders_to_test
+        WHERE place = 'queue' AND stage = 'testchallenge' AND account > ?1 ORDER BY account, turn LIMIT 1",
+    )?;
+    let start = lease.token.as_bytes().to_vec();
+    for mut behind in [start, Vec::new()] {
+        loop {
+            let mut rows = statement.query([&behind])?;
+            let Some(row) = rows.next()? else { break };
+            let account: AccountId = col(row, 3)?;
+            if !but.contains(&account) {
+                return put_lease(batch, row, lease).map(Some);
+            }
+            behind = account.as_bytes().to_vec();
+        }
+    }
+    Ok(None)
+}
+
+fn put_lease(batch: &Batch<'_>, row: &Row<'_>, lease: NewLease) -> Step<Claimed> {
     let number: i64 = row.get(0)?;
     let order: Order = json(row, 1)?;
     let claims = row.get::<_, u32>(2)?.saturating_add(1);
-    drop(rows);
     batch
         .prepare_cached(
             "-- workbench.claim
@@ -301,7 +327,7 @@ pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Op
         )?
         .execute(params![number, Col(lease.expires), Col(lease.now), claims, Col(lease.token), Col(lease.holder)])?;
     let lease = Lease { order: order.id, token: lease.token, expires: lease.expires, claims };
-    Ok(Some(Claimed { lease, order }))
+    Ok(Claimed { lease, order })
 }
 
 /// Puts an order back on the queue of its stage, as it is.
