@@ -118,6 +118,9 @@ pub struct AccountObject {
     /// Its key: no field of RFC 8555, but of its drafts, and clients read it after a key change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Jwk>,
+    /// The binding that newAccount had, as it was sent (RFC 8555 §7.3.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_account_binding: Option<serde_json::Value>,
     /// URL of the list of its orders; other servers may have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub orders: Option<String>,

@@ -203,6 +203,7 @@ fn account_has_the_names_of_the_rfc() {
         contact: vec!["mailto:a@b.example".to_owned()],
         terms_of_service_agreed: Some(true),
         key: Some(Jwk::parse(P256).expect("a good key")),
+        external_account_binding: Some(json!({ "protected": "e30", "payload": "", "signature": "" })),
         orders: Some("https://ca/orders/1".to_owned()),
     };
     round_trip(
@@ -210,6 +211,7 @@ fn account_has_the_names_of_the_rfc() {
         json!({
             "status": "deactivated", "contact": ["mailto:a@b.example"], "termsOfServiceAgreed": true,
             "orders": "https://ca/orders/1", "key": serde_json::from_str::<Value>(P256).expect("JSON"),
+            "externalAccountBinding": { "protected": "e30", "payload": "", "signature": "" },
         }),
     );
 }

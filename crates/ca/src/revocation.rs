@@ -13,9 +13,10 @@ use crate::ports::{AuditEvent, KeyBlock, Revocation, Revoked, SerialRecord};
 /// Who asks for a revocation over ACME.
 #[derive(Debug)]
 pub enum Revoker {
-    /// An account: the one that ordered the certificate, or one with valid authorizations for all its names.
+    /// An account: the one that ordered the certificate, or one with valid authorizations for all its names, which
+    /// has no say about its key.
     Account(Box<Account>),
-    /// Whoever has the certificate's key: proof enough that it is compromised, if he says so.
+    /// Whoever has the certificate's key: proof enough that it is compromised, unless he gives another reason.
     CertificateKey(Box<PublicKey>),
 }
 
@@ -32,6 +33,13 @@ impl Ca {
         let by = match &revoker {
             Revoker::Account(account) => {
                 self.require_right(account, &record, &der).await?;
+                if reason == Reason::KeyCompromise && account.id != record.account {
+                    return Err(Error::refused(
+                        ProblemType::BadRevocationReason,
+                        "only its subscriber or its key can say that the key of a certificate is compromised: sign \
+                         with that key, or use 5 cessationOfOperation",
+                    ));
+                }
                 format!("account {}", account.id)
             }
             Revoker::CertificateKey(key) => {
@@ -44,7 +52,11 @@ impl Ca {
                 "the certificate's key".to_owned()
             }
         };
-        let compromised = matches!(revoker, Revoker::CertificateKey(_)) && reason == Reason::KeyCompromise;
+        // Whoever revokes with the key and doesn't say why may well be who found it (BR 4.9.1.1).
+        let (reason, compromised) = match (&revoker, reason) {
+            (Revoker::CertificateKey(_), Reason::Unspecified | Reason::KeyCompromise) => (Reason::KeyCompromise, true),
+            (Revoker::CertificateKey(_) | Revoker::Account(_), reason) => (reason, false),
+        };
         let revoked = self.revoke(record.serial, reason, by.clone()).await?;
         if compromised {
             self.block_key(record.spki_hash, &by).await?;

@@ -20,7 +20,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 
 const FILE_NAME: &str = "admin.sock";
-const LINE_OCTETS_MAX: u64 = 64 * 1024;
+/// The longest command: a key for external accounts with 1000 names of 253 characters.
+const LINE_OCTETS_MAX: u64 = 512 * 1024;
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A command that changes something.

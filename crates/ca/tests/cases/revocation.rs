@@ -92,6 +92,12 @@ async fn key_that_says_it_is_compromised_is_blocked(backend: Backend) {
     revoke_by_key(&world, &key, &certificate, Some(1)).await.unwrap();
     assert_eq!(reason_of(&world, &record).await, Some(Reason::KeyCompromise));
     assert!(world.ledger.is_blocked(record.spki_hash).await.unwrap());
+    // Whoever signs with it and doesn't say why says the same.
+    let found = pair();
+    let silent = client.issued(&world, &["five.example.com"], &found).await;
+    revoke_by_key(&world, &found, silent.certificate.as_deref().unwrap(), None).await.unwrap();
+    assert_eq!(reason_of(&world, &silent).await, Some(Reason::KeyCompromise));
+    assert!(world.ledger.is_blocked(silent.spki_hash).await.unwrap());
     let order = client.ready(&world, &["three.example.com"]).await;
     assert_eq!(refused(client.finalize(&world, &order, &key).await).kind, ProblemType::BadPublicKey);
     // An account's word blocks no key.

@@ -54,11 +54,16 @@ async fn an_account_is_bound_with_a_key_that_was_given_out() {
     let answer = client.post_by_key(&key, "/new-account", &json!({ "termsOfServiceAgreed": true })).await;
     assert_refused(&answer, refusal(403, "externalAccountRequired", "HMAC key"), "newAccount without a binding");
     let given = give(&server, &["--label", "for a test"]).await;
-    let made = given.bind(&mut client, &key).await;
-    let object = made.object(201);
-    assert!(!object.to_string().contains(&given.kid), "an account shows nothing of its binding: {object}");
+    let binding = given.binding(&client, &key);
+    let made = with_binding(&mut client, &key, &binding).await;
+    assert_eq!(made.object(201)["externalAccountBinding"], binding, "RFC 8555 §7.3.4: the same value");
     let account = Account { key, pkcs8: Vec::new(), kid: made.location() };
     client.issued(&account, &["bound.localhost"]).await;
+    let new = signing_key(Algorithm::Es384);
+    assert_eq!(client.change_key(&account, &new, |inner| inner).await.status, 200);
+    let account = Account { key: new, ..account };
+    let object = client.post_as_get(&account, &account.kid).await.object(200);
+    assert_eq!(object["externalAccountBinding"], binding, "whatever its key is");
 
     // It has been used up, and the account that it bound is found all the same.
     let found = given.bind(&mut client, &account.key).await;
@@ -79,6 +84,16 @@ async fn an_account_is_bound_with_a_key_that_was_given_out() {
     assert!(!listed.to_string().contains(&given.key.to_base64url()), "a list shows no secret: {listed}");
     assert_eq!(server.logged(&given.key.to_base64url()), 0, "nor does the log");
     server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_key_can_permit_as_many_names_as_it_may_have() {
+    let server = Server::start(REQUIRED).await;
+    let label = "a".repeat(60);
+    let names: Vec<String> = (0..1000).map(|number| format!("{label}.{label}.{label}.n{number}.localhost")).collect();
+    let arguments: Vec<&str> = names.iter().flat_map(|name| ["--name", name]).collect();
+    give(&server, &arguments).await;
+    assert_eq!(list(&list(&server.json(&["eab", "list"]).await)[0]["names"]).len(), names.len());
 }
 
 type Fault = (&'static str, fn(&Parts<'_>) -> Value, Refusal);

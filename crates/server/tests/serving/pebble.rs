@@ -146,7 +146,9 @@ async fn its_management_interface_knows_the_status_of_a_serial() {
     let leaf = client.chain(&account, &issued.object).await.remove(0);
     let serial = Certificate::from_der(&leaf).expect("a certificate").serial().to_string();
     let path = format!("/cert-status-by-serial/{}", serial.trim_start_matches('0').to_uppercase());
-    let status = management.read(&path).await.object(200);
+    let answer = management.read(&path).await;
+    assert_eq!(answer.header("access-control-allow-origin"), None, "no page of another origin reads this listener");
+    let status = answer.object(200);
     assert_eq!((&status["Status"], &status["Serial"]), (&json!("Valid"), &json!(serial.trim_start_matches('0'))));
     assert_eq!(certificates(text(&status["Certificate"])), std::slice::from_ref(&leaf));
     assert!(status.get("Reason").is_none() && status.get("RevokedAt").is_none(), "{status}");

@@ -50,6 +50,7 @@ async fn renewal_information_is_for_everybody_and_may_be_cached() {
     assert_eq!(answer.header("retry-after"), Some("1800"));
     assert_eq!(answer.header("cache-control"), Some("public, max-age=600"));
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.links("index").len(), 1, "a link to the directory (RFC 8555 §7.1)");
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.object(200).as_object().expect("an object").len(), 1, "{}", answer.text());
 }

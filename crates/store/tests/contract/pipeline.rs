@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::authorization::{AuthorizationEnd, Method};
-use ca::order::{MoveRefused, Outcome, Progress, Stage};
+use ca::order::{Failure, MoveRefused, Outcome, Progress, Stage};
 use ca::ports::{Advance, NonceUse, OrderFilter, Standing, StoreErrorKind};
 use ca::{AccountId, AuthorizationId, OrderId};
 use futures_util::FutureExt;

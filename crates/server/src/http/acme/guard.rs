@@ -24,11 +24,13 @@ pub(super) async fn guard(State(door): State<Arc<AcmeDoor>>, request: Request, n
     } else {
         // For what is said about a request that nobody could answer: its line, without its body.
         let (method, uri) = (request.method().clone(), request.uri().clone());
+        let base = Base::of(&door, &uri, request.headers()).ok();
         match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => of_ours(response),
+            Ok(response) => of_ours(response, base.as_ref()),
             Err(_) => {
                 tracing::error!(%method, path = uri.path(), "a handler panicked");
-                problem(&Problem::new(ProblemType::ServerInternal, "the server failed at this request"), None)
+                let failed = Problem::new(ProblemType::ServerInternal, "the server failed at this request");
+                problem(&failed, base.as_ref())
             }
         }
     };
@@ -43,7 +45,7 @@ fn refuse(door: &AcmeDoor, request: &Request, refused: &Problem) -> Response {
 }
 
 /// What the router itself refuses, a path that is no text for example, it refuses without a problem document.
-fn of_ours(response: Response) -> Response {
+fn of_ours(response: Response, base: Option<&Base>) -> Response {
     let status = response.status();
     let documented =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
@@ -52,5 +54,5 @@ fn of_ours(response: Response) -> Response {
     }
     let kind = if status.is_server_error() { ProblemType::ServerInternal } else { ProblemType::Malformed };
     let status = if status == StatusCode::BAD_REQUEST { 404 } else { status.as_u16() };
-    problem(&Problem::new(kind, "this URL can't be read").with_status(status), None)
+    problem(&Problem::new(kind, "this URL can't be read").with_status(status), base)
 }

@@ -91,7 +91,7 @@ pub fn router(door: Arc<AcmeDoor>) -> Router {
 
 async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap) -> Response {
     match Base::of(&door, &uri, &headers) {
-        Ok(base) => json(StatusCode::OK, &directory_object(&door, &base)),
+        Ok(base) => response::cross_origin(json(StatusCode::OK, &directory_object(&door, &base))),
         Err(refused) => problem(&refused, None),
     }
 }

@@ -1,6 +1,9 @@
 //! Objects on the wire (RFC 8555 §7.1), made from what the domain says.
 
-use acme::{AccountObject, AuthorizationObject, AuthorizationStatus, ChallengeObject, ChallengeStatus, OrderObject};
+use acme::{
+    AccountObject, AuthorizationObject, AuthorizationStatus, ChallengeObject, ChallengeStatus, Jws, KeyReference,
+    NewAccount, OrderObject,
+};
 use ca::AuthorizationView;
 use ca::account::Account;
 use ca::authorization::{AuthorizationEnd, Challenge, ChallengeState};
@@ -17,8 +20,18 @@ pub(super) fn account(base: &Base, account: &Account) -> AccountObject {
         contact: account.contact.clone(),
         terms_of_service_agreed: account.terms_of_service_agreed.then_some(true),
         key: Some(account.key.clone()),
+        external_account_binding: binding(account),
         orders: Some(base.url(&urls::orders(account.id))),
     }
+}
+
+/// The binding of an account, as its newAccount had it: the first of the account's proofs.
+fn binding(account: &Account) -> Option<serde_json::Value> {
+    account.external_key.as_ref()?;
+    let jws = Jws::parse(&account.proofs.first()?.jws).ok()?;
+    let KeyReference::Jwk(key) = jws.protected().key.clone() else { return None };
+    let asked: NewAccount = jws.verify(key.verifying_key()).ok()?.json().ok()?;
+    serde_json::from_str(asked.external_account_binding?.get()).ok()
 }
 
 /// An order.

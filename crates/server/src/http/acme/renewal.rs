@@ -28,10 +28,10 @@ pub(super) async fn renewal_info(
     match door.ca.renewal_info(&identifier).await {
         Ok(RenewalAnswer::Info(mut info)) => {
             info.suggested_window = door.faults.shifted(info.suggested_window);
-            kept_for_a_while(&door, response::json(StatusCode::OK, &info))
+            kept_for_a_while(&door, response::open_json(StatusCode::OK, &info, base.as_ref()))
         }
         Ok(RenewalAnswer::Document(json)) => {
-            let mut answer = response::json(StatusCode::OK, &());
+            let mut answer = response::open_json(StatusCode::OK, &(), base.as_ref());
             *answer.body_mut() = Body::from(json);
             kept_for_a_while(&door, answer)
         }

@@ -138,12 +138,17 @@ impl Reply {
     }
 }
 
-/// An object as JSON, without a nonce.
+/// An object as JSON, without a nonce, for pages of its own origin alone.
 pub(crate) fn json(status: StatusCode, object: &impl Serialize) -> Response {
     let mut response = Response::new(Body::from(serialize(object)));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    cross_origin(response)
+    response
+}
+
+/// The same for everybody, with a link to the directory, to be kept for as long as whoever answers says.
+pub(super) fn open_json(status: StatusCode, object: &impl Serialize, base: Option<&Base>) -> Response {
+    finish(json(status, object), base)
 }
 
 fn serialize(object: &impl Serialize) -> Vec<u8> {
@@ -225,7 +230,7 @@ fn finish(mut response: Response, base: Option<&Base>) -> Response {
 }
 
 /// RFC 8555 §6.1: clients may run in browsers.
-fn cross_origin(mut response: Response) -> Response {
+pub(super) fn cross_origin(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(

@@ -57,6 +57,7 @@ async fn what_is_not_there_is_not_found() {
         (format!("/order/{id}"), "order"),
         ("/order/1".to_owned(), "order"),
         ("/order/%2e%2e%2fdir".to_owned(), "percent-encoding"),
+        ("/order/%ff".to_owned(), "can't be read"),
         (format!("/order/{id}?order"), "query"),
         (format!("/authz/{id}"), "authorization"),
         (format!("/authz/{id}-0"), "authorization"),
