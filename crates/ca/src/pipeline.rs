@@ -104,7 +104,9 @@ impl Ca {
                 Some(claimed) => match workers.take(claimed.order.account) {
                     Some(share) => return Ok(Some(Work { claimed, at, share: Some(share) })),
                     // Another worker was faster with the last one: back to the queue, at once.
-                    None => drop(self.park(&claimed.lease, Duration::ZERO).await),
+                    None => {
+                        self.park(&claimed.lease, Duration::ZERO).await;
+                    }
                 },
                 // Whoever gave one back meanwhile may not have seen the orders that this look had in hand.
                 None if workers.has_changed_since(&full) => {}
