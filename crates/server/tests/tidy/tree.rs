@@ -67,7 +67,10 @@ pub(crate) fn crate_roots(room: &Path) -> Vec<PathBuf> {
 
 /// Every Rust file.
 pub(crate) fn rust_files() -> Vec<PathBuf> {
-    files(&root().join("crates"), "rs")
+    let root = root();
+    let mut found = files(&root.join("crates"), "rs");
+    found.extend(files(&root.join("fuzz/fuzz_targets"), "rs"));
+    found
 }
 
 /// Every script.
@@ -75,7 +78,7 @@ pub(crate) fn scripts() -> Vec<PathBuf> {
     let root = root();
     let mut scripts = files(&root.join("tests"), "sh");
     scripts.extend(files(&root.join("tests"), "py"));
-    scripts.extend([root.join("test"), root.join(".ci/run")]);
+    scripts.extend([root.join("test"), root.join("fuzz/run"), root.join(".ci/run")]);
     scripts
 }
 
@@ -83,6 +86,7 @@ pub(crate) fn scripts() -> Vec<PathBuf> {
 pub(crate) fn documents() -> Vec<PathBuf> {
     let root = root();
     let mut documents = files(&root.join("docs"), "md");
+    documents.push(root.join("fuzz/README.md"));
     documents.extend(entries(&root).into_iter().filter(|path| path.extension().is_some_and(|is| is == "md")));
     documents
 }
