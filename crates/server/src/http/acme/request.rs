@@ -7,10 +7,13 @@ use ca::account::Account;
 use ca::ports::NonceUse;
 use ca::{AccountId, Error, still_valid};
 use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 use super::response::Outcome;
 use super::{AcmeDoor, Base};
+
+/// A body of so many times the limit is read no further.
+const OVERRUN: usize = 4;
 
 /// A request whose nonce was good and whose URL is this one. Its signature is not verified yet.
 struct Fresh {
@@ -133,19 +136,18 @@ impl AcmeDoor {
         let (max, time) = (self.body_octets_max, self.limits.body_time);
         let too_large = || Problem::malformed(format!("the body has more than {max} octets")).with_status(413).into();
         // Known from its Content-Length: nobody has to send it.
-        if body.size_hint().lower() > max as u64 {
+        if body.size_hint().lower() > (max * OVERRUN) as u64 {
             return Err(too_large());
         }
-        let read = tokio::time::timeout(time, Limited::new(body, max).collect()).await;
+        let read = tokio::time::timeout(time, collect(body, max)).await;
         let collected = read.map_err(|_| {
             Problem::malformed(format!("the body was not there within {} s", time.as_secs())).with_status(408)
         })?;
-        collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                return too_large();
-            }
-            Error::refused(ProblemType::Malformed, "the body ended early")
-        })
+        match collected {
+            Ok(Some(octets)) => Ok(octets),
+            Ok(None) => Err(too_large()),
+            Err(_) => Err(Error::refused(ProblemType::Malformed, "the body ended early")),
+        }
     }
 
     async fn account_of(&self, base: &Base, kid: &str) -> Outcome<Account> {
@@ -164,6 +166,25 @@ impl AcmeDoor {
             )
         })
     }
+}
+
+/// All of a body, or `None` if it has more octets than `max`. What is a little too long is read to its end, and
+/// forgotten: an answer that is sent while its client still writes can get lost with the connection.
+async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let (mut octets, mut came) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        came += data.len();
+        if came > max * OVERRUN {
+            break;
+        }
+        if came > max {
+            octets = Vec::new();
+        } else {
+            octets.extend_from_slice(&data);
+        }
+    }
+    Ok((came <= max).then(|| octets.into()))
 }
 
 fn require_jose(headers: &HeaderMap) -> Outcome<()> {
