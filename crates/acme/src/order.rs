@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use crate::base64url::base64url_decode;
 use crate::identifier::{Identifier, WireIdentifier};
@@ -27,28 +27,24 @@ pub enum OrderStatus {
     Invalid,
 }
 
-/// The payload of newOrder (RFC 8555 §7.4). Clients that write every member leave those empty which they don't mean.
+/// The payload of newOrder (RFC 8555 §7.4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NewOrder {
     /// What the certificate shall be about, unchecked; [`NewOrder::identifiers`] checks it.
     pub identifiers: Vec<WireIdentifier>,
     /// The start of validity that is asked for, RFC 3339.
-    #[serde(default, deserialize_with = "absent_if_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<String>,
     /// The end of validity that is asked for, RFC 3339.
-    #[serde(default, deserialize_with = "absent_if_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_after: Option<String>,
     /// The profile that is asked for (draft-ietf-acme-profiles).
-    #[serde(default, deserialize_with = "absent_if_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// The certificate that this one shall replace (RFC 9773 §5).
-    #[serde(default, deserialize_with = "absent_if_empty", skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
-}
-
-fn absent_if_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()))
 }
 
 impl NewOrder {

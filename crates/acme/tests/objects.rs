@@ -104,15 +104,6 @@ fn new_order_ignores_what_belongs_to_the_server() {
     assert_eq!((order.replaces.as_deref(), order.profile.as_deref()), (Some("a.b"), Some("p")));
 }
 
-#[test]
-fn what_is_empty_in_new_order_is_not_meant() {
-    let order: NewOrder = read(json!({
-        "identifiers": [{"type": "dns", "value": "a.example"}],
-        "notBefore": "", "notAfter": "", "replaces": "", "profile": "",
-    }));
-    assert_eq!(order, NewOrder { identifiers: vec![a_example()], ..NewOrder::default() });
-}
-
 fn challenge(kind: ChallengeKind) -> ChallengeObject {
     ChallengeObject {
         kind,

@@ -293,14 +293,13 @@ mod tests {
         let third = admit(&guests, "192.0.2.3").unwrap();
         assert_eq!([left(&first), left(&second), left(&third)], [true, false, false]);
         drop((receiving, work));
-        let work = third.guest().during(Part::Open);
-        assert!(!third.guest().lock().waits());
-        // Nor is waiting for a change, however long it is asked for.
-        let polling = third.guest().during(Part::Polling);
-        assert!(third.guest().lock().waits());
-        drop((polling, work));
         let fourth = admit(&guests, "192.0.2.4").unwrap();
         assert_eq!([left(&second), left(&third), left(&fourth)], [false, true, false]);
+        let _work = fourth.guest().during(Part::Open);
+        assert!(!fourth.guest().lock().waits());
+        // Nor is waiting for a change, however long it is asked for.
+        let _polling = fourth.guest().during(Part::Polling);
+        assert!(fourth.guest().lock().waits());
     }
 
     #[test]

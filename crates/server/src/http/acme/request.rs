@@ -1,5 +1,7 @@
 //! Signed requests (RFC 8555 §6.2 to §6.5): what was checked is a type.
 
+use std::time::Duration;
+
 use acme::{Jws, KeyReference, Problem, ProblemType, Verified};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Uri, header};
@@ -14,6 +16,8 @@ use super::{AcmeDoor, Base};
 
 /// A body of so many times the limit is read no further.
 const OVERRUN: usize = 4;
+/// What is announced to be too long is refused after this, sent or not.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A request whose nonce was good and whose URL is this one. Its signature is not verified yet.
 struct Fresh {
@@ -136,17 +140,20 @@ impl AcmeDoor {
         let (max, time) = (self.body_octets_max, self.limits.body_time);
         let too_large = || Problem::malformed(format!("the body has more than {max} octets")).with_status(413).into();
         // Known from its Content-Length: nobody has to send it.
-        if body.size_hint().lower() > (max * OVERRUN) as u64 {
+        let announced = body.size_hint().lower();
+        if announced > (max * OVERRUN) as u64 {
             return Err(too_large());
         }
-        let read = tokio::time::timeout(time, collect(body, max)).await;
-        let collected = read.map_err(|_| {
-            Problem::malformed(format!("the body was not there within {} s", time.as_secs())).with_status(408)
-        })?;
-        match collected {
-            Ok(Some(octets)) => Ok(octets),
-            Ok(None) => Err(too_large()),
-            Err(_) => Err(Error::refused(ProblemType::Malformed, "the body ended early")),
+        let patience = if announced > max as u64 { time.min(LINGER) } else { time };
+        match tokio::time::timeout(patience, collect(body, max)).await {
+            Ok(Ok(Some(octets))) => Ok(octets),
+            Ok(Ok(None)) => Err(too_large()),
+            Ok(Err(_)) => Err(Error::refused(ProblemType::Malformed, "the body ended early")),
+            Err(_) if announced > max as u64 => Err(too_large()),
+            Err(_) => {
+                let detail = format!("the body was not there within {} s", time.as_secs());
+                Err(Problem::malformed(detail).with_status(408).into())
+            }
         }
     }
 
