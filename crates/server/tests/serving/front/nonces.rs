@@ -95,7 +95,8 @@ impl Sender {
 
     async fn run(mut self, seed: u64, stopped: watch::Receiver<bool>) -> Self {
         let mut chance = Chance::of(seed);
-        while !*stopped.borrow() {
+        // Whoever has used more than its stock has used nonces that a restart lay behind, however slow the machine is.
+        while !*stopped.borrow() || self.accepted.len() <= STOCK {
             self.fill_stock().await;
             let nonce = self.stock.pop_front().expect("it was filled");
             let body = request(&self.account, &nonce);
@@ -181,7 +182,6 @@ async fn restarts_under_load_refuse_no_good_nonce_and_accept_no_replay() {
     println!("{accepted} accepted, {unanswered} without answer");
     assert!(unanswered > 0, "no restart hit a request");
     for sender in &mut senders {
-        assert!(sender.accepted.len() > STOCK, "none of its nonces outlived a restart");
         sender.replay_all().await;
     }
 }
