@@ -4,72 +4,43 @@ use std::sync::Arc;
 
 use acme::{Problem, ProblemType};
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::Response;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, header};
 use ca::ports::{Issuer, SerialRecord};
 use ca::{Ca, Error, Revoker, urls};
 use pki::{Certificate, Serial, Timestamp};
 
 use super::delivery::Delivery;
-use super::request::{ByAccount, ByKey, Signed};
+use super::request::{ByAccount, ByKey, Post, Signed};
 use super::response::{Outcome, Reply};
-use super::{AcmeDoor, Base, orders, respond};
+use super::{Base, orders};
 
 const PEM_CHAIN: &str = "application/pem-certificate-chain";
 
-pub(super) async fn certificate(
-    State(door): State<Arc<AcmeDoor>>,
-    Path(serial): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    download(&door, &uri, &headers, body, (&serial, None)).await
+pub(super) async fn certificate(post: Post, Path(serial): Path<String>) -> Outcome<Reply> {
+    download(post, &serial, None).await
 }
 
 /// The same certificate with another chain.
-pub(super) async fn alternate(
-    State(door): State<Arc<AcmeDoor>>,
-    Path((serial, chain)): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    download(&door, &uri, &headers, body, (&serial, Some(&chain))).await
+pub(super) async fn alternate(post: Post, Path((serial, chain)): Path<(String, String)>) -> Outcome<Reply> {
+    download(post, &serial, Some(&chain)).await
 }
 
-async fn download(
-    door: &Arc<AcmeDoor>,
-    uri: &Uri,
-    headers: &HeaderMap,
-    body: Body,
-    (serial, number): (&str, Option<&str>),
-) -> Response {
-    let base = Base::of(door, uri, headers).ok();
-    let mut links = Vec::new();
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_any_account(uri, headers, body).await?;
-        request.expect_post_as_get().map_err(|error| error.problem())?;
-        require_pem(headers)?;
-        let serial = Serial::parse(serial).map_err(|_| orders::no_such("certificate"))?;
-        let number = number.map(|text| chain_number(text).ok_or_else(|| orders::no_such("chain"))).transpose()?;
-        let record = door.ca.certificate(&account, serial).await?;
-        let issuer = door
-            .ca
-            .issuer_by_id(&record.issuer)
-            .ok_or_else(|| Error::Failed(format!("the issuer of {serial} is not configured any more")))?;
-        let now = door.ca.now();
-        let chain = pem_chain(issuer, number, &record, now)?;
-        links.extend(alternates(&base, serial, issuer, number, now));
-        let body = Body::new(Delivery::new(chain.into(), Arc::clone(&door.ca), record.order));
-        Ok(Reply::body(PEM_CHAIN, body))
-    };
-    let mut response = respond(door, base.as_ref(), outcome.await).await;
-    for link in links.iter().filter_map(|link| HeaderValue::from_str(link).ok()) {
-        response.headers_mut().append(header::LINK, link);
-    }
-    response
+async fn download(mut post: Post, serial: &str, number: Option<&str>) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_any_account().await?;
+    request.expect_post_as_get().map_err(|error| error.problem())?;
+    require_pem(&post.headers)?;
+    let serial = Serial::parse(serial).map_err(|_| orders::no_such("certificate"))?;
+    let number = number.map(|text| chain_number(text).ok_or_else(|| orders::no_such("chain"))).transpose()?;
+    let ca = &post.door.ca;
+    let record = ca.certificate(&account, serial).await?;
+    let issuer = ca
+        .issuer_by_id(&record.issuer)
+        .ok_or_else(|| Error::Failed(format!("the issuer of {serial} is not configured any more")))?;
+    let now = ca.now();
+    let chain = pem_chain(issuer, number, &record, now)?;
+    let body = Body::new(Delivery::new(chain.into(), Arc::clone(ca), record.order));
+    Ok(Reply::body(PEM_CHAIN, body).alternates(alternates(&base, serial, issuer, number, now)))
 }
 
 /// One spelling of each URL.
@@ -91,7 +62,7 @@ fn pem_chain(issuer: &Issuer, number: Option<u16>, record: &SerialRecord, now: T
     Ok(std::iter::once(leaf).chain(above).map(|der| pki::pem::encode("CERTIFICATE", der)).collect())
 }
 
-/// Links to the other chains, our own among them (RFC 8555 §7.4.2).
+/// The URLs of the other chains, our own among them (RFC 8555 §7.4.2).
 fn alternates(base: &Base, serial: Serial, issuer: &Issuer, shown: Option<u16>, now: Timestamp) -> Vec<String> {
     let numbers = issuer.alternates_at(now).map(|chain| Some(chain.number));
     let others = std::iter::once(None).chain(numbers).filter(|number| *number != shown);
@@ -99,7 +70,7 @@ fn alternates(base: &Base, serial: Serial, issuer: &Issuer, shown: Option<u16>, 
         None => base.url(&urls::certificate(serial)),
         Some(number) => base.url(&urls::certificate_with_chain(serial, number)),
     };
-    others.map(|number| format!("<{}>;rel=\"alternate\"", url(number))).collect()
+    others.map(url).collect()
 }
 
 fn require_pem(headers: &HeaderMap) -> Outcome<()> {
@@ -114,24 +85,17 @@ fn require_pem(headers: &HeaderMap) -> Outcome<()> {
     Err(Problem::malformed(format!("certificates are sent as {PEM_CHAIN}; accept that")).with_status(406).into())
 }
 
-pub(super) async fn revoke(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let (revoker, request) = match door.signed(&uri, &headers, body).await? {
-            Signed::ByAccount(signed) => (Revoker::Account(Box::new(signed.account)), signed.request),
-            Signed::ByKey(ByKey { request, .. }) => (Ca::certificate_key(&request)?, request),
-        };
-        if request.is_post_as_get() {
-            return Err(Error::refused(
-                ProblemType::Malformed,
-                "revokeCert has a payload: the certificate to be revoked",
-            ));
-        }
-        // A client that hangs up must not leave a revocation between the audit log and the ledger.
-        let ca = Arc::clone(&door.ca);
-        let revoking = tokio::spawn(async move { ca.revoke_certificate(revoker, &request).await });
-        revoking.await.map_err(|error| Error::Failed(format!("a revocation ended early: {error}")))??;
-        Ok(Reply::empty(StatusCode::OK))
+pub(super) async fn revoke(mut post: Post, (): ()) -> Outcome<Reply> {
+    let (revoker, request) = match post.signed().await? {
+        Signed::ByAccount(signed) => (Revoker::Account(Box::new(signed.account)), signed.request),
+        Signed::ByKey(ByKey { request, .. }) => (Ca::certificate_key(&request)?, request),
     };
-    respond(&door, base.as_ref(), outcome.await).await
+    if request.is_post_as_get() {
+        return Err(Error::refused(ProblemType::Malformed, "revokeCert has a payload: the certificate to be revoked"));
+    }
+    // A client that hangs up must not leave a revocation between the audit log and the ledger.
+    let ca = Arc::clone(&post.door.ca);
+    let revoking = tokio::spawn(async move { ca.revoke_certificate(revoker, &request).await });
+    revoking.await.map_err(|error| Error::Failed(format!("a revocation ended early: {error}")))??;
+    Ok(Reply::empty(StatusCode::OK))
 }

@@ -18,17 +18,17 @@ use std::time::Duration;
 
 use acme::{Directory, DirectoryMeta, Problem};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use ca::settings::ExternalAccounts;
 use ca::{AccountId, Ca};
 
 use crate::config::RetryAfter;
 use crate::dev::Faults;
+use request::Post;
 use response::{Outcome, Reply, nonce_only};
 pub(crate) use response::{json, problem};
 pub(crate) use urls::Base;
@@ -65,24 +65,24 @@ pub struct AcmeDoor {
 /// The routes of the ACME listener.
 pub fn router(door: Arc<AcmeDoor>) -> Router {
     Router::new()
-        .route(ca::urls::DIRECTORY, get(directory).post(directory_by_post))
-        .route(ca::urls::NEW_NONCE, get(new_nonce).post(nonce_by_post))
+        .route(ca::urls::DIRECTORY, get(directory).merge(on_post(directory_by_post)))
+        .route(ca::urls::NEW_NONCE, get(new_nonce).merge(on_post(nonce_by_post)))
         .route(ca::urls::TERMS, get(terms::page))
-        .route(ca::urls::NEW_ACCOUNT, post(accounts::new_account))
-        .route("/acct/{id}", post(accounts::account))
-        .route("/acct/{id}/orders", post(accounts::orders))
-        .route("/acct/{id}/orders/{place}", post(accounts::orders_behind))
-        .route(ca::urls::KEY_CHANGE, post(accounts::key_change))
-        .route(ca::urls::NEW_ORDER, post(orders::new_order))
-        .route("/order/{id}", post(orders::order))
-        .route("/order/{id}/finalize", post(orders::finalize))
-        .route("/order/{id}/acknowledge", post(orders::acknowledge))
-        .route("/authz/{id}", post(orders::authorization))
-        .route("/chall/{id}/{kind}", post(orders::challenge))
-        .route("/cert/{serial}", post(certificates::certificate))
-        .route("/cert/{serial}/{chain}", post(certificates::alternate))
+        .route(ca::urls::NEW_ACCOUNT, on_post(accounts::new_account))
+        .route("/acct/{id}", on_post(accounts::account))
+        .route("/acct/{id}/orders", on_post(accounts::orders))
+        .route("/acct/{id}/orders/{place}", on_post(accounts::orders_behind))
+        .route(ca::urls::KEY_CHANGE, on_post(accounts::key_change))
+        .route(ca::urls::NEW_ORDER, on_post(orders::new_order))
+        .route("/order/{id}", on_post(orders::order))
+        .route("/order/{id}/finalize", on_post(orders::finalize))
+        .route("/order/{id}/acknowledge", on_post(orders::acknowledge))
+        .route("/authz/{id}", on_post(orders::authorization))
+        .route("/chall/{id}/{kind}", on_post(orders::challenge))
+        .route("/cert/{serial}", on_post(certificates::certificate))
+        .route("/cert/{serial}/{chain}", on_post(certificates::alternate))
         .route("/renewal-info/{name}", get(renewal::renewal_info))
-        .route(ca::urls::REVOKE_CERT, post(certificates::revoke))
+        .route(ca::urls::REVOKE_CERT, on_post(certificates::revoke))
         .fallback(no_such_resource)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&door), guard::guard))
@@ -97,25 +97,17 @@ async fn directory(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderM
 }
 
 /// RFC 8555 §6.3: the directory can be read by POST-as-GET too.
-async fn directory_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let signed = door.by_any_account(&uri, &headers, body).await?;
-        signed.request.expect_post_as_get().map_err(|error| error.problem())?;
-        Ok(Reply::object(StatusCode::OK, &directory_object(&door, &signed.base)))
-    };
-    respond(&door, base.as_ref(), outcome.await).await
+async fn directory_by_post(mut post: Post, (): ()) -> Outcome<Reply> {
+    let signed = post.by_any_account().await?;
+    signed.request.expect_post_as_get().map_err(|error| error.problem())?;
+    Ok(Reply::object(StatusCode::OK, &directory_object(&post.door, &signed.base)))
 }
 
 /// RFC 8555 §6.3: and so can newNonce, whose answer is its nonce.
-async fn nonce_by_post(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let signed = door.by_any_account(&uri, &headers, body).await?;
-        signed.request.expect_post_as_get().map_err(|error| error.problem())?;
-        Ok(Reply::empty(StatusCode::NO_CONTENT))
-    };
-    respond(&door, base.as_ref(), outcome.await).await
+async fn nonce_by_post(mut post: Post, (): ()) -> Outcome<Reply> {
+    let signed = post.by_any_account().await?;
+    signed.request.expect_post_as_get().map_err(|error| error.problem())?;
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
 fn directory_object(door: &AcmeDoor, base: &Base) -> Directory {
@@ -172,7 +164,19 @@ async fn wrong_method(State(door): State<Arc<AcmeDoor>>, method: Method, uri: Ur
     problem(&refused.with_status(405), Base::of(&door, &uri, &headers).ok().as_ref())
 }
 
-/// What every handler does around its own part.
+/// Routes POSTs to what makes their answers, with what all of these have in common around it.
+fn on_post<T, F>(make: impl Fn(Post, T) -> F + Clone + Send + Sync + 'static) -> MethodRouter<Arc<AcmeDoor>>
+where
+    T: FromRequestParts<Arc<AcmeDoor>> + Send + 'static,
+    F: Future<Output = Outcome<Reply>> + Send + 'static,
+{
+    post(move |path: T, post: Post| {
+        let (door, base) = (Arc::clone(&post.door), post.base.clone().ok());
+        let made = make(post, path);
+        async move { respond(&door, base.as_ref(), made.await).await }
+    })
+}
+
 async fn respond(door: &AcmeDoor, base: Option<&Base>, outcome: Outcome<Reply>) -> Response {
     let response = match terms::with_page(outcome, base) {
         Ok(reply) => reply.into_response(base),

@@ -1,151 +1,85 @@
 //! Orders, authorizations and challenges (RFC 8555 §7.4, §7.5).
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use acme::{AuthorizationStatus, AuthorizationUpdate, ChallengeKind, NewOrder, OrderStatus, Problem, ProblemType};
-use axum::body::Body;
-use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::Response;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode};
 use ca::order::Order;
 use ca::{AccountId, AuthorizationId, AuthorizationView, Error, OrderId, urls};
 
-use super::request::ByAccount;
+use super::request::{ByAccount, Post};
 use super::response::{Outcome, Reply};
-use super::{AcmeDoor, Base, objects, respond};
-use crate::http::guests::{During, Guest, Part};
+use super::{AcmeDoor, Base, objects};
+use crate::http::guests::{During, Part};
 
-/// What a client waits after a rate limit that only tests know, in seconds.
-const RETRY_AFTER_LIMITED: u32 = 1;
-
-pub(super) async fn new_order(State(door): State<Arc<AcmeDoor>>, uri: Uri, headers: HeaderMap, body: Body) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let mut limited = false;
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
-        let asked: NewOrder = request.json().map_err(|error| error.problem())?;
-        limited = door.faults.limits_order();
-        if limited {
-            return Err(Error::refused(ProblemType::RateLimited, "this order is refused for a test; try it again"));
-        }
-        let order = door.ca.new_order(&account, &asked).await?;
-        Ok(reply(&door, &base, StatusCode::CREATED, &order))
-    };
-    let mut response = respond(&door, base.as_ref(), outcome.await).await;
-    if limited {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_LIMITED));
+pub(super) async fn new_order(mut post: Post, (): ()) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_account().await?;
+    let door = &post.door;
+    let asked: NewOrder = request.json().map_err(|error| error.problem())?;
+    if door.faults.limits_order() {
+        return Err(Error::refused(ProblemType::RateLimited, "this order is refused for a test; try it again"));
     }
-    response
+    let order = door.ca.new_order(&account, &asked).await?;
+    Ok(reply(door, &base, StatusCode::CREATED, &order))
 }
 
-pub(super) async fn order(
-    State(door): State<Arc<AcmeDoor>>,
-    Extension(guest): Extension<Arc<Guest>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
-        request.expect_post_as_get().map_err(|error| error.problem())?;
-        let poll = Poll::begin(&door, &guest, account.id, &headers);
-        let order = door.ca.order_changed(&account, order_id(&id)?, poll.wait).await?;
-        Ok(reply(&door, &base, StatusCode::OK, &order).waited(poll.preferred))
-    };
-    respond(&door, base.as_ref(), outcome.await).await
+pub(super) async fn order(mut post: Post, Path(id): Path<String>) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_any_account().await?;
+    request.expect_post_as_get().map_err(|error| error.problem())?;
+    let poll = Poll::begin(&post, account.id);
+    let order = post.door.ca.order_changed(&account, order_id(&id)?, poll.wait).await?;
+    Ok(reply(&post.door, &base, StatusCode::OK, &order).waited(poll.preferred))
 }
 
-pub(super) async fn finalize(
-    State(door): State<Arc<AcmeDoor>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_account(&uri, &headers, body).await?;
-        let order = door.ca.finalize(&account, order_id(&id)?, request).await?;
-        Ok(reply(&door, &base, StatusCode::OK, &order))
-    };
-    respond(&door, base.as_ref(), outcome.await).await
+pub(super) async fn finalize(mut post: Post, Path(id): Path<String>) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_account().await?;
+    let order = post.door.ca.finalize(&account, order_id(&id)?, request).await?;
+    Ok(reply(&post.door, &base, StatusCode::OK, &order))
 }
 
 /// Our extension: the client says that it has its certificate, by a POST of `{}`.
-pub(super) async fn acknowledge(
-    State(door): State<Arc<AcmeDoor>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
+pub(super) async fn acknowledge(mut post: Post, Path(id): Path<String>) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_any_account().await?;
+    let _: serde_json::Map<String, serde_json::Value> = request.json().map_err(|error| error.problem())?;
+    let order = post.door.ca.acknowledge(&account, order_id(&id)?).await?;
+    Ok(reply(&post.door, &base, StatusCode::OK, &order))
+}
+
+pub(super) async fn authorization(mut post: Post, Path(id): Path<String>) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_any_account().await?;
+    let id = authorization_id(&id)?;
+    let mut waited = false;
+    let view = if request.is_post_as_get() {
+        let poll = Poll::begin(&post, account.id);
+        waited = poll.preferred;
+        post.door.ca.authorization_changed(&account, id, poll.wait).await?
+    } else {
+        let update: AuthorizationUpdate = request.json().map_err(|error| error.problem())?;
+        require_deactivation(update.status)?;
+        post.door.ca.deactivate_authorization(&account, id).await?
+    };
+    let object = objects::authorization(&base, &view, post.door.ca.now());
+    Ok(Reply::object(StatusCode::OK, &object).retry_after(at_work(&post.door, &view)).waited(waited))
+}
+
+pub(super) async fn challenge(mut post: Post, Path((id, kind)): Path<(String, String)>) -> Outcome<Reply> {
+    let ByAccount { base, account, request } = post.by_any_account().await?;
+    let id = authorization_id(&id)?;
+    let kind: ChallengeKind = kind.parse().map_err(|_| no_such("challenge"))?;
+    let view = if request.is_post_as_get() {
+        post.door.ca.authorization(&account, id).await?
+    } else {
+        // RFC 8555 §7.5.1, erratum 5729: an object, whatever its members are.
         let _: serde_json::Map<String, serde_json::Value> = request.json().map_err(|error| error.problem())?;
-        let order = door.ca.acknowledge(&account, order_id(&id)?).await?;
-        Ok(reply(&door, &base, StatusCode::OK, &order))
+        post.door.ca.require_agreement(&account)?;
+        post.door.ca.answer(&account, id, kind).await?
     };
-    respond(&door, base.as_ref(), outcome.await).await
-}
-
-pub(super) async fn authorization(
-    State(door): State<Arc<AcmeDoor>>,
-    Extension(guest): Extension<Arc<Guest>>,
-    Path(id): Path<String>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
-        let id = authorization_id(&id)?;
-        let mut waited = false;
-        let view = if request.is_post_as_get() {
-            let poll = Poll::begin(&door, &guest, account.id, &headers);
-            waited = poll.preferred;
-            door.ca.authorization_changed(&account, id, poll.wait).await?
-        } else {
-            let update: AuthorizationUpdate = request.json().map_err(|error| error.problem())?;
-            require_deactivation(update.status)?;
-            door.ca.deactivate_authorization(&account, id).await?
-        };
-        let object = objects::authorization(&base, &view, door.ca.now());
-        Ok(Reply::object(StatusCode::OK, &object).retry_after(at_work(&door, &view)).waited(waited))
-    };
-    respond(&door, base.as_ref(), outcome.await).await
-}
-
-pub(super) async fn challenge(
-    State(door): State<Arc<AcmeDoor>>,
-    Path((id, kind)): Path<(String, String)>,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let base = Base::of(&door, &uri, &headers).ok();
-    let outcome = async {
-        let ByAccount { base, account, request } = door.by_any_account(&uri, &headers, body).await?;
-        let id = authorization_id(&id)?;
-        let kind: ChallengeKind = kind.parse().map_err(|_| no_such("challenge"))?;
-        let view = if request.is_post_as_get() {
-            door.ca.authorization(&account, id).await?
-        } else {
-            // RFC 8555 §7.5.1, erratum 5729: an object, whatever its members are.
-            let _: serde_json::Map<String, serde_json::Value> = request.json().map_err(|error| error.problem())?;
-            door.ca.require_agreement(&account)?;
-            door.ca.answer(&account, id, kind).await?
-        };
-        let shown = view.authorization.challenge(kind.into());
-        let object = shown.and_then(|one| objects::challenge(&base, id, one)).ok_or_else(|| no_such("challenge"))?;
-        let up = base.url(&urls::authorization(id));
-        Ok(Reply::object(StatusCode::OK, &object).up(up).retry_after(at_work(&door, &view)))
-    };
-    respond(&door, base.as_ref(), outcome.await).await
+    let shown = view.authorization.challenge(kind.into());
+    let object = shown.and_then(|one| objects::challenge(&base, id, one)).ok_or_else(|| no_such("challenge"))?;
+    let up = base.url(&urls::authorization(id));
+    Ok(Reply::object(StatusCode::OK, &object).up(up).retry_after(at_work(&post.door, &view)))
 }
 
 fn reply(door: &AcmeDoor, base: &Base, status: StatusCode, order: &Order) -> Reply {
@@ -198,23 +132,25 @@ struct Poll<'a> {
     wait: Duration,
     /// Whether the client asked to wait, and may.
     preferred: bool,
-    _waits: During,
+    _waits: Option<During>,
 }
 
 impl<'a> Poll<'a> {
     /// `Prefer: wait=N` (RFC 7240 §4.3) shortens the wait; it can't lengthen it.
-    fn begin(door: &'a AcmeDoor, guest: &Arc<Guest>, account: AccountId, headers: &HeaderMap) -> Self {
+    fn begin(post: &'a Post, account: AccountId) -> Self {
+        let door = &*post.door;
         let mut waiting = door.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let polls = waiting.entry(account).or_insert(0);
         *polls += 1;
         let free = *polls <= door.polls_per_account;
-        let asked = preferred_wait(headers).filter(|_| free);
+        let asked = preferred_wait(&post.headers).filter(|_| free);
         let wait = match (free, asked) {
             (true, Some(asked)) => asked.min(door.poll_wait),
             (true, None) => door.poll_wait,
             (false, _) => Duration::ZERO,
         };
-        Self { door, account, wait, preferred: asked.is_some(), _waits: guest.during(Part::Polling) }
+        let waits = post.guest.as_ref().map(|guest| guest.during(Part::Polling));
+        Self { door, account, wait, preferred: asked.is_some(), _waits: waits }
     }
 }
 

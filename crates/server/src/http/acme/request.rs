@@ -1,9 +1,12 @@
 //! Signed requests (RFC 8555 §6.2 to §6.5): what was checked is a type.
 
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use acme::{Jws, KeyReference, Problem, ProblemType, Verified};
 use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, Uri, header};
 use ca::account::Account;
 use ca::ports::NonceUse;
@@ -13,11 +16,37 @@ use http_body_util::BodyExt;
 
 use super::response::Outcome;
 use super::{AcmeDoor, Base};
+use crate::http::guests::Guest;
 
 /// A body of so many times the limit is read no further.
 const OVERRUN: usize = 4;
 /// What is announced to be too long is refused after this, sent or not.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// A POST as it came, and all that is needed to answer it.
+pub(super) struct Post {
+    /// Where it came.
+    pub(super) door: Arc<AcmeDoor>,
+    /// Its headers.
+    pub(super) headers: HeaderMap,
+    /// On which connection.
+    pub(super) guest: Option<Arc<Guest>>,
+    /// The base of the URLs of its answer, if it names a host.
+    pub(super) base: Result<Base, Problem>,
+    uri: Uri,
+    body: Body,
+}
+
+impl FromRequest<Arc<AcmeDoor>> for Post {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, door: &Arc<AcmeDoor>) -> Result<Self, Infallible> {
+        let (parts, body) = request.into_parts();
+        let base = Base::of(door, &parts.uri, &parts.headers);
+        let guest = parts.extensions.get().cloned();
+        Ok(Self { door: Arc::clone(door), headers: parts.headers, guest, base, uri: parts.uri, body })
+    }
+}
 
 /// A request whose nonce was good and whose URL is this one. Its signature is not verified yet.
 struct Fresh {
@@ -51,19 +80,19 @@ pub(super) enum Signed {
     ByKey(ByKey),
 }
 
-impl AcmeDoor {
+impl Post {
     /// Reads a request for more of the service, which an account has to sign that has agreed to the terms as they now
     /// are (RFC 8555 §7.3.3).
-    pub(super) async fn by_account(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByAccount> {
-        let signed = self.by_any_account(uri, headers, body).await?;
-        self.ca.require_agreement(&signed.account)?;
+    pub(super) async fn by_account(&mut self) -> Outcome<ByAccount> {
+        let signed = self.by_any_account().await?;
+        self.door.ca.require_agreement(&signed.account)?;
         Ok(signed)
     }
 
     /// Reads a request that an account has to sign, whatever it has agreed to: what it has can be read and ended, and
     /// its key be replaced.
-    pub(super) async fn by_any_account(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByAccount> {
-        match self.signed(uri, headers, body).await? {
+    pub(super) async fn by_any_account(&mut self) -> Outcome<ByAccount> {
+        match self.signed().await? {
             Signed::ByAccount(request) => Ok(*request),
             Signed::ByKey(_) => Err(Error::refused(
                 ProblemType::Malformed,
@@ -74,8 +103,8 @@ impl AcmeDoor {
     }
 
     /// Reads a request that carries its key.
-    pub(super) async fn by_key(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<ByKey> {
-        match self.signed(uri, headers, body).await? {
+    pub(super) async fn by_key(&mut self) -> Outcome<ByKey> {
+        match self.signed().await? {
             Signed::ByKey(request) => Ok(request),
             Signed::ByAccount(_) => Err(Error::refused(
                 ProblemType::Malformed,
@@ -85,15 +114,15 @@ impl AcmeDoor {
     }
 
     /// Reads a request signed in either way.
-    pub(super) async fn signed(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<Signed> {
-        let Fresh { base, jws } = self.fresh(uri, headers, body).await?;
+    pub(super) async fn signed(&mut self) -> Outcome<Signed> {
+        let Fresh { base, jws } = self.fresh().await?;
         match jws.protected().key.clone() {
             KeyReference::Jwk(key) => {
                 let request = jws.verify(key.verifying_key()).map_err(|error| error.problem())?;
                 Ok(Signed::ByKey(ByKey { base, request }))
             }
             KeyReference::Kid(kid) => {
-                let account = self.account_of(&base, &kid).await?;
+                let account = self.door.account_of(&base, &kid).await?;
                 let request = jws.verify(account.key.verifying_key()).map_err(|error| error.problem())?;
                 // Whether an account was deactivated is told to its owner alone.
                 let account = still_valid(account)?;
@@ -102,16 +131,18 @@ impl AcmeDoor {
         }
     }
 
-    async fn fresh(&self, uri: &Uri, headers: &HeaderMap, body: Body) -> Outcome<Fresh> {
-        let base = Base::of(self, uri, headers)?;
-        require_jose(headers)?;
-        let jws = Jws::parse(&self.read(body).await?).map_err(|error| error.problem())?;
+    async fn fresh(&mut self) -> Outcome<Fresh> {
+        let base = self.base.clone()?;
+        require_jose(&self.headers)?;
+        let body = std::mem::take(&mut self.body);
+        let (door, uri) = (&self.door, &self.uri);
+        let jws = Jws::parse(&door.read(body).await?).map_err(|error| error.problem())?;
         let Some(nonce) = &jws.protected().nonce else {
             return Err(bad_nonce("the protected header has no nonce (RFC 8555 §6.5.2)"));
         };
         // Used up whatever else is wrong with the request (RFC 8555 §6.5).
-        match self.ca.workbench.use_nonce(nonce).await? {
-            NonceUse::Fresh if self.faults.refuses_nonce(&*self.ca.random) => {
+        match door.ca.workbench.use_nonce(nonce).await? {
+            NonceUse::Fresh if door.faults.refuses_nonce(&*door.ca.random) => {
                 return Err(bad_nonce("this good nonce is refused for a test; use the one of this answer"));
             }
             NonceUse::Fresh => {}
@@ -135,13 +166,15 @@ impl AcmeDoor {
         }
         Ok(Fresh { base, jws })
     }
+}
 
+impl AcmeDoor {
     async fn read(&self, body: Body) -> Outcome<Bytes> {
         let (max, time) = (self.body_octets_max, self.limits.body_time);
         let too_large = || Problem::malformed(format!("the body has more than {max} octets")).with_status(413).into();
         // Known from its Content-Length: nobody has to send it.
         let announced = body.size_hint().lower();
-        if announced > (max * OVERRUN) as u64 {
+        if announced > max.saturating_mul(OVERRUN) as u64 {
             return Err(too_large());
         }
         let patience = if announced > max as u64 { time.min(LINGER) } else { time };
@@ -182,7 +215,7 @@ async fn collect(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Erro
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         came += data.len();
-        if came > max * OVERRUN {
+        if came > max.saturating_mul(OVERRUN) {
             break;
         }
         if came > max {

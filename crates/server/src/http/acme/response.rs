@@ -18,6 +18,8 @@ pub(super) const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonc
 
 /// How long a client is asked to wait after a failure of ours, in seconds.
 const RETRY_AFTER_FAILURE: u32 = 10;
+/// How long after a rate limit that only tests know, in seconds.
+const RETRY_AFTER_LIMITED: u32 = 1;
 
 /// A good answer.
 pub(super) struct Reply {
@@ -27,6 +29,7 @@ pub(super) struct Reply {
     location: Option<String>,
     up: Option<String>,
     next: Option<String>,
+    alternates: Vec<String>,
     retry_after: Option<u32>,
     waited: bool,
 }
@@ -35,16 +38,7 @@ impl Reply {
     /// An object, as JSON.
     pub(super) fn object(status: StatusCode, object: &impl Serialize) -> Self {
         let body = Body::from(serialize(object));
-        Self {
-            status,
-            body,
-            content_type: Some("application/json"),
-            location: None,
-            up: None,
-            next: None,
-            retry_after: None,
-            waited: false,
-        }
+        Self { body, content_type: Some("application/json"), ..Self::empty(status) }
     }
 
     /// A problem whose answer names a place.
@@ -55,17 +49,7 @@ impl Reply {
 
     /// Anything else.
     pub(super) fn body(content_type: &'static str, body: Body) -> Self {
-        let status = StatusCode::OK;
-        Self {
-            status,
-            body,
-            content_type: Some(content_type),
-            location: None,
-            up: None,
-            next: None,
-            retry_after: None,
-            waited: false,
-        }
+        Self { body, content_type: Some(content_type), ..Self::empty(StatusCode::OK) }
     }
 
     /// Nothing but a status.
@@ -77,6 +61,7 @@ impl Reply {
             location: None,
             up: None,
             next: None,
+            alternates: Vec::new(),
             retry_after: None,
             waited: false,
         }
@@ -97,6 +82,12 @@ impl Reply {
     /// The next page (RFC 8555 §7.1.2.1).
     pub(super) fn next(mut self, url: Option<String>) -> Self {
         self.next = url;
+        self
+    }
+
+    /// The same with other chains (RFC 8555 §7.4.2).
+    pub(super) fn alternates(mut self, urls: Vec<String>) -> Self {
+        self.alternates = urls;
         self
     }
 
@@ -128,9 +119,10 @@ impl Reply {
         if self.waited {
             headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("wait"));
         }
-        for (url, relation) in [(self.up, "up"), (self.next, "next")] {
-            let link = url.and_then(|url| HeaderValue::from_str(&format!("<{url}>;rel=\"{relation}\"")).ok());
-            if let Some(link) = link {
+        let alternates = self.alternates.into_iter().map(|url| (url, "alternate"));
+        let links = self.up.map(|url| (url, "up")).into_iter().chain(self.next.map(|url| (url, "next")));
+        for (url, relation) in links.chain(alternates) {
+            if let Ok(link) = HeaderValue::from_str(&format!("<{url}>;rel=\"{relation}\"")) {
                 headers.append(header::LINK, link);
             }
         }
@@ -163,6 +155,9 @@ pub(super) fn error(error: &Error, base: Option<&Base>, terms: Option<HeaderValu
             let mut response = problem(refused, base);
             if let Some(terms) = terms.filter(|_| refused.kind == ProblemType::UserActionRequired) {
                 response.headers_mut().append(header::LINK, terms);
+            }
+            if refused.kind == ProblemType::RateLimited {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_LIMITED));
             }
             response
         }
