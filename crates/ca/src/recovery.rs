@@ -121,7 +121,11 @@ impl Ca {
                 self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
             }
             AuditEvent::Authority { der } => self.keep_authority(der).await?,
-            AuditEvent::Begun { .. } | AuditEvent::Crl { .. } => {}
+            AuditEvent::Begun { .. }
+            | AuditEvent::Crl { .. }
+            | AuditEvent::Continued { .. }
+            | AuditEvent::CheckpointKey { .. }
+            | AuditEvent::Checkpoint { .. } => {}
         }
         Ok(())
     }

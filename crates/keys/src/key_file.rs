@@ -14,6 +14,8 @@ use crate::{KeyAlgorithm, KeyPair, KeyPairError};
 pub const KEY_FILE_OCTETS_MAX: u64 = 16 * 1024;
 
 const LABEL: &str = "PRIVATE KEY";
+/// Behind the name of a key file, while it is written.
+const DRAFT: &str = ".new";
 
 /// A key file could not be read or written: which one, what is wrong, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +140,47 @@ impl KeyFile {
         self.write(pair).map_err(|fault| self.fault(fault))
     }
 
+    /// Removes what a process that died while it wrote a key has left in this folder: drafts, which nothing uses. Only
+    /// for who knows that nobody else writes keys there. How many there were.
+    ///
+    /// # Errors
+    /// A draft that can't be removed. A folder that isn't there has none.
+    pub fn remove_drafts(folder: &Path) -> Result<usize, KeyFileError> {
+        let failed =
+            |what| move |error| KeyFileError { path: folder.to_owned(), fault: KeyFileFault::Io { what, error } };
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(failed("list the folder of keys")(error)),
+        };
+        let mut removed = 0;
+        for entry in entries {
+            let entry = entry.map_err(failed("list the folder of keys"))?;
+            let is_draft = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.strip_suffix(DRAFT))
+                .is_some_and(|key| Path::new(key).extension().is_some_and(|extension| extension == "pem"));
+            if is_draft {
+                fs::remove_file(entry.path()).map_err(failed("remove an unfinished draft in it"))?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Puts this file in the place of another one in its folder, whose key is gone then: both are on disk as they are
+    /// when this returns.
+    ///
+    /// # Errors
+    /// The operating system refused.
+    pub fn replace(&self, other: &Self) -> Result<(), KeyFileError> {
+        let folder = self.folder().map_err(|fault| self.fault(fault))?;
+        fs::rename(&self.path, &other.path)
+            .and_then(|()| File::open(&folder)?.sync_all())
+            .map_err(|error| self.fault(KeyFileFault::Io { what: "put it in the place of another", error }))
+    }
+
     fn fault(&self, fault: KeyFileFault) -> KeyFileError {
         KeyFileError { path: self.path.clone(), fault }
     }
@@ -175,7 +218,7 @@ impl KeyFile {
         let pem = Zeroizing::new(pem);
         let folder = self.folder()?;
         let mut draft = self.path.clone().into_os_string();
-        draft.push(".new");
+        draft.push(DRAFT);
         let draft = PathBuf::from(draft);
         match fs::remove_file(&draft) {
             Ok(()) => {}
@@ -248,6 +291,31 @@ mod tests {
         let path = folder.path().join("key.pem");
         write_draft(&path, contents).unwrap();
         (folder, KeyFile::new(path))
+    }
+
+    #[test]
+    fn drafts_of_writers_that_died_are_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(KeyFile::remove_drafts(&folder.path().join("keys")).unwrap(), 0);
+        let file = KeyFile::new(folder.path().join("issuer.pem"));
+        file.generate(KeyAlgorithm::P256).unwrap();
+        for name in ["issuer.pem.new", "root.pem.new", "notes.new"] {
+            fs::write(folder.path().join(name), "half a k").unwrap();
+        }
+        assert_eq!(KeyFile::remove_drafts(folder.path()).unwrap(), 2);
+        assert!(file.load().is_ok() && folder.path().join("notes.new").exists());
+        assert!(!folder.path().join("issuer.pem.new").exists());
+    }
+
+    #[test]
+    fn a_key_can_take_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (KeyFile::new(folder.path().join("old.pem")), KeyFile::new(folder.path().join("new.pem")));
+        old.generate(KeyAlgorithm::Ed25519).unwrap();
+        let made = new.generate(KeyAlgorithm::Ed25519).unwrap();
+        new.replace(&old).unwrap();
+        assert_eq!(old.load().unwrap().public_key(), made.public_key());
+        assert!(!new.exists().unwrap());
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Assembly {
         };
         let recovered = ca.recover().await?;
         let Hierarchy { root, root_crl, root_crl_made, made: first_start, .. } = hierarchy;
-        keep_authorities(&ca, first_start).await?;
+        keep_authorities(&ca).await?;
         if root_crl_made {
             note_root_crl(&ca, &root, &root_crl).await?;
         }
@@ -180,13 +180,15 @@ fn end_process(error: &StoreError) {
     std::process::exit(EXIT_FATAL);
 }
 
-async fn keep_authorities(ca: &Ca, made: bool) -> Result<(), AssemblyError> {
+/// What the ledger has, the log has: the line comes first, also where an earlier start died before it.
+async fn keep_authorities(ca: &Ca) -> Result<(), AssemblyError> {
     for certificate in ca.issuers.iter().flat_map(Hierarchy::certificates) {
-        if made {
-            let line = ca.audit.append(AuditEvent::Authority { der: certificate.der().to_vec() }).await?;
-            ca.audit.applied(line);
+        if ca.ledger.has_authority(certificate.fingerprint()).await? {
+            continue;
         }
+        let line = ca.audit.append(AuditEvent::Authority { der: certificate.der().to_vec() }).await?;
         ca.ledger.store_authority(certificate.fingerprint(), certificate.der()).await?;
+        ca.audit.applied(line);
     }
     Ok(())
 }

@@ -80,6 +80,68 @@ pub enum AuditEvent {
         #[serde(with = "crate::base64")]
         der: Vec<u8>,
     },
+    /// A file of the log begins behind another one: the first line of each file but the first. It says what the file
+    /// goes on from, so that a file can be judged when those before it have been moved away.
+    Continued {
+        /// Whose log it is.
+        instance: InstanceId,
+        /// The chain's hash before this line.
+        before: Sha256,
+    },
+    /// From here on the checkpoints of this log are signed with this key.
+    CheckpointKey {
+        /// Whose log it is.
+        instance: InstanceId,
+        /// The key's SubjectPublicKeyInfo.
+        #[serde(with = "crate::base64")]
+        spki: Vec<u8>,
+        /// The signature of the key before it, which names this one its successor. `None`: there was none before, or it
+        /// was lost.
+        replaces: Option<CheckpointKeyChange>,
+    },
+    /// A checkpoint: what the log was when it had so many lines, signed.
+    Checkpoint {
+        /// The lines that it speaks for: those before this number.
+        lines: u64,
+        /// The chain's hash after the last of them.
+        head: Sha256,
+        /// When it was signed.
+        signed: Timestamp,
+        /// The SubjectPublicKeyInfo of the key that signed it.
+        #[serde(with = "crate::base64")]
+        spki: Vec<u8>,
+        /// The signature.
+        #[serde(with = "crate::base64")]
+        signature: Vec<u8>,
+    },
+}
+
+/// One key of checkpoints names another one its successor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointKeyChange {
+    /// The SubjectPublicKeyInfo of the key before.
+    #[serde(with = "crate::base64")]
+    pub spki: Vec<u8>,
+    /// Its signature.
+    #[serde(with = "crate::base64")]
+    pub signature: Vec<u8>,
+}
+
+impl AuditEvent {
+    /// Whether the ledger has to know what the line says. Others speak of the log itself: nobody calls
+    /// [`AuditLog::applied`] for them, and the mark goes over them.
+    pub const fn is_for_ledger(&self) -> bool {
+        match self {
+            Self::Precertificate { .. }
+            | Self::Certificate { .. }
+            | Self::Revocation { .. }
+            | Self::KeyBlock { .. }
+            | Self::CrlNumber { .. }
+            | Self::Crl { .. }
+            | Self::Authority { .. } => true,
+            Self::Begun { .. } | Self::Continued { .. } | Self::CheckpointKey { .. } | Self::Checkpoint { .. } => false,
+        }
+    }
 }
 
 /// A line of the audit log as it was read back.

@@ -492,10 +492,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// cross-signs share their key.
     async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()>;
 
+    /// Whether that certificate is kept.
+    async fn has_authority(&self, id: Sha256) -> Stored<bool>;
+
     /// How far the audit log of an instance was applied; `None`: it never was.
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>>;
 
-    /// Moves that mark on.
+    /// Moves that mark on, never back: of two that were read one after the other, the first may come second.
     async fn set_audit_mark(&self, instance: InstanceId, mark: AuditMark) -> Stored<()>;
 
     /// The certificate of an order was handed to a socket; the first time counts.

@@ -123,3 +123,14 @@ pub trait LogKey: Send + Sync + std::fmt::Debug {
     /// The signature value over these bytes, in the key's default algorithm.
     async fn sign(&self, data: &[u8]) -> Result<Vec<u8>, SignError>;
 }
+
+/// The key that signs checkpoints of the audit log, and nothing else: an Ed25519 key, so that a checkpoint is a signed
+/// note (C2SP signed-note) that others can verify too.
+#[async_trait]
+pub trait CheckpointKey: Send + Sync + std::fmt::Debug {
+    /// The key.
+    fn public_key(&self) -> &PublicKey;
+
+    /// The signature value over these bytes: 64 octets (RFC 8032). May take seconds; nothing else waits for it.
+    async fn sign(&self, note: &[u8]) -> Result<Vec<u8>, SignError>;
+}

@@ -67,7 +67,10 @@ impl World {
                 | AuditEvent::KeyBlock { .. }
                 | AuditEvent::CrlNumber { .. }
                 | AuditEvent::Crl { .. }
-                | AuditEvent::Authority { .. } => {}
+                | AuditEvent::Authority { .. }
+                | AuditEvent::Continued { .. }
+                | AuditEvent::CheckpointKey { .. }
+                | AuditEvent::Checkpoint { .. } => {}
             }
         }
         signed

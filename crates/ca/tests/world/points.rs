@@ -50,6 +50,7 @@ pub(crate) enum Call {
     StoreCrl,
     ListRevoked,
     StoreAuthority,
+    HasAuthority,
     AuditMark,
     SetAuditMark,
     LedgerDelivered,

@@ -98,6 +98,7 @@ with_points! {
             limit: u32,
         ) -> Vec<CrlEntry>;
         StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
+        HasAuthority: has_authority(id: Sha256) -> bool;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
@@ -185,7 +186,10 @@ impl AuditLog for PointedAuditLog {
             | AuditEvent::KeyBlock { .. }
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
-            | AuditEvent::Authority { .. } => Call::AppendOther,
+            | AuditEvent::Authority { .. }
+            | AuditEvent::Continued { .. }
+            | AuditEvent::CheckpointKey { .. }
+            | AuditEvent::Checkpoint { .. } => Call::AppendOther,
         };
         // A sync that fails ends the process: a line is written, or it is not.
         self.points.around_certain(call, self.inner.append(event)).await

@@ -179,6 +179,9 @@ impl Fsck<'_> {
                 Ok(())
             }
             AuditEvent::Begun { .. }
+            | AuditEvent::Continued { .. }
+            | AuditEvent::CheckpointKey { .. }
+            | AuditEvent::Checkpoint { .. }
             | AuditEvent::Precertificate { .. }
             | AuditEvent::Certificate { .. }
             | AuditEvent::Revocation { .. }

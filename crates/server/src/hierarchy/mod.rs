@@ -110,6 +110,10 @@ impl Hierarchy {
     /// See [`HierarchyError`].
     pub fn open(config: &Config, clock: &dyn Clock, random: &dyn Random) -> Result<Self, HierarchyError> {
         let files = Files::of(&config.hierarchy);
+        // Other processes may use a hierarchy that stands elsewhere.
+        if config.hierarchy == config.data && KeyFile::remove_drafts(&files.keys)? > 0 {
+            tracing::info!(folder = %files.keys.display(), "unfinished drafts of keys were removed");
+        }
         // The intermediate is written last: without it, a first start was cut short, and nothing was issued.
         let made = !files.intermediate.exists();
         let maker = Maker::new(config, &files, clock.now().whole_second(), random);

@@ -2,6 +2,7 @@
 //! command line says. Each test has a server of its own, on ports of its own.
 
 mod accounts;
+mod audit;
 mod bad_input;
 mod blows;
 mod chains;

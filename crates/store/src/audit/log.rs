@@ -175,7 +175,8 @@ impl Writer {
             file.sync_data().map_err(|error| fatal("sync a file", &error))?;
         }
         let mut marks = lock(&self.shared.marks);
-        marks.outstanding.extend(written.iter().flatten().map(|one| (one.sequence, one.before)));
+        let for_ledger = events.iter().zip(&written).filter(|(event, _)| event.is_for_ledger());
+        marks.outstanding.extend(for_ledger.flat_map(|(_, one)| one).map(|one| (one.sequence, one.before)));
         marks.synced = mark;
         Ok(written.into_iter().map(|one| one.map(|written| written.sequence)).collect())
     }

@@ -280,7 +280,10 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
         | AuditEvent::KeyBlock { .. }
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
-        | AuditEvent::Authority { .. } => false,
+        | AuditEvent::Authority { .. }
+        | AuditEvent::Continued { .. }
+        | AuditEvent::CheckpointKey { .. }
+        | AuditEvent::Checkpoint { .. } => false,
     }
 }
 

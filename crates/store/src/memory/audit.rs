@@ -42,7 +42,6 @@ impl MemoryAuditLog {
         };
         let at = clock.now();
         state.add(AuditLine { sequence: 0, at, event: AuditEvent::Begun { instance } }, CHAIN_START, 0);
-        state.outstanding.clear();
         Self { clock, state: Arc::new(Mutex::new(state)) }
     }
 
@@ -56,7 +55,9 @@ impl MemoryAuditLog {
 
 impl State {
     fn add(&mut self, line: AuditLine, end: Sha256, octets: u64) {
-        self.outstanding.insert(line.sequence);
+        if line.event.is_for_ledger() {
+            self.outstanding.insert(line.sequence);
+        }
         self.lines.push((line, self.end));
         self.end = end;
         self.octets += octets;

@@ -357,6 +357,10 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
+    async fn has_authority(&self, id: Sha256) -> Stored<bool> {
+        Ok(lock(&self.records).authorities.contains_key(&id))
+    }
+
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {
         Ok(lock(&self.records).marks.get(&instance).copied())
     }
@@ -364,7 +368,6 @@ impl Ledger for MemoryLedger {
     async fn set_audit_mark(&self, instance: InstanceId, mark: AuditMark) -> Stored<()> {
         let mut records = lock(&self.records);
         let kept = records.marks.entry(instance).or_insert(mark);
-        // It moves on, and never back: of two that were read one after the other, the first may come second.
         if mark.sequence > kept.sequence {
             *kept = mark;
         }

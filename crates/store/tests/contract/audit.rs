@@ -19,6 +19,7 @@ macro_rules! suite {
             lines_come_in_pages_from_a_mark
             mark_that_is_not_of_this_log_is_refused
             mark_stays_before_the_first_line_that_is_not_applied
+            mark_goes_over_lines_that_speak_of_the_log_itself
             mark_can_be_read_from_again
             reservation_is_given_back_when_it_is_dropped
             lines_fit_that_room_was_reserved_for
@@ -134,6 +135,17 @@ pub(crate) async fn mark_stays_before_the_first_line_that_is_not_applied(fresh: 
     fresh.log.applied(4);
     fresh.log.applied(4);
     assert_eq!(fresh.log.mark().sequence, 5);
+}
+
+pub(crate) async fn mark_goes_over_lines_that_speak_of_the_log_itself(fresh: &Fresh) {
+    let key = AuditEvent::CheckpointKey { instance: INSTANCE, spki: vec![1], replaces: None };
+    assert_eq!(fresh.log.append(key.clone()).await.unwrap(), 1);
+    assert_eq!(fresh.log.mark().sequence, 2, "nobody applies it");
+    fresh.log.append(event(2)).await.unwrap();
+    fresh.log.append(key).await.unwrap();
+    assert_eq!(fresh.log.mark().sequence, 2);
+    fresh.log.applied(2);
+    assert_eq!(fresh.log.mark().sequence, 4);
 }
 
 pub(crate) async fn mark_can_be_read_from_again(fresh: &Fresh) {

@@ -19,6 +19,8 @@ macro_rules! suite {
             first_delivery_and_first_acknowledgement_count
             records_are_counted
             audit_marks_are_kept_by_instance
+            audit_mark_never_goes_back
+            authority_is_known_from_when_it_is_kept
         );
     };
 }
@@ -186,4 +188,24 @@ pub(crate) async fn audit_marks_are_kept_by_instance(stores: &Stores) {
         assert_eq!(stores.ledger.audit_mark(one).await.unwrap(), Some(mark));
     }
     assert_eq!(stores.ledger.audit_mark(other).await.unwrap(), None);
+}
+
+pub(crate) async fn audit_mark_never_goes_back(stores: &Stores) {
+    let one = InstanceId::from_bytes([1; 16]);
+    let mark = AuditMark { sequence: 9, chain: Sha256::of(&[9]) };
+    for late in [mark, AuditMark { sequence: 4, ..mark }, AuditMark { chain: Sha256::of(&[8]), ..mark }] {
+        stores.ledger.set_audit_mark(one, late).await.unwrap();
+        stores.waited_for().await;
+        assert_eq!(stores.ledger.audit_mark(one).await.unwrap(), Some(mark));
+    }
+}
+
+pub(crate) async fn authority_is_known_from_when_it_is_kept(stores: &Stores) {
+    let (one, other) = (Sha256::of(b"one"), Sha256::of(b"other"));
+    assert!(!stores.ledger.has_authority(one).await.unwrap());
+    for _ in 0..2 {
+        stores.ledger.store_authority(one, b"one").await.unwrap();
+        assert!(stores.ledger.has_authority(one).await.unwrap());
+    }
+    assert!(!stores.ledger.has_authority(other).await.unwrap());
 }

@@ -293,6 +293,14 @@ impl Ledger for SqliteLedger {
         .await
     }
 
+    async fn has_authority(&self, id: Sha256) -> Stored<bool> {
+        self.database.read(|connection| {
+            Ok(connection
+                .prepare_cached("-- ledger.has_authority\nSELECT 1 FROM authorities WHERE id = ?1")?
+                .exists([Col(id)])?)
+        })
+    }
+
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {
         self.database.read(|connection| {
             Ok(connection
@@ -308,7 +316,8 @@ impl Ledger for SqliteLedger {
                 .prepare_cached(
                     "-- ledger.set_audit_mark
                     INSERT INTO audit_marks (instance, sequence, chain) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, chain = excluded.chain",
+                    ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, chain = excluded.chain
+                    WHERE excluded.sequence > audit_marks.sequence",
                 )?
                 .execute(params![Col(instance), Col(mark.sequence), Col(mark.chain)])?;
             Ok(())
