@@ -8,6 +8,7 @@ use futures_util::future::{Either, select};
 use pki::Timestamp;
 
 use crate::InstanceId;
+use crate::clock::ClockWatch;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
 use crate::shares::TestShares;
@@ -42,6 +43,8 @@ pub struct Ca {
     pub ct: Arc<dyn CtSubmitter>,
     /// What accounts share when challenges are tested.
     pub test_shares: TestShares,
+    /// Whether the clock was behind the ledger when it was looked at last.
+    pub clock_watch: ClockWatch,
 }
 
 impl Ca {

@@ -7,6 +7,7 @@ use pki::lint::{self, CrlRules};
 use pki::{Crl, CrlEntry, CrlFields, Serial, Sha256, Timestamp};
 
 use crate::authority::Ca;
+use crate::clock::BEHIND_MAX;
 use crate::error::{Answer, Error};
 use crate::ports::{AuditEvent, CrlRecord, CrlState, Issuer, SigningRequest};
 use crate::urls;
@@ -22,6 +23,10 @@ impl Ca {
     /// # Errors
     /// The first that could not be made; the others are tried the next time.
     pub async fn renew_crls(&self) -> Answer<u32> {
+        // Whoever looks at the clock has said so.
+        if self.check_clock().await?.is_err() {
+            return Ok(0);
+        }
         let mut made = 0;
         let mut failed = None;
         for issuer in &self.issuers {
@@ -47,6 +52,9 @@ impl Ca {
 
     fn is_due(&self, state: &CrlState) -> bool {
         let Some(last) = &state.last else { return true };
+        if self.is_of_the_future(last.this_update) {
+            return true;
+        }
         let age = self.now().since(last.this_update);
         let unseen = state.last_revocation.is_some_and(|at| {
             // A second has to go by, so that thisUpdate grows with the number.
@@ -56,6 +64,11 @@ impl Ca {
             later || on_its_way
         });
         unseen || age >= self.settings.crl.renewal
+    }
+
+    /// Made with a clock that was wrong, before an operator accepted the present time.
+    fn is_of_the_future(&self, this_update: Timestamp) -> bool {
+        this_update.since(self.now()) > BEHIND_MAX
     }
 
     async fn make_crl(&self, issuer: &Issuer, shard: u16, state: CrlState) -> Answer<()> {
@@ -68,6 +81,8 @@ impl Ca {
         }
         let this_update = self.now().whole_second();
         let previous = state.last.as_ref().and_then(|last| Crl::from_der(&last.der).ok());
+        // Times have to grow only from what was made with a clock that was right.
+        let previous = previous.filter(|last| !self.is_of_the_future(last.this_update()));
         // An expired certificate stays on one CRL made after its end: on all until the one after the last.
         let not_after_min = previous.as_ref().map_or(this_update, Crl::this_update);
         let entries = self.revoked(issuer.id, shard, not_after_min).await?;

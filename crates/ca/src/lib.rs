@@ -6,6 +6,7 @@ mod accounts;
 mod authority;
 pub mod authorization;
 pub mod base64;
+pub mod clock;
 mod crl;
 mod error;
 pub mod external_account;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use acme::order::SUBPROBLEMS_MAX;
 use acme::{CertificateIdentifier, Identifier, OrderStatus, Problem};
@@ -209,6 +210,15 @@ pub enum MoveRefused {
     NotReady(OrderStatus),
 }
 
+/// Nothing is parked for longer.
+pub const PARK_MAX: Duration = Duration::from_secs(600);
+
+/// Whether the next try is due. One that lies further ahead than anything is parked was noted before the clock was set
+/// back.
+pub fn is_due(due: Timestamp, now: Timestamp) -> bool {
+    due <= now || due.since(now) > PARK_MAX
+}
+
 impl Order {
     /// The stage it is in.
     pub const fn stage(&self) -> Stage {
@@ -270,7 +280,7 @@ impl Order {
 
     fn queue_or_park(due: Option<Timestamp>, now: Timestamp) -> Place {
         match due {
-            Some(until) if until > now => Place::Park { until },
+            Some(until) if !is_due(until, now) => Place::Park { until },
             Some(_) | None => Place::Queue,
         }
     }

@@ -244,6 +244,7 @@ impl Ca {
         if status != OrderStatus::Ready {
             return Err(not_ready(&order, status));
         }
+        self.require_clock().await?;
         let asked: acme::Finalize = request.json().map_err(|error| error.problem())?;
         self.check_profile(&order)?;
         let der = asked.csr_der()?;

@@ -10,7 +10,7 @@ use futures_util::stream::{self, StreamExt};
 use crate::authority::Ca;
 use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthorization, Method};
 use crate::issuance::IssuanceEnd;
-use crate::order::{Failure, Order, Outcome, Stage, Tested, Verdict};
+use crate::order::{Failure, Order, Outcome, PARK_MAX, Stage, Tested, Verdict, is_due};
 use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, Stored};
 use crate::shares::Share;
 use crate::{AuthorizationId, OrderId};
@@ -154,7 +154,7 @@ impl Ca {
     }
 
     async fn park(&self, lease: &Lease, after: Duration) -> Worked {
-        match self.workbench.park(lease, self.now().plus(after)).await {
+        match self.workbench.park(lease, self.now().plus(after.min(PARK_MAX))).await {
             Ok(Ok(())) => Worked::Parked,
             Ok(Err(Fenced::Stale)) => Worked::Fenced,
             Err(error) => {
@@ -220,7 +220,8 @@ impl Ca {
         if let Some(failure) = order.cause_of_death(now) {
             return self.die(lease, &order, failure).await;
         }
-        let due: Vec<_> = order.authorizations.iter().filter(|one| one.due().is_some_and(|due| due <= now)).collect();
+        let due: Vec<_> =
+            order.authorizations.iter().filter(|one| one.due().is_some_and(|due| is_due(due, now))).collect();
         let shares: Vec<_> = due.iter().skip(1).map_while(|_| self.test_shares.tests.take(order.account)).collect();
         let tests: Vec<_> = due.into_iter().map(|one| self.test_in_time(&order, one, at).boxed()).collect();
         let tested: Vec<_> = stream::iter(tests).buffer_unordered(1 + shares.len()).collect().await;
@@ -286,7 +287,7 @@ impl Ca {
     /// The wait before the next try: it doubles with each, up to a minute.
     pub(crate) fn back_off(&self, tries: u32) -> Duration {
         let doubled = self.settings.times.back_off.saturating_mul(1 << tries.saturating_sub(1).min(16));
-        doubled.min(Duration::from_secs(60)).max(self.settings.times.back_off)
+        doubled.min(Duration::from_secs(60)).max(self.settings.times.back_off).min(PARK_MAX)
     }
 
     async fn finish(&self, order: &Order, problem: Problem) -> Issuing {

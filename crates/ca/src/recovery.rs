@@ -3,6 +3,7 @@
 use pki::{Certificate, Reason, Serial};
 
 use crate::authority::Ca;
+use crate::clock::BEHIND_MAX;
 use crate::ports::{
     AuditEvent, AuditLine, AuditMark, KeyBlock, Revocation, Revoked, StoreError, StoreErrorKind, Stored,
 };
@@ -76,7 +77,11 @@ impl Ca {
     pub(crate) async fn bring_in_left_lines(&self) -> Stored<()> {
         loop {
             let (lines, _) = self.audit.lines(self.audit.mark(), 1).await?;
-            let left = |line: &&AuditLine| self.now().since(line.at) > self.settings.times.issue_lease;
+            let now = self.now();
+            // One of the future was written before the clock was set back: it may be old.
+            let left = |line: &&AuditLine| {
+                now.since(line.at) > self.settings.times.issue_lease || line.at.since(now) > BEHIND_MAX
+            };
             let Some(line) = lines.first().filter(left) else { return Ok(()) };
             tracing::warn!(line = line.sequence, "a line of the audit log is brought into the ledger late");
             self.apply(line).await.map_err(|error| match error {
@@ -121,6 +126,13 @@ impl Ca {
                 self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
             }
             AuditEvent::Authority { der } => self.keep_authority(der).await?,
+            AuditEvent::ClockAccepted { newest, .. } => {
+                let standing = self.ledger.newest().await?.at;
+                // Once: what was written since then counts.
+                if standing <= *newest && standing > line.at {
+                    self.ledger.accept_time(line.at).await?;
+                }
+            }
             AuditEvent::Begun { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Continued { .. }

@@ -10,7 +10,7 @@ use crate::authorization::{
     Authorization, AuthorizationEnd, CaaDecision, CaaRecord, Challenge, ChallengeState, EndedAuthorization, Method,
     ValidationRecord,
 };
-use crate::order::{Order, Tested, Verdict};
+use crate::order::{Order, Tested, Verdict, is_due};
 use crate::ports::{CaaCheck, ChallengeTest, StoreError, StoreErrorKind, Stored, Validated};
 use crate::settings::CaaMode;
 use crate::urls;
@@ -28,7 +28,7 @@ impl Ca {
     pub(crate) async fn test(&self, order: &Order, authorization: &Authorization) -> Vec<Stored<Tested>> {
         let now = self.now();
         let due = authorization.challenges.iter().filter_map(|challenge| match challenge.state {
-            ChallengeState::Answered { at, tries, due, .. } if due <= now => Some((challenge, at, tries)),
+            ChallengeState::Answered { at, tries, due, .. } if is_due(due, now) => Some((challenge, at, tries)),
             ChallengeState::Answered { .. }
             | ChallengeState::Pending
             | ChallengeState::Valid { .. }

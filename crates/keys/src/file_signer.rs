@@ -114,6 +114,12 @@ impl FileSigner {
         self.issuers.get(&id).ok_or_else(|| SignError::Refused(format!("this signer has no key of issuer {id}")))
     }
 
+    /// Nothing is signed with a clock that is behind the ledger.
+    async fn check_clock(&self) -> Result<(), SignError> {
+        let newest = self.ledger.newest().await.map_err(unread)?;
+        ca::clock::check(newest, self.clock.now()).map_err(|behind| SignError::NotSigned(behind.to_string()))
+    }
+
     async fn sign_certificate(
         &self,
         issuer: Sha256,
@@ -121,6 +127,7 @@ impl FileSigner {
         check: fn(&Proofs, &SigningRecord, &TbsCertificate, SignerRules, Timestamp) -> Result<(), Refused>,
     ) -> Result<Signed, SignError> {
         let key = self.issuer(issuer)?;
+        self.check_clock().await?;
         let serial = tbs.serial();
         let record = self.ledger.signing_record(serial).await.map_err(unread)?;
         let record = record.ok_or_else(|| SignError::Refused(format!("serial {serial} was never allocated")))?;
@@ -137,6 +144,7 @@ impl FileSigner {
 
     async fn sign_crl(&self, issuer: Sha256, shard: u16, number: u64, tbs: &TbsCrl) -> Result<Signed, SignError> {
         let key = self.issuer(issuer)?;
+        self.check_clock().await?;
         let crl = self.read_crl(key, tbs)?;
         if crl.number() != number {
             return Err(SignError::Refused(format!("the CRL's number is {}, not {number}", crl.number())));

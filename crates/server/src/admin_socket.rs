@@ -54,6 +54,8 @@ pub enum Command {
         /// Which.
         kid: ExternalKeyId,
     },
+    /// `cairn clock accept`.
+    AcceptClock,
 }
 
 /// What a command came to.
@@ -118,6 +120,19 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
                 key.accounts
             )),
             Ok(None) => Outcome::Refused(format!("there is no key {kid}")),
+            Err(error) => Outcome::Failed(error.to_string()),
+        },
+        Command::AcceptClock => match ca.accept_clock("the operator").await {
+            Ok(Some(newest)) => Outcome::Done(format!(
+                "{} is the time; {} of {} was written while the clock was wrong",
+                ca.now().to_rfc3339(),
+                newest.record,
+                newest.at.to_rfc3339()
+            )),
+            Ok(None) => Outcome::Refused(format!(
+                "the clock says {} and is not behind the ledger: there is nothing to accept",
+                ca.now().to_rfc3339()
+            )),
             Err(error) => Outcome::Failed(error.to_string()),
         },
     }

@@ -140,6 +140,7 @@ impl Assembly {
         let validator = Arc::new(validator(config, &clock, &random));
         let ca = Ca {
             test_shares: TestShares::new(&config.settings.limits),
+            clock_watch: ca::clock::ClockWatch::default(),
             settings: with_first_terms(config.settings.clone(), &*ledger, &*clock).await?,
             instance: instance.id(),
             issuers: vec![issuer],

@@ -41,6 +41,7 @@ pub async fn encode(ca: &Ca, database: &Database, logs: &[Arc<BuiltinLog>]) -> S
     let mut registry = Registry::with_prefix("cairn");
     register_orders(&mut registry, ca).await?;
     register_records(&mut registry, ca).await?;
+    register_clock(&mut registry, ca).await?;
     register_store(&mut registry, database);
     register_logs(&mut registry, logs).await;
     let mut text = String::new();
@@ -110,6 +111,17 @@ async fn register_records(registry: &mut Registry, ca: &Ca) -> Stored<()> {
     let accounts: Gauge = Gauge::default();
     accounts.set(whole(counts.accounts));
     registry.register("accounts", "Accounts", accounts);
+    Ok(())
+}
+
+async fn register_clock(registry: &mut Registry, ca: &Ca) -> Stored<()> {
+    let behind: Gauge = Gauge::default();
+    behind.set(ca.check_clock().await?.err().map_or(0, |behind| whole(behind.by().as_secs())));
+    registry.register(
+        "clock_behind_seconds",
+        "By how much the clock is behind the newest record of the ledger, if nothing is signed for that; else 0",
+        behind,
+    );
     Ok(())
 }
 

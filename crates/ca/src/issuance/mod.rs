@@ -24,6 +24,9 @@ use crate::ports::{IssuanceNumber, Lease, StoreErrorKind, Stored};
 /// Before what may be repeated is repeated; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
+/// Until the clock is looked at again for an order, if it was wrong.
+const CLOCK_PAUSE: Duration = Duration::from_secs(5);
+
 /// An order with its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Issued {
@@ -51,9 +54,21 @@ impl Ca {
     /// How the issuance ended without a certificate, and so who does what next.
     pub async fn issue(&self, order: &Order, lease: &Lease, claimed: Duration) -> Result<Issued, IssuanceEnd> {
         debug_assert_eq!(order.id, lease.order, "the lease is for this order");
+        self.clock_before_issuance().await?;
         let until = claimed + self.settings.times.issue_lease;
         let step_began_us = AtomicU64::new(micros(self.clock.monotonic()));
         Run { ca: self, order, until, step_began_us }.cycle().await
+    }
+}
+
+impl Ca {
+    /// Nothing is taken with a clock that nothing may be signed with.
+    async fn clock_before_issuance(&self) -> Result<(), IssuanceEnd> {
+        match self.check_clock().await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(behind)) => Err(IssuanceEnd::Wait { detail: behind.to_string(), after: Some(CLOCK_PAUSE) }),
+            Err(error) => Err(IssuanceEnd::wait(&error)),
+        }
     }
 }
 
@@ -85,8 +100,10 @@ impl Run<'_> {
         self.until.saturating_sub(self.ca.clock.monotonic())
     }
 
-    /// No signature starts with less than the margin left of the lease.
-    fn may_sign(&self, serial: Serial) -> Result<(), IssuanceEnd> {
+    /// No signature starts with less than the margin left of the lease, nor with a clock that is behind.
+    async fn may_sign(&self, serial: Serial) -> Result<(), IssuanceEnd> {
+        let clock = self.ca.check_clock().await.map_err(|error| IssuanceEnd::over(serial, &error))?;
+        clock.map_err(|behind| IssuanceEnd::Over { serial, detail: behind.to_string() })?;
         if self.remaining() < self.ca.settings.times.signature_margin {
             return Err(IssuanceEnd::Over { serial, detail: "too little is left of the lease for a signature".into() });
         }

@@ -276,7 +276,7 @@ impl<'a> Run<'a> {
     }
 
     async fn sign(&self, serial: Serial, request: SigningRequest) -> Result<Signed, IssuanceEnd> {
-        self.may_sign(serial)?;
+        self.may_sign(serial).await?;
         let over = |detail: String| IssuanceEnd::Over { serial, detail };
         match self.ca.within(self.ca.settings.times.signature, self.ca.signer.sign(request)).await {
             Some(Ok(signed)) => Ok(signed),

@@ -114,6 +114,14 @@ pub enum AuditEvent {
         #[serde(with = "crate::base64")]
         signature: Vec<u8>,
     },
+    /// An operator says that the clock is right at the time of this line: what has later times was written while it was
+    /// wrong.
+    ClockAccepted {
+        /// The newest time that the ledger had.
+        newest: Timestamp,
+        /// Who says so.
+        by: String,
+    },
 }
 
 /// One key of checkpoints names another one its successor.
@@ -138,7 +146,8 @@ impl AuditEvent {
             | Self::KeyBlock { .. }
             | Self::CrlNumber { .. }
             | Self::Crl { .. }
-            | Self::Authority { .. } => true,
+            | Self::Authority { .. }
+            | Self::ClockAccepted { .. } => true,
             Self::Begun { .. } | Self::Continued { .. } | Self::CheckpointKey { .. } | Self::Checkpoint { .. } => false,
         }
     }

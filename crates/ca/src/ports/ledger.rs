@@ -8,8 +8,8 @@ use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, KeyChangeRecord, KeyNotChanged, NewAccountRecord, NotBound, RenewalAdvice, RenewalRule, RenewalScope,
-    Stored,
+    AuditMark, KeyChangeRecord, KeyNotChanged, NewAccountRecord, Newest, NotBound, RenewalAdvice, RenewalRule,
+    RenewalScope, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -541,6 +541,14 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// How many records there are.
     async fn counts(&self) -> Stored<LedgerCounts>;
+
+    /// The newest record of all that was written here: known in memory, since every signature asks for it. After a
+    /// restart it may be up to a second older.
+    async fn newest(&self) -> Stored<Newest>;
+
+    /// An operator says that the clock is right at this time: what is newer was written while it was wrong, and counts
+    /// as the newest no more.
+    async fn accept_time(&self, at: Timestamp) -> Stored<()>;
 }
 
 /// The problem an order ended with, if it ended without a certificate.

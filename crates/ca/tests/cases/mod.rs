@@ -4,6 +4,7 @@ mod accounts;
 mod addresses;
 mod caa;
 mod challenges;
+mod clock;
 mod crashes;
 mod crls;
 mod ct_logs;

@@ -24,6 +24,10 @@ struct State {
     elapsed: Duration,
     /// Goes by with each reading.
     tick: Duration,
+    /// By how much the time of day is ahead of what has gone by.
+    ahead: Duration,
+    /// By how much it is behind.
+    behind: Duration,
     sleepers: Vec<(Duration, oneshot::Sender<()>)>,
 }
 
@@ -52,6 +56,16 @@ impl TestClock {
         self.pass(Duration::from_secs(seconds));
     }
 
+    /// The time of day jumps forward; nothing else goes by.
+    pub(crate) fn set_ahead(&self, duration: Duration) {
+        self.state.lock().unwrap().ahead += duration;
+    }
+
+    /// The time of day jumps back; nothing else does.
+    pub(crate) fn set_back(&self, duration: Duration) {
+        self.state.lock().unwrap().behind += duration;
+    }
+
     /// From now on each reading of the time of day finds it a millisecond later, so that what happens one after the
     /// other has times that say so.
     pub(crate) fn tick_at_each_reading(&self) {
@@ -72,7 +86,7 @@ impl Clock for TestClock {
         let mut state = self.state.lock().unwrap();
         let tick = state.tick;
         state.elapsed += tick;
-        START.plus(state.elapsed)
+        START.plus(state.elapsed).plus(state.ahead).minus(state.behind)
     }
 
     fn monotonic(&self) -> Duration {

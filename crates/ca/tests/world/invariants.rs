@@ -70,7 +70,8 @@ impl World {
                 | AuditEvent::Authority { .. }
                 | AuditEvent::Continued { .. }
                 | AuditEvent::CheckpointKey { .. }
-                | AuditEvent::Checkpoint { .. } => {}
+                | AuditEvent::Checkpoint { .. }
+                | AuditEvent::ClockAccepted { .. } => {}
             }
         }
         signed

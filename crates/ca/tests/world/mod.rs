@@ -145,6 +145,7 @@ impl World {
             validator: lasting.network.clone(),
             ct: Arc::new(PointedCt { inner: Arc::new(submitter), points: points.clone() }),
             test_shares: TestShares::new(&lasting.settings.limits),
+            clock_watch: ca::clock::ClockWatch::default(),
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();
         let (network, random) = (lasting.network.clone(), lasting.random.clone());

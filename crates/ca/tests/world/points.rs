@@ -63,6 +63,8 @@ pub(crate) enum Call {
     RenewalRules,
     CountRenewals,
     LedgerCounts,
+    Newest,
+    AcceptTime,
     // The workbench.
     Create,
     Answer,

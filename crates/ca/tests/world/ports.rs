@@ -116,6 +116,8 @@ with_points! {
         RenewalRules: renewal_rules(limit: u32) -> Vec<RenewalRule>;
         CountRenewals: count_renewals(scope: RenewalScope, now: Timestamp) -> u64;
         LedgerCounts: counts() -> LedgerCounts;
+        Newest: newest() -> Newest;
+        AcceptTime: accept_time(at: Timestamp) -> ();
     }
 }
 
@@ -189,7 +191,8 @@ impl AuditLog for PointedAuditLog {
             | AuditEvent::Authority { .. }
             | AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }
-            | AuditEvent::Checkpoint { .. } => Call::AppendOther,
+            | AuditEvent::Checkpoint { .. }
+            | AuditEvent::ClockAccepted { .. } => Call::AppendOther,
         };
         // A sync that fails ends the process: a line is written, or it is not.
         self.points.around_certain(call, self.inner.append(event)).await

@@ -188,7 +188,8 @@ impl Fsck<'_> {
             | AuditEvent::KeyBlock { .. }
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
-            | AuditEvent::Authority { .. } => Ok(()),
+            | AuditEvent::Authority { .. }
+            | AuditEvent::ClockAccepted { .. } => Ok(()),
         }
     }
 

@@ -283,7 +283,8 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
         | AuditEvent::Authority { .. }
         | AuditEvent::Continued { .. }
         | AuditEvent::CheckpointKey { .. }
-        | AuditEvent::Checkpoint { .. } => false,
+        | AuditEvent::Checkpoint { .. }
+        | AuditEvent::ClockAccepted { .. } => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ca::ports::{Begin, BeginRefused, IssuanceNumber, SerialRecord, SerialStatus};
+use ca::ports::{Begin, BeginRefused, IssuanceNumber, Recorded, SerialRecord, SerialStatus};
 
 use super::records::{Issued, Records, heard_of, next_number};
 
@@ -35,6 +35,7 @@ impl Records {
         let names: BTreeSet<_> = begin.names.clone();
         self.serials.insert(begin.serial, Issued { record, names, revocation_written: None });
         self.allocated.push(begin.serial);
+        self.dated(begin.at, Recorded::Issuance(begin.serial));
         Ok(number)
     }
 

@@ -11,9 +11,9 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, NotBound,
-    RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
-    SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Newest,
+    NotBound, Recorded, RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord,
+    SerialStatus, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -140,18 +140,23 @@ impl Ledger for MemoryLedger {
     }
 
     async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization> {
-        Ok(lock(&self.records).authorizations.entry(ended.id).or_insert(ended).clone())
+        let mut records = lock(&self.records);
+        if !records.authorizations.contains_key(&ended.id) {
+            records.dated(ended.ended, Recorded::Authorization(ended.id));
+        }
+        Ok(records.authorizations.entry(ended.id).or_insert(ended).clone())
     }
 
     async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>> {
         let mut records = lock(&self.records);
-        Ok(records.authorizations.get_mut(&id).map(|ended| {
-            if matches!(ended.end, AuthorizationEnd::Valid { .. }) {
-                ended.end = AuthorizationEnd::Deactivated;
-                ended.ended = at;
-            }
-            ended.clone()
-        }))
+        let Some(ended) = records.authorizations.get_mut(&id) else { return Ok(None) };
+        if matches!(ended.end, AuthorizationEnd::Valid { .. }) {
+            ended.end = AuthorizationEnd::Deactivated;
+            ended.ended = at;
+        }
+        let stands = ended.clone();
+        records.dated(stands.ended, Recorded::Authorization(id));
+        Ok(Some(stands))
     }
 
     async fn authorizations(&self, ids: &[AuthorizationId]) -> Stored<Vec<EndedAuthorization>> {
@@ -225,6 +230,7 @@ impl Ledger for MemoryLedger {
         if issued.record.status == SerialStatus::Wait {
             issued.record.status = SerialStatus::Good;
             issued.record.good = Some(at);
+            records.dated(at, Recorded::Issuance(serial));
         }
         let shown = records.serials.get(&serial).map(|issued| records.show(issued));
         Ok(shown.map(|shown| MarkedGood { status: shown.status, current: shown.current }))
@@ -278,11 +284,14 @@ impl Ledger for MemoryLedger {
     }
 
     async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {
-        Ok(lock(&self.records).revoke(revocation, self.clock.now()))
+        let mut records = lock(&self.records);
+        let written = self.clock.now().max(records.newest.at);
+        Ok(records.revoke(revocation, written))
     }
 
     async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool> {
         let mut records = lock(&self.records);
+        let written = self.clock.now().max(records.newest.at);
         let Some(issued) = records.serials.get_mut(&serial) else {
             return Ok(false);
         };
@@ -292,7 +301,8 @@ impl Ledger for MemoryLedger {
         };
         revocation.reason = Reason::KeyCompromise;
         by.clone_into(&mut revocation.by);
-        issued.revocation_written = Some(self.clock.now());
+        issued.revocation_written = Some(written);
+        records.dated(written, Recorded::Revocation(serial));
         Ok(true)
     }
 
@@ -326,6 +336,7 @@ impl Ledger for MemoryLedger {
         let place = (crl.issuer, crl.shard);
         let above = records.crls.get(&place).is_none_or(|last| crl.number > last.number);
         if above {
+            records.dated(crl.this_update, Recorded::Crl { shard: crl.shard, number: crl.number });
             records.crls.insert(place, crl);
         }
         Ok(above)
@@ -442,5 +453,14 @@ impl Ledger for MemoryLedger {
 
     async fn counts(&self) -> Stored<LedgerCounts> {
         Ok(lock(&self.records).counts())
+    }
+
+    async fn newest(&self) -> Stored<Newest> {
+        Ok(lock(&self.records).newest)
+    }
+
+    async fn accept_time(&self, at: Timestamp) -> Stored<()> {
+        lock(&self.records).newest = Newest { at, record: Recorded::Accepted };
+        Ok(())
     }
 }

@@ -9,8 +9,8 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
-    LedgerOrder, NewAccountRecord, NotBound, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter,
-    SerialRecord, SerialStatus, StoredFinal,
+    LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RenewalRule, RenewalScope, Revocation, Revoked,
+    SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -38,6 +38,7 @@ pub(super) struct Records {
     pub(super) replacements: BTreeMap<Serial, OrderId>,
     /// Each with when it was taken back.
     pub(super) renewal_rules: Vec<(RenewalRule, Option<Timestamp>)>,
+    pub(super) newest: Newest,
 }
 
 /// A serial. What follows from its order (`attached`, `current`) is not kept but asked for.
@@ -61,6 +62,11 @@ pub(super) fn key_of(thumbprint: Thumbprint) -> [u8; 32] {
 }
 
 impl Records {
+    /// Notes the time of a record.
+    pub(super) fn dated(&mut self, at: Timestamp, record: Recorded) {
+        self.newest = self.newest.or(Newest { at, record });
+    }
+
     pub(super) fn create_account(&mut self, new: NewAccountRecord, kid: Option<&ExternalKeyId>) -> (Account, bool) {
         let key = key_of(new.key.thumbprint());
         if let Some(known) = self.by_key.get(&key).and_then(|id| self.accounts.get(id)) {
@@ -80,6 +86,7 @@ impl Records {
         };
         self.by_key.insert(key, id);
         self.accounts.insert(id, made.clone());
+        self.dated(created, Recorded::Account(id));
         (made, true)
     }
 
@@ -115,6 +122,7 @@ impl Records {
         let changed = account.clone();
         self.by_key.remove(&key_of(from));
         self.by_key.insert(key_of(changed.thumbprint()), id);
+        self.dated(now, Recorded::Account(id));
         Ok(changed)
     }
 
@@ -181,8 +189,10 @@ impl Records {
             return Revoked::Already(earlier.clone());
         }
         issued.record.status = SerialStatus::Revoked;
+        let serial = revocation.serial;
         issued.record.revocation = Some(revocation);
         issued.revocation_written = Some(written);
+        self.dated(written, Recorded::Revocation(serial));
         Revoked::Done
     }
 
@@ -201,6 +211,8 @@ impl Records {
         let issued = self.serials.get_mut(&serial)?;
         issued.record.certificate = Some(certificate.to_vec());
         issued.record.stored = Some(at);
+        self.dated(at, Recorded::Issuance(serial));
+        let issued = self.serials.get_mut(&serial)?;
         if attach {
             issued.record.status = SerialStatus::Good;
             issued.record.good.get_or_insert(at);
@@ -214,6 +226,9 @@ impl Records {
 
     pub(super) fn finish(&mut self, order: &Order, failure: Failure, at: Timestamp) -> LedgerEnd {
         let known = self.orders.entry(order.id).or_insert_with(|| heard_of(order));
+        if known.end.is_none() {
+            self.newest = self.newest.or(Newest { at, record: Recorded::Order(order.id) });
+        }
         known.end.get_or_insert((LedgerEnd::Invalid(failure), at)).0.clone()
     }
 
@@ -230,6 +245,7 @@ impl Records {
             let (reason, revoked, by) = (Reason::KeyCompromise, block.at, block.by.clone());
             self.revoke(Revocation { serial: *serial, reason, revoked, by }, written);
         }
+        self.dated(block.at, Recorded::KeyBlock(block.spki_hash));
         self.blocked.entry(block.spki_hash).or_insert(block);
         open
     }

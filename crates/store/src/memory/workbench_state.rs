@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use ca::authorization::EndedAuthorization;
+use ca::clock::BEHIND_MAX;
 use ca::order::{Order, Outcome, Place, Progress, Stage};
 use ca::ports::{
     ActiveOrder, Advance, Claimed, Fenced, Lease, LeaseTerms, NonceUse, Retention, StageCount, Standing, SweepPage,
@@ -232,7 +233,9 @@ impl State {
             return;
         }
         match entry.standing {
-            Standing::Lease { expires: until, .. } | Standing::Park { until } if until <= now => {
+            Standing::Lease { expires: until, .. } | Standing::Park { until }
+                if until <= now || entry.since.min(until).since(now) > BEHIND_MAX =>
+            {
                 self.stand(id, Standing::Queue, now);
             }
             Standing::Nowhere => self.settle_down(id, now),

@@ -29,6 +29,11 @@ const MIGRATIONS: &[Migration] = &[
         name: "tests by account",
         sql: include_str!("../../migrations/sqlite/0004_tests_by_account.sql"),
     },
+    Migration {
+        number: 5,
+        name: "failures and time",
+        sql: include_str!("../../migrations/sqlite/0005_failures_and_time.sql"),
+    },
 ];
 
 /// The schema that this version reads and writes.

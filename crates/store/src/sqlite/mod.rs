@@ -67,6 +67,8 @@ impl Database {
         let path = path.as_ref().to_owned();
         let connection = open::writer(&path, &options)?;
         let page_octets = open::page_octets(&connection)?;
+        let newest = tally::NewestKnown::read(&connection)
+            .map_err(|failure| OpenError::Damaged { path: path.clone(), detail: failure.to_string() })?;
         let readers = Readers::open(&path, options.readers, options.reader_cache_kib)?;
         let health = Arc::new(Health::new(Arc::clone(&options.on_fatal)));
         let unstarted =
@@ -79,7 +81,8 @@ impl Database {
         )
         .map_err(unstarted)?;
         let (writer, thread) =
-            Writer::start(connection, checkpoints, health, options.batch_max, options.queue_max).map_err(unstarted)?;
+            Writer::start(connection, checkpoints, health, newest, (options.batch_max, options.queue_max))
+                .map_err(unstarted)?;
         Ok(Self::of(path, readers, writer, Some(thread)))
     }
 

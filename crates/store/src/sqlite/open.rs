@@ -104,6 +104,14 @@ pub enum OpenError {
         /// What was refused.
         detail: String,
     },
+    /// A record that every store has can't be read.
+    #[error("{} is damaged ({detail}); restore it from a backup", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: String,
+    },
     /// The SQLite in this program has a fault that can damage stores.
     #[error("this program contains SQLite {0}, which can damage a store; build it with 3.51.3 or later")]
     SqliteTooOld(&'static str),

@@ -1,9 +1,15 @@
-//! How many records the ledger holds: counted with what changes them, written once for each transaction.
+//! How many records the ledger holds, and which is the newest: noted with what changes them, written once for each
+//! transaction.
 
-use ca::ports::{LedgerCounts, SerialStatus};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ca::ports::{LedgerCounts, Newest, Recorded, SerialStatus};
+use pki::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::columns::col;
+use super::columns::{Col, col, document, json};
+use super::failure::Step;
 
 /// What a transaction adds to the counts of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) invalid: i64,
     pub(crate) delivered: i64,
     pub(crate) acknowledged: i64,
+    /// The newest of what was recorded.
+    pub(crate) newest: Newest,
 }
 
 impl Tally {
@@ -31,7 +39,7 @@ impl Tally {
 
     /// Writes what was counted, if anything was.
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        if *self == Self::default() {
+        if (Self { newest: Newest::default(), ..*self }) == Self::default() {
             return Ok(());
         }
         connection
@@ -78,4 +86,81 @@ pub(crate) fn read(connection: &Connection) -> rusqlite::Result<LedgerCounts> {
                 acknowledged: col(row, 8)?,
             })
         })
+}
+
+/// So much older than the newest record the one that is written down may be.
+const PRECISION: Duration = Duration::from_secs(1);
+
+/// The newest record, known in memory.
+#[derive(Debug)]
+pub(crate) struct NewestKnown {
+    known: Mutex<Known>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    newest: Newest,
+    /// The time of the one that is written down.
+    written: Timestamp,
+}
+
+impl NewestKnown {
+    /// As it was written down.
+    pub(crate) fn read(connection: &Connection) -> Step<Self> {
+        let newest = newest(connection)?;
+        Ok(Self { known: Mutex::new(Known { newest, written: newest.at }) })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn newest(&self) -> Newest {
+        self.lock().newest
+    }
+
+    /// Writes it down, if that is due.
+    pub(crate) fn write(&self, connection: &Connection, newest: Newest) -> Step<()> {
+        if newest.at < self.lock().written.plus(PRECISION) {
+            return Ok(());
+        }
+        write_newest(connection, newest)
+    }
+
+    /// The transaction that [`NewestKnown::write`] wrote in was committed.
+    pub(crate) fn committed(&self, newest: Newest) {
+        let mut known = self.lock();
+        if newest.at >= known.written.plus(PRECISION) {
+            known.written = newest.at;
+        }
+        known.newest = known.newest.or(newest);
+    }
+
+    /// The transaction that accepted this time was committed.
+    pub(crate) fn accepted(&self, at: Timestamp) {
+        *self.lock() = Known { newest: accepted(at), written: at };
+    }
+}
+
+const fn accepted(at: Timestamp) -> Newest {
+    Newest { at, record: Recorded::Accepted }
+}
+
+/// Writes down that this time was accepted.
+pub(crate) fn accept(connection: &Connection, at: Timestamp) -> Step<()> {
+    write_newest(connection, accepted(at))
+}
+
+fn write_newest(connection: &Connection, newest: Newest) -> Step<()> {
+    connection
+        .prepare_cached("-- tally.newest\nUPDATE ledger_counts SET newest = ?1, newest_record = ?2 WHERE row = 1")?
+        .execute(params![Col(newest.at), document("ledger_counts.newest_record", &newest.record)?])?;
+    Ok(())
+}
+
+/// The newest record as it was last written down.
+pub(crate) fn newest(connection: &Connection) -> Step<Newest> {
+    Ok(connection
+        .prepare_cached("-- tally.newest.read\nSELECT newest, newest_record FROM ledger_counts WHERE row = 1")?
+        .query_row([], |row| Ok(Newest { at: col(row, 0)?, record: json(row, 1)? }))?)
 }

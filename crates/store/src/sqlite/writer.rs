@@ -11,13 +11,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ca::ports::{StoreError, StoreErrorKind, Stored};
+use ca::ports::{Newest, Recorded, StoreError, StoreErrorKind, Stored};
+use pki::Timestamp;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
 use super::failure::{Failure, Step};
-use super::tally::Tally;
+use super::tally::{NewestKnown, Tally};
 
 /// Whether a request waits for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,11 @@ impl Batch<'_> {
     /// Counts what the step does to the ledger.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut self.tally.borrow_mut());
+    }
+
+    /// Notes the time of what the step records in the ledger.
+    pub(crate) fn dated(&self, at: Timestamp, record: Recorded) {
+        self.count(|tally| tally.newest = tally.newest.or(Newest { at, record }));
     }
 }
 
@@ -150,12 +156,13 @@ where
 pub(crate) struct Writer {
     queue: Option<mpsc::Sender<Box<dyn Request>>>,
     counters: Arc<Counters>,
+    newest: Option<Arc<NewestKnown>>,
 }
 
 impl Writer {
     /// Of a store that is open for reading only: it refuses everything.
     pub(super) fn none() -> Self {
-        Self { queue: None, counters: Arc::default() }
+        Self { queue: None, counters: Arc::default(), newest: None }
     }
 
     /// Starts the thread. It ends when the `Writer` is gone and the queue is empty.
@@ -163,21 +170,27 @@ impl Writer {
         connection: Connection,
         checkpoints: Checkpoints,
         health: Arc<Health>,
-        batch_max: usize,
-        queue_max: usize,
+        newest: NewestKnown,
+        (batch_max, queue_max): (usize, usize),
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let (queue, requests) = mpsc::channel(queue_max.max(1));
-        let counters = Arc::<Counters>::default();
+        let (counters, newest) = (Arc::<Counters>::default(), Arc::new(newest));
         let thread = Thread {
             connection,
             checkpoints,
             health,
             counters: Arc::clone(&counters),
+            newest: Arc::clone(&newest),
             synchronous: Durability::Synced,
             batch_max: batch_max.max(1),
         };
         let handle = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.run(requests))?;
-        Ok((Self { queue: Some(queue), counters }, handle))
+        Ok((Self { queue: Some(queue), counters, newest: Some(newest) }, handle))
+    }
+
+    /// The newest record of the ledger; `None`: the store is open for reading only.
+    pub(super) fn newest(&self) -> Option<&Arc<NewestKnown>> {
+        self.newest.as_ref()
     }
 
     pub(super) fn counts(&self) -> WriterCounts {
@@ -232,6 +245,7 @@ struct Thread {
     checkpoints: Checkpoints,
     health: Arc<Health>,
     counters: Arc<Counters>,
+    newest: Arc<NewestKnown>,
     /// What the connection is set to.
     synchronous: Durability,
     batch_max: usize,
@@ -285,14 +299,15 @@ impl Thread {
         let durability = if waited_for { Durability::Synced } else { Durability::Ordered };
         self.synchronize(durability).and_then(|()| self.execute("-- writer.begin\nBEGIN IMMEDIATE")).map_err(whole)?;
         let ran = self.steps(requests);
-        let committed = ran.and_then(|failed| {
+        let committed = ran.and_then(|ran| {
             let commit = self.execute("-- writer.commit\nCOMMIT");
-            commit.map(|()| failed).map_err(|failure| {
+            commit.map(|()| ran).map_err(|failure| {
                 Undone::All(StoreError::new(failure.kind_at_commit(), format!("the commit failed: {failure}")))
             })
         });
         match committed {
-            Ok(failed) => {
+            Ok((failed, newest)) => {
+                self.newest.committed(newest);
                 self.counters.transactions.fetch_add(1, Ordering::Relaxed);
                 self.counters.syncs.fetch_add(u64::from(waited_for), Ordering::Relaxed);
                 Ok(failed)
@@ -301,7 +316,8 @@ impl Thread {
         }
     }
 
-    fn steps(&self, requests: &mut [Box<dyn Request>]) -> Result<Vec<(usize, StoreError)>, Undone> {
+    /// The requests that failed without a trace, and the newest record of the others.
+    fn steps(&self, requests: &mut [Box<dyn Request>]) -> Result<(Vec<(usize, StoreError)>, Newest), Undone> {
         let batch = Batch { connection: &self.connection, tally: RefCell::default() };
         let mut failed = Vec::new();
         for (at, request) in requests.iter_mut().enumerate() {
@@ -329,7 +345,8 @@ impl Thread {
         }
         let tally = batch.tally.into_inner();
         tally.write(&self.connection).map_err(|error| whole(Failure::from(error)))?;
-        Ok(failed)
+        self.newest.write(&self.connection, tally.newest).map_err(whole)?;
+        Ok((failed, tally.newest))
     }
 
     fn roll_back<T>(&self, undone: Undone) -> Result<T, Undone> {

@@ -16,6 +16,7 @@ pub(crate) mod fixtures;
 pub(crate) mod issuance;
 pub(crate) mod leases;
 pub(crate) mod log_store;
+pub(crate) mod newest;
 pub(crate) mod order_list;
 pub(crate) mod pipeline;
 pub(crate) mod reuse;
@@ -80,6 +81,7 @@ macro_rules! store_suites {
         crate::contract::external_accounts::suite!($open);
         crate::contract::order_list::suite!($open);
         crate::contract::issuance::suite!($open);
+        crate::contract::newest::suite!($open);
         crate::contract::revocation::suite!($open);
         crate::contract::serials::suite!($open);
         crate::contract::pipeline::suite!($open);

@@ -14,6 +14,8 @@ macro_rules! suite {
     ($open:path) => {
         crate::contract::cases!($open, sweep:
             lapsed_lease_goes_back_to_its_queue
+            lease_and_park_from_before_the_clock_was_set_back_have_run_out
+            clock_set_back_a_little_ends_no_lease
             created_order_whose_handler_died_is_queued
             sweep_leaves_what_stands_well
             wiped_places_are_rebuilt
@@ -71,6 +73,33 @@ pub(crate) async fn lapsed_lease_goes_back_to_its_queue(stores: &Stores) {
     stores.clock.pass_seconds(61);
     assert_eq!(stores.swept().await.requeued, [(order.id, Stage::Issue)]);
     assert_eq!(stores.claim(Stage::Issue).await.order.id, order.id);
+}
+
+/// An order under a lease, and one that is parked, both taken now.
+async fn held_and_parked(stores: &Stores) -> [OrderId; 2] {
+    stores.processing().await;
+    stores.processing().await;
+    let held = stores.claim(Stage::Issue).await;
+    let parked = stores.claim(Stage::Issue).await;
+    stores.workbench.park(&parked.lease, stores.in_seconds(90)).await.unwrap().unwrap();
+    [held.order.id, parked.order.id]
+}
+
+pub(crate) async fn lease_and_park_from_before_the_clock_was_set_back_have_run_out(stores: &Stores) {
+    let ids = BTreeSet::from(held_and_parked(stores).await);
+    stores.clock.set_back(Duration::from_secs(3600));
+    let requeued: BTreeSet<OrderId> = stores.swept().await.requeued.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(requeued, ids);
+    stores.claim(Stage::Issue).await;
+    assert_eq!(stores.swept().await, SweepPage::default(), "the new lease counts by the clock as it is");
+}
+
+pub(crate) async fn clock_set_back_a_little_ends_no_lease(stores: &Stores) {
+    held_and_parked(stores).await;
+    stores.clock.set_back(Duration::from_secs(30));
+    assert_eq!(stores.swept().await, SweepPage::default());
+    stores.clock.pass_seconds(121);
+    assert_eq!(stores.swept().await.requeued.len(), 2);
 }
 
 pub(crate) async fn created_order_whose_handler_died_is_queued(stores: &Stores) {

@@ -23,6 +23,11 @@ impl TestClock {
         self.0.fetch_add(i64::try_from(duration.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// The clock is set back.
+    pub(crate) fn set_back(&self, duration: Duration) {
+        self.0.fetch_sub(i64::try_from(duration.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
     /// Seconds go by.
     pub(crate) fn pass_seconds(&self, seconds: u64) {
         self.pass(Duration::from_secs(seconds));

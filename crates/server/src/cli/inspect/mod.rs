@@ -5,6 +5,7 @@ mod cert;
 mod cert_show;
 mod chain;
 mod change;
+mod clock;
 mod eab;
 mod fsck;
 mod order;
@@ -44,6 +45,9 @@ pub(crate) enum Command {
     /// Makes, lists and revokes keys that new accounts are bound with (external account binding)
     #[command(subcommand)]
     Eab(eab::Command),
+    /// Says that the clock is right, when nothing is signed because the ledger has later times
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Looks at the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -97,6 +101,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Eab(eab::Command::Create(asked)) => eab::create(&asked, paper).await,
         Command::Eab(eab::Command::List(asked)) => eab::list(&asked, paper).await,
         Command::Eab(eab::Command::Revoke(asked)) => eab::revoke(&asked, paper).await,
+        Command::Clock(clock::Command::Accept(asked)) => clock::accept(&asked, paper).await,
         Command::Audit(audit::Command::Verify(folder)) => audit::verify(&folder, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
     }

@@ -220,6 +220,7 @@ fn with_validator(ca: &Ca) -> Ca {
         validator: Arc::new(Shown { clock: Arc::clone(&ca.clock) }),
         ct: Arc::clone(&ca.ct),
         test_shares: ca::shares::TestShares::new(&ca.settings.limits),
+        clock_watch: ca::clock::ClockWatch::default(),
     }
 }
 

@@ -68,9 +68,15 @@ async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
 }
 
 async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
-    match (door.ca.ledger.counts().await, door.ca.workbench.counts().await) {
-        (Ok(_), Ok(_)) => "ok\n".into_response(),
-        (Err(error), _) | (_, Err(error)) => {
+    let stores = async {
+        door.ca.ledger.counts().await?;
+        door.ca.workbench.counts().await?;
+        door.ca.check_clock().await
+    };
+    match stores.await {
+        Ok(Ok(())) => "ok\n".into_response(),
+        Ok(Err(behind)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{behind}\n")).into_response(),
+        Err(error) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response()
         }
     }

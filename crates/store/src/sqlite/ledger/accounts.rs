@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use acme::{AccountStatus, Thumbprint};
 use ca::account::{Account, KeyProof};
-use ca::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord};
+use ca::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord, Recorded};
 use ca::{AccountId, ExternalKeyId};
 use pki::Timestamp;
 use rusqlite::types::ToSql;
@@ -56,6 +56,7 @@ pub(super) fn create(
         )?
         .execute(params![batch.last_insert_rowid(), jws, Col(created)])?;
     batch.count(|tally| tally.accounts += 1);
+    batch.dated(created, Recorded::Account(id));
     let proofs = vec![KeyProof { jws, since: created }];
     let (status, external_key) = (AccountStatus::Valid, external_key.cloned());
     let made =
@@ -194,6 +195,7 @@ pub(super) fn change_key(
             SELECT row, ?2, ?3, ?4 FROM accounts WHERE id = ?1",
         )?
         .execute(params![Col(*id), Col(account.proofs.len() as u64), jws, Col(now)])?;
+    batch.dated(now, Recorded::Account(*id));
     by_id(batch, *id)?.map(Ok).ok_or_else(|| Failure::corrupt("accounts", format!("account {id} is gone")))
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use acme::Identifier;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::order::Order;
+use ca::ports::Recorded;
 use ca::{AccountId, AuthorizationId};
 use pki::{GeneralName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -36,7 +37,12 @@ pub(super) fn authorize(
             Col(ended.ended),
             document,
         ])?;
-    if inserted == 1 { Ok(None) } else { by_id(batch, ended.id) }
+    if inserted == 1 {
+        batch.dated(ended.ended, Recorded::Authorization(ended.id));
+        Ok(None)
+    } else {
+        by_id(batch, ended.id)
+    }
 }
 
 const fn columns(end: AuthorizationEnd) -> (&'static str, Option<Timestamp>) {
@@ -84,6 +90,7 @@ pub(super) fn deactivate(batch: &Batch<'_>, id: AuthorizationId, at: Timestamp) 
             WHERE order_id = ?1 AND number = ?2 AND outcome = 'valid'",
         )?
         .execute(params![Col(id.order), id.number, Col(at)])?;
+    batch.dated(at, Recorded::Authorization(id));
     by_id(batch, id)
 }
 

@@ -2,7 +2,7 @@
 
 use acme::AccountStatus;
 use ca::order::Order;
-use ca::ports::{Begin, BeginRefused, IssuanceNumber, MarkedGood, SerialStatus, StoredFinal};
+use ca::ports::{Begin, BeginRefused, IssuanceNumber, MarkedGood, Recorded, SerialStatus, StoredFinal};
 use ca::{AccountId, AuthorizationId, OrderId};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -63,6 +63,7 @@ impl Beginning {
         };
         self.write_serial(batch, order_row, number)?;
         batch.count(|tally| tally.wait += 1);
+        batch.dated(self.at, Recorded::Issuance(self.serial));
         Ok(Ok(IssuanceNumber(number)))
     }
 
@@ -218,6 +219,7 @@ pub(super) fn mark_good(batch: &Batch<'_>, serial: Serial, at: Timestamp) -> Ste
         tally.wait -= 1;
         tally.good += 1;
     });
+    batch.dated(at, Recorded::Issuance(serial));
     Ok(Some(MarkedGood { status: SerialStatus::Good, current }))
 }
 
@@ -241,6 +243,7 @@ pub(super) fn store_final(
     batch
         .prepare_cached("-- ledger.store_final.certificate\nINSERT INTO certificates (serial, der) VALUES (?1, ?2)")?
         .execute(params![state.row, certificate])?;
+    batch.dated(at, Recorded::Issuance(serial));
     if state.current && ready {
         attach(batch, &state, serial, at)?;
         Ok(Some(StoredFinal::OrderValid))

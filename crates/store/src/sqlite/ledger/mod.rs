@@ -20,9 +20,9 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, NotBound,
-    RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord, Stored,
-    StoredFinal,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Newest,
+    NotBound, RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord,
+    Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -63,6 +63,11 @@ impl SqliteLedger {
     ) -> Stored<T> {
         let accounts = Arc::clone(&self.accounts);
         self.database.writer().submit(Durability::Synced, step, move |_| accounts.forget(id)).await
+    }
+
+    /// When a revocation is written: never before what was written already, or CRLs would not see that it is new.
+    async fn now(&self) -> Stored<Timestamp> {
+        Ok(self.clock.now().max(self.newest().await?.at))
     }
 
     async fn mark(&self, order: OrderId, mark: Mark, at: Timestamp) -> Stored<()> {
@@ -237,12 +242,12 @@ impl Ledger for SqliteLedger {
     }
 
     async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {
-        let now = self.clock.now();
+        let now = self.now().await?;
         self.write(move |batch| revocation::revoke(batch, &revocation, now)).await
     }
 
     async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool> {
-        let (by, now) = (by.to_owned(), self.clock.now());
+        let (by, now) = (by.to_owned(), self.now().await?);
         self.write(move |batch| revocation::upgrade(batch, serial, &by, now)).await
     }
 
@@ -369,5 +374,22 @@ impl Ledger for SqliteLedger {
 
     async fn counts(&self) -> Stored<LedgerCounts> {
         self.database.read(|connection| Ok(tally::read(connection)?))
+    }
+
+    async fn newest(&self) -> Stored<Newest> {
+        match self.database.writer().newest() {
+            Some(known) => Ok(known.newest()),
+            None => self.database.read(tally::newest),
+        }
+    }
+
+    async fn accept_time(&self, at: Timestamp) -> Stored<()> {
+        let known = self.database.writer().newest().cloned();
+        let after = move |(): &()| {
+            if let Some(known) = known {
+                known.accepted(at);
+            }
+        };
+        self.database.writer().submit(Durability::Synced, move |batch| tally::accept(batch, at), after).await
     }
 }

@@ -2,7 +2,7 @@
 
 use ca::authorization::CaaRecord;
 use ca::order::{Failure as Death, Order};
-use ca::ports::{IssuanceNumber, LedgerEnd, LedgerOrder, ListedOrder};
+use ca::ports::{IssuanceNumber, LedgerEnd, LedgerOrder, ListedOrder, Recorded};
 use ca::{AccountId, OrderCursor, OrderId};
 use pki::Timestamp;
 use rusqlite::{Connection, Row, params};
@@ -117,6 +117,7 @@ pub(super) fn finish(
         .execute(params![row, Col(at), document("orders.failure", failure)?])?;
     serials::give_up(batch, row, last)?;
     batch.count(|tally| tally.invalid += 1);
+    batch.dated(at, Recorded::Order(order.id));
     Ok(LedgerEnd::Invalid(failure.clone()))
 }
 

@@ -1,6 +1,6 @@
 //! Revocations, blocked keys and CRLs.
 
-use ca::ports::{CrlRecord, CrlState, KeyBlock, Revocation, Revoked, SerialStatus};
+use ca::ports::{CrlRecord, CrlState, KeyBlock, Recorded, Revocation, Revoked, SerialStatus};
 use pki::{CrlEntry, Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -32,6 +32,7 @@ pub(super) fn revoke(batch: &Batch<'_>, revocation: &Revocation, written: Timest
     let Revocation { reason, revoked, by, .. } = revocation;
     serials::write_revocation(batch, row, (*reason, *revoked, by), written)?;
     serials::count_revoked(batch, status, given_up);
+    batch.dated(written, Recorded::Revocation(serial));
     Ok(Revoked::Done)
 }
 
@@ -43,6 +44,7 @@ pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, written: Time
             WHERE serial = ?1 AND status = 'revoked' AND reason <> ?2",
         )?
         .execute(params![Col(serial), Col(Reason::KeyCompromise), by, Col(written)])?;
+    batch.dated(written, Recorded::Revocation(serial));
     Ok(upgraded == 1)
 }
 
@@ -56,6 +58,7 @@ pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock) -> Step<Vec<Serial>> {
             INSERT INTO blocked_keys (spki_hash, blocked, blocked_by) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?
         .execute(params![Col(block.spki_hash), Col(block.at), block.by])?;
+    batch.dated(block.at, Recorded::KeyBlock(block.spki_hash));
     for (row, _, status) in &open {
         serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), block.at)?;
         serials::count_revoked(batch, *status, false);
@@ -124,6 +127,7 @@ pub(super) fn store_crl(batch: &Batch<'_>, crl: &CrlRecord) -> Step<bool> {
             Col(crl.next_update),
             crl.der,
         ])?;
+    batch.dated(crl.this_update, Recorded::Crl { shard: crl.shard, number: crl.number });
     Ok(stored == 1)
 }
 

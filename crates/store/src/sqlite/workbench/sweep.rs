@@ -1,6 +1,9 @@
 //! The sweep: one page of it in one transaction.
 
+use std::time::Duration;
+
 use ca::OrderId;
+use ca::clock::BEHIND_MAX;
 use ca::order::{Order, Stage};
 use ca::ports::{Retention, SweepPage};
 use pki::Timestamp;
@@ -39,11 +42,12 @@ pub(super) fn page(batch: &Batch<'_>, page: &Page, effects: &mut Effects) -> Ste
     let page = &Page { limit: page.limit.max(1), ..*page };
     let (mut done, mut end) = (SweepPage::default(), End::default());
     for place in [PlaceName::Lease, PlaceName::Park] {
-        let due = due(batch, place, page)?;
-        end.found(due.iter().map(|(_, id, _)| id), page.limit);
-        for (row, id, stage) in due {
-            rows::requeue(batch, row, id, stage, page.now, effects)?;
-            done.requeued.push((id, stage));
+        for due in due(batch, place, page)? {
+            end.found(due.iter().map(|(_, id, _)| id), page.limit);
+            for (row, id, stage) in due {
+                rows::requeue(batch, row, id, stage, page.now, effects)?;
+                done.requeued.push((id, stage));
+            }
         }
     }
     let nowhere = rows::nowhere(batch, page.after, page.limit)?;
@@ -82,19 +86,24 @@ fn overdue(connection: &Connection, page: &Page) -> Step<Vec<Order>> {
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Orders whose lease or park has run out. Overdue ones are not given to another worker.
-fn due(connection: &Connection, place: PlaceName, page: &Page) -> Step<Vec<(i64, OrderId, Stage)>> {
+/// Orders whose lease or park has run out, or is from before the clock was set back: when it runs out says nothing any
+/// more then, unless that is soon. Overdue ones are not given to another worker.
+fn due(connection: &Connection, place: PlaceName, page: &Page) -> Step<Vec<Vec<(i64, OrderId, Stage)>>> {
     let mut statement = connection.prepare_cached(
         "-- workbench.sweep.due
         SELECT row, id, stage FROM active_orders INDEXED BY active_orders_by_place
-        WHERE place = ?1 AND stage IN ('makechallenge', 'testchallenge', 'issue', 'done') AND turn <= ?2 AND id > ?3
-            AND (deadline IS NULL OR deadline >= ?2)
+        WHERE place = ?1 AND stage IN ('makechallenge', 'testchallenge', 'issue', 'done') AND turn BETWEEN ?5 AND ?6
+            AND since >= ?5 AND id > ?3 AND (deadline IS NULL OR deadline >= ?2)
         ORDER BY id LIMIT ?4",
     )?;
-    let rows = statement.query_map(params![place.name(), Col(page.now), behind(page.after), page.limit], |row| {
-        Ok((row.get(0)?, col(row, 1)?, col(row, 2)?))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let ahead = page.now.plus(BEHIND_MAX).plus(Duration::from_millis(1)).millis();
+    let mut found = Vec::new();
+    for (from, to) in [(i64::MIN, page.now.millis()), (ahead, i64::MAX)] {
+        let of = params![place.name(), Col(page.now), behind(page.after), page.limit, from, to];
+        let rows = statement.query_map(of, |row| Ok((row.get(0)?, col(row, 1)?, col(row, 2)?)))?;
+        found.push(rows.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
 }
 
 /// Ended orders past their retention.

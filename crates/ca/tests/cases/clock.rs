@@ -1,0 +1,205 @@
+//! Clocks that are wrong: nothing is signed with one that is behind the ledger, and all goes on when it is right.
+
+use std::time::Duration;
+
+use acme::OrderStatus;
+use ca::order::Stage;
+use ca::ports::{AuditEvent, Recorded};
+use ca::{Error, Worked};
+use pki::{Crl, Reason};
+
+use super::on_all_back_ends;
+use crate::world::network::unreachable;
+use crate::world::{Backend, Call, Client, Side, World, kill, pair};
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MONTH: Duration = Duration::from_secs(30 * 86_400);
+
+on_all_back_ends! {
+    clock_behind_the_ledger_signs_nothing_and_uses_nothing_up
+    clock_less_than_a_minute_behind_signs
+    clock_set_back_within_an_issuance_ends_it_without_a_signature
+    clock_set_back_between_two_processes_is_seen
+    finalize_waits_for_the_clock
+    order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease
+    test_that_is_due_in_an_hour_by_a_clock_set_back_is_due_now
+    revocation_with_a_clock_that_is_behind_appears_when_it_is_right
+    operator_accepts_the_time_after_a_clock_was_ahead
+    accepted_time_outlives_a_crash_before_the_ledger_was_written
+}
+
+async fn clock_behind_the_ledger_signs_nothing_and_uses_nothing_up(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.clock.set_back(HOUR);
+    for _ in 0..3 {
+        assert_eq!(world.work(Stage::Issue).await, Worked::Parked);
+        world.clock.pass_seconds(30);
+        assert_eq!(world.sweep().await.requeued, 1);
+    }
+    assert_eq!(world.serials(order.id).await, []);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 0);
+    let behind = world.ca.check_clock().await.unwrap().unwrap_err();
+    assert!(behind.by() > HOUR - Duration::from_secs(100), "{behind}");
+    assert!(behind.to_string().contains("the end of authorization"), "{behind}");
+    assert!(behind.to_string().contains("cairn clock accept"), "{behind}");
+    world.clock.set_ahead(HOUR);
+    assert_eq!(world.work(Stage::Issue).await, Worked::Advanced);
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 1);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 4);
+    world.check_invariants().await;
+}
+
+async fn clock_less_than_a_minute_behind_signs(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.clock.set_back(Duration::from_secs(60));
+    assert_eq!(world.work(Stage::Issue).await, Worked::Advanced);
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+}
+
+async fn clock_set_back_within_an_issuance_ends_it_without_a_signature(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    let mut held = world.points.hold(Side::After, Call::Begin);
+    let worker = world.start_work(Stage::Issue);
+    held.reached().await;
+    world.clock.set_back(HOUR);
+    held.release();
+    assert_eq!(worker.await.unwrap(), Some(Worked::Parked));
+    assert_eq!(world.precertificate_lines(order.id).await, []);
+    world.clock.set_ahead(HOUR);
+    world.until_done(order.id).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
+    world.check_invariants().await;
+}
+
+async fn clock_set_back_between_two_processes_is_seen(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    client.issued(&world, &["one.example.com"], &pair()).await;
+    let order = client.processing(&world, &["two.example.com"]).await;
+    world.clock.set_back(HOUR);
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    assert_eq!(world.work(Stage::Issue).await, Worked::Parked);
+    assert_eq!(world.serials(order.id).await, []);
+    world.clock.set_ahead(HOUR);
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+}
+
+async fn finalize_waits_for_the_clock(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.ready(&world, &["one.example.com"]).await;
+    world.clock.set_back(HOUR);
+    let refused = client.finalize(&world, &order, &pair()).await;
+    assert!(matches!(&refused, Err(Error::Failed(why)) if why.contains("the clock says")), "{refused:?}");
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+    world.clock.set_ahead(HOUR);
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+}
+
+async fn order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    world.clock.set_ahead(HOUR);
+    let order = client.order(&world, &["one.example.com"]).await;
+    client.answer_all(&world, &order).await;
+    let mut held = world.points.hold(Side::Before, Call::Authorize);
+    let worker = world.start_work(Stage::TestChallenge);
+    held.reached().await;
+    kill(worker).await;
+    world.clock.set_back(HOUR);
+    assert_eq!(world.sweep().await.requeued, 1);
+    assert_eq!(world.work(Stage::TestChallenge).await, Worked::Advanced);
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+}
+
+async fn test_that_is_due_in_an_hour_by_a_clock_set_back_is_due_now(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.order(&world, &["one.example.com"]).await;
+    client.answer_all(&world, &order).await;
+    world.network.answers("one.example.com", [unreachable()]);
+    world.work(Stage::TestChallenge).await;
+    world.clock.set_back(HOUR);
+    assert_eq!(world.sweep().await.requeued, 1);
+    world.work(Stage::TestChallenge).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+}
+
+async fn is_listed(world: &World, serial: pki::Serial) -> bool {
+    let issuer = world.ca.issuers[0].id;
+    let shards = world.ca.settings.crl_shards;
+    let state = world.ledger.crl_state(issuer, serial.shard(shards), shards).await.unwrap();
+    let crl = Crl::from_der(&state.last.unwrap().der).unwrap();
+    assert!(crl.this_update() <= world.ca.now());
+    crl.entries().iter().any(|entry| entry.serial == serial)
+}
+
+async fn revocation_with_a_clock_that_is_behind_appears_when_it_is_right(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &["one.example.com"], &pair()).await;
+    world.clock.pass_seconds(100);
+    world.ca.renew_crls().await.unwrap();
+    world.clock.set_back(HOUR);
+    world.ca.revoke(record.serial, Reason::Superseded, "the operator".to_owned()).await.unwrap();
+    world.clock.set_ahead(HOUR);
+    world.clock.pass_seconds(10);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 1);
+    assert!(is_listed(&world, record.serial).await);
+}
+
+/// A clock was a month ahead, and all that was done then is in the ledger.
+async fn after_a_month_ahead(backend: Backend) -> (World, Client, ca::ports::SerialRecord) {
+    let world = World::with(backend, |settings| settings.reuse.authorizations_percent = 0).await;
+    let client = Client::new(&world).await;
+    world.clock.set_ahead(MONTH);
+    let record = client.issued(&world, &["ahead.example.com"], &pair()).await;
+    world.ca.renew_crls().await.unwrap();
+    world.clock.set_back(MONTH);
+    (world, client, record)
+}
+
+async fn operator_accepts_the_time_after_a_clock_was_ahead(backend: Backend) {
+    let (world, client, record) = after_a_month_ahead(backend).await;
+    let order = client.ready(&world, &["one.example.com"]).await;
+    assert!(client.finalize(&world, &order, &pair()).await.is_err());
+    let newest = world.ca.accept_clock("the operator").await.unwrap().unwrap();
+    assert!(matches!(newest.record, Recorded::Crl { .. } | Recorded::Issuance(_)), "{}", newest.record);
+    assert_eq!(world.ca.accept_clock("the operator").await.unwrap(), None, "once is enough");
+    let accepted = |event: &AuditEvent| matches!(event, AuditEvent::ClockAccepted { .. });
+    assert_eq!(world.lines().await.iter().filter(|line| accepted(&line.event)).count(), 1);
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+    world.ca.revoke(record.serial, Reason::Superseded, "the operator".to_owned()).await.unwrap();
+    world.clock.pass_seconds(10);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 4, "those of the future are made anew");
+    assert!(is_listed(&world, record.serial).await);
+    world.clock.pass_seconds(10);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 0);
+}
+
+async fn accepted_time_outlives_a_crash_before_the_ledger_was_written(backend: Backend) {
+    let (world, client, _) = after_a_month_ahead(backend).await;
+    let mut held = world.points.hold(Side::Before, Call::AcceptTime);
+    let ca = world.ca.clone();
+    let accepting = world.start_beside(async move { ca.accept_clock("the operator").await.is_ok() });
+    held.reached().await;
+    kill(accepting).await;
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    client.issued(&world, &["one.example.com"], &pair()).await;
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    client.issued(&world, &["two.example.com"], &pair()).await;
+}
