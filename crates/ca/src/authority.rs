@@ -12,6 +12,7 @@ use crate::clock::ClockWatch;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
 use crate::shares::TestShares;
+use crate::sweep::UnreadableOrders;
 
 /// A certificate authority. All that it does is a method of this type, in the module of its subject: accounts and
 /// orders (what clients ask for), pipeline (what workers do), issuance (the nine steps), revocation, CRLs, recovery.
@@ -45,6 +46,8 @@ pub struct Ca {
     pub test_shares: TestShares,
     /// Whether the clock was behind the ledger when it was looked at last.
     pub clock_watch: ClockWatch,
+    /// Orders that sweeps could not read.
+    pub unreadable: UnreadableOrders,
 }
 
 impl Ca {

@@ -41,4 +41,4 @@ pub use pipeline::Worked;
 pub use recovery::{Recovered, RecoveryError};
 pub use renewal::{Moved, RenewalAnswer, suggested_window};
 pub use revocation::Revoker;
-pub use sweep::Swept;
+pub use sweep::{Swept, UnreadableOrders};

@@ -13,7 +13,7 @@ use crate::authority::Ca;
 use crate::authorization::{Authorization, AuthorizationEnd, EndedAuthorization, Method};
 use crate::error::{Answer, Error};
 use crate::order::{Finalize, MoveRefused, Order, Progress, Stage};
-use crate::ports::{LeaseTerms, SerialRecord};
+use crate::ports::{LeaseTerms, SerialRecord, StoreErrorKind, Stored};
 use crate::signing::general_name;
 use crate::{AuthorizationId, OrderId};
 
@@ -69,8 +69,13 @@ impl Ca {
     /// What the stores know of an order. The ledger is asked after the workbench, and wins: what has ended there, or
     /// has an issuance there, is copied back.
     pub(crate) async fn read_order(&self, id: OrderId) -> Answer<Option<Order>> {
-        let active = self.workbench.read(id).await?;
+        let active = self.workbench.read(id).await;
         let known = self.ledger.order(id).await?;
+        let active = match active {
+            // What the ledger knows of it can be read.
+            Err(error) if error.kind == StoreErrorKind::Corrupt && known.is_some() => None,
+            active => active?,
+        };
         let Some(known) = known else {
             let Some(active) = active else { return Ok(None) };
             let mut order = active.order;
@@ -96,12 +101,12 @@ impl Ca {
                 Ok(Some(order))
             }
             (None, Some(active)) => Ok(Some(active.order)),
-            (None, None) => self.bring_back(known.order).await.map(Some),
+            (None, None) => Ok(Some(self.bring_back(known.order).await?)),
         }
     }
 
     /// The workbench was lost. The ledger has the order's finalize request: the order goes on.
-    async fn bring_back(&self, order: Order) -> Answer<Order> {
+    pub(crate) async fn bring_back(&self, order: Order) -> Stored<Order> {
         let terms = LeaseTerms { holder: self.instance, length: Duration::ZERO };
         match self.workbench.create(order.clone(), terms).await {
             Ok(_) => {
@@ -111,7 +116,7 @@ impl Ca {
             // Of two who ask for it at the same time, one brings it back.
             Err(error) => match self.workbench.read(order.id).await? {
                 Some(active) => Ok(active.order),
-                None => Err(error.into()),
+                None => Err(error),
             },
         }
     }

@@ -271,13 +271,13 @@ impl Ca {
         match self.issue(order, lease, at).await {
             Ok(issued) => Issuing::Ended(LedgerEnd::Valid(issued.serial)),
             Err(IssuanceEnd::Wait { detail, after }) => {
-                let after = after.unwrap_or_else(|| self.back_off(lease.claims));
+                let after = after.unwrap_or_else(|| self.back_off(lease.tries()));
                 tracing::warn!(order = %order.id, %detail, wait_s = after.as_secs(), "the order waits");
                 Issuing::Wait(after)
             }
-            Err(end @ IssuanceEnd::Over { .. }) => {
+            Err(end @ (IssuanceEnd::Over { .. } | IssuanceEnd::CutShort { .. })) => {
                 tracing::warn!(order = %order.id, %end, "the next issuance takes a new serial");
-                Issuing::Wait(self.back_off(lease.claims))
+                Issuing::Wait(self.back_off(lease.tries()))
             }
             Err(IssuanceEnd::Dead(problem)) => self.finish(order, *problem).await,
             Err(IssuanceEnd::Superseded) => self.superseded(order.id).await,

@@ -86,7 +86,7 @@ pub struct Limits {
     pub key_changes: usize,
     /// Tests of a challenge for one answer.
     pub tries: u8,
-    /// Issuances of an order.
+    /// Issuances of an order that failed. One that died with its process is none.
     pub issuances: u32,
     /// Workers of `TestChallenge`: so many orders are tested side by side.
     pub test_workers: usize,

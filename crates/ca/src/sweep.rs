@@ -1,11 +1,14 @@
 //! The sweep: at start and regularly, it is also the recovery. Idempotent: twice is once.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use acme::{Problem, ProblemType};
 
 use crate::OrderId;
 use crate::authority::Ca;
 use crate::order::{Failure, Order, Outcome, Stage};
-use crate::ports::Stored;
+use crate::ports::{StoreErrorKind, Stored};
 
 /// What a whole sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,6 +21,22 @@ pub struct Swept {
     pub retired: u64,
 }
 
+/// Orders with a record that can't be read, as far as sweeps have met them: each is told of once.
+#[derive(Debug, Default)]
+pub struct UnreadableOrders {
+    told: Mutex<BTreeSet<OrderId>>,
+}
+
+/// So many are remembered.
+const TOLD_MAX: usize = 1000;
+
+impl UnreadableOrders {
+    fn is_new(&self, order: OrderId) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.len() < TOLD_MAX && told.insert(order)
+    }
+}
+
 impl Ca {
     /// Brings in what was left of the audit log, then goes through the active orders, page by page.
     ///
@@ -28,6 +47,7 @@ impl Ca {
             tracing::error!(%error, "the audit log could not be brought into the ledger; the next sweep tries again");
         }
         let mut swept = Swept::default();
+        self.bring_back_open_orders(&mut swept).await?;
         let mut after: Option<OrderId> = None;
         loop {
             let page = self.workbench.sweep(after, self.settings.limits.sweep_page, self.settings.retention).await?;
@@ -37,8 +57,8 @@ impl Ca {
             swept.requeued += page.requeued.len() as u64;
             swept.retired += page.retired;
             for order in &page.overdue {
-                self.die_at_deadline(order).await?;
-                swept.died += 1;
+                let died = self.die_at_deadline(order).await;
+                swept.died += u64::from(self.passed_over(order.id, died)?);
             }
             after = page.next;
             if after.is_none() {
@@ -47,8 +67,50 @@ impl Ca {
         }
     }
 
+    /// Orders in issuance that the workbench does not know, because it was lost: they go on, or die at their deadline.
+    async fn bring_back_open_orders(&self, swept: &mut Swept) -> Stored<()> {
+        let mut after: Option<OrderId> = None;
+        loop {
+            let open = self.ledger.open_orders(after, self.settings.limits.sweep_page).await?;
+            after = open.last().copied();
+            if after.is_none() {
+                return Ok(());
+            }
+            for id in self.workbench.absent(&open).await? {
+                let died = self.bring_back_or_die(id).await;
+                swept.died += u64::from(self.passed_over(id, died)?);
+            }
+        }
+    }
+
+    async fn bring_back_or_die(&self, id: OrderId) -> Stored<bool> {
+        let Some(known) = self.ledger.order(id).await? else { return Ok(false) };
+        // It may have ended since the list was read.
+        if known.end.is_some() {
+            return Ok(false);
+        }
+        if known.order.deadline().is_some_and(|deadline| self.now() > deadline) {
+            return self.die_at_deadline(&known.order).await;
+        }
+        self.bring_back(known.order).await?;
+        Ok(false)
+    }
+
+    /// One record that can't be read is none of the others' fault: it is said once, and they go on.
+    fn passed_over(&self, order: OrderId, done: Stored<bool>) -> Stored<bool> {
+        match done {
+            Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                if self.unreadable.is_new(order) {
+                    tracing::error!(%order, %error, "a record of this order can't be read; see `cairn fsck`");
+                }
+                Ok(false)
+            }
+            done => done,
+        }
+    }
+
     /// An order past the deadline of its stage dies: in `Issue` in the ledger, before it on the workbench alone.
-    async fn die_at_deadline(&self, order: &Order) -> Stored<()> {
+    async fn die_at_deadline(&self, order: &Order) -> Stored<bool> {
         let now = self.now();
         let stage = order.stage();
         let outcome = if stage == Stage::Issue {
@@ -63,11 +125,11 @@ impl Ca {
             order.copy_back(&self.ledger.authorizations(&order.authorization_ids()).await?);
             match order.cause_of_death(now) {
                 Some(failure) => Outcome::Invalid(failure),
-                None => return Ok(()),
+                None => return Ok(false),
             }
         };
         tracing::info!(order = %order.id, %stage, "past its deadline");
         self.workbench.settle(order.id, &[], Some((outcome, now))).await?;
-        Ok(())
+        Ok(true)
     }
 }

@@ -231,7 +231,7 @@ impl TestCa {
             names,
             not_after,
             at: NOW,
-            issuances_max: 3,
+            caps: ca::ports::IssuanceCaps { failed: 3, begun: 3, unpaced: 3, pace: std::time::Duration::ZERO },
         };
         self.ledger.begin(begin).await.unwrap().unwrap();
     }

@@ -141,6 +141,7 @@ impl Assembly {
         let ca = Ca {
             test_shares: TestShares::new(&config.settings.limits),
             clock_watch: ca::clock::ClockWatch::default(),
+            unreadable: ca::UnreadableOrders::default(),
             settings: with_first_terms(config.settings.clone(), &*ledger, &*clock).await?,
             instance: instance.id(),
             issuers: vec![issuer],

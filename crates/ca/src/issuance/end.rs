@@ -26,6 +26,14 @@ pub enum IssuanceEnd {
         /// For the operator.
         detail: String,
     },
+    /// As [`IssuanceEnd::Over`], by no fault of this issuance: its lease ran out, or the clock is wrong.
+    #[error("issuance of {serial} was cut short: {detail}")]
+    CutShort {
+        /// The serial, which stays known and revocable.
+        serial: Serial,
+        /// For the operator.
+        detail: String,
+    },
     /// The order can't have a certificate: it ends with this problem.
     #[error("the order can't have a certificate: {}", .0.detail)]
     Dead(Box<Problem>),

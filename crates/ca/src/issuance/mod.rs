@@ -19,13 +19,31 @@ use receipts::Precommitted;
 
 use crate::authority::Ca;
 use crate::order::Order;
-use crate::ports::{IssuanceNumber, Lease, StoreErrorKind, Stored};
+use crate::ports::{IssuanceCaps, IssuanceNumber, Lease, StoreErrorKind, Stored};
+use crate::settings::Settings;
 
 /// Before what may be repeated is repeated; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Until the clock is looked at again for an order, if it was wrong.
 const CLOCK_PAUSE: Duration = Duration::from_secs(5);
+
+/// So many issuances of an order may be cut short before each has to wait: each takes a serial, and one may be what its
+/// process dies of.
+const UNPACED: u32 = 10;
+/// How long each waits from then on.
+const PACE: Duration = Duration::from_secs(10);
+
+impl Settings {
+    /// Processes that die don't end an order before its deadline, however many they are; what it takes until then is
+    /// bounded by the pace.
+    fn issuance_caps(&self) -> IssuanceCaps {
+        let paced = self.times.issue_deadline.as_secs() / PACE.as_secs();
+        let begun = UNPACED.saturating_add(u32::try_from(paced).unwrap_or(u32::MAX)).saturating_add(1);
+        let failed = self.limits.issuances;
+        IssuanceCaps { failed, begun: begun.saturating_add(failed), unpaced: UNPACED, pace: PACE }
+    }
+}
 
 /// An order with its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +75,19 @@ impl Ca {
         self.clock_before_issuance().await?;
         let until = claimed + self.settings.times.issue_lease;
         let step_began_us = AtomicU64::new(micros(self.clock.monotonic()));
-        Run { ca: self, order, until, step_began_us }.cycle().await
+        match (Run { ca: self, order, until, step_began_us }).cycle().await {
+            // Whoever stood still for so long knows nothing of what he waited for.
+            Err(IssuanceEnd::Over { serial, detail }) if self.clock.monotonic() >= until => {
+                Err(IssuanceEnd::CutShort { serial, detail })
+            }
+            Err(IssuanceEnd::Over { serial, detail }) => {
+                if let Err(error) = self.ledger.issuance_failed(serial, &detail).await {
+                    tracing::warn!(order = %order.id, %serial, %error, "the failure of an issuance was not noted");
+                }
+                Err(IssuanceEnd::Over { serial, detail })
+            }
+            ended => ended,
+        }
     }
 }
 
@@ -103,9 +133,10 @@ impl Run<'_> {
     /// No signature starts with less than the margin left of the lease, nor with a clock that is behind.
     async fn may_sign(&self, serial: Serial) -> Result<(), IssuanceEnd> {
         let clock = self.ca.check_clock().await.map_err(|error| IssuanceEnd::over(serial, &error))?;
-        clock.map_err(|behind| IssuanceEnd::Over { serial, detail: behind.to_string() })?;
+        clock.map_err(|behind| IssuanceEnd::CutShort { serial, detail: behind.to_string() })?;
         if self.remaining() < self.ca.settings.times.signature_margin {
-            return Err(IssuanceEnd::Over { serial, detail: "too little is left of the lease for a signature".into() });
+            let detail = "too little is left of the lease for a signature".into();
+            return Err(IssuanceEnd::CutShort { serial, detail });
         }
         Ok(())
     }

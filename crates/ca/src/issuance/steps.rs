@@ -7,7 +7,7 @@ use acme::order::SUBPROBLEMS_MAX;
 use acme::{Problem, ProblemType};
 use futures_util::future::join_all;
 use pki::lint::{self, Linted};
-use pki::{Csr, Ct, GeneralName, KeyUsage, Leaf, PrecertEntry, Purpose, Serial, TbsCertificate, Validity};
+use pki::{Csr, Ct, GeneralName, KeyUsage, Leaf, PrecertEntry, Purpose, Serial, TbsCertificate, Timestamp, Validity};
 
 use super::receipts::{
     Allocated, Authorized, Committed, Finished, Logged, Permitted, Planned, Precertified, Precommitted, Profiled,
@@ -201,12 +201,12 @@ impl<'a> Run<'a> {
             names: &names,
             not_after,
             at: self.now(),
-            issuances_max: self.ca.settings.limits.issuances,
+            caps: self.ca.settings.issuance_caps(),
         });
         let number = match begun.await.map_err(|error| IssuanceEnd::over(serial, &error))? {
             Ok(number) => number,
             Err(BeginRefused::SerialTaken) => return Ok(Precommitted::SerialTaken(permitted)),
-            Err(refused) => return Err(refused_begin(&refused)),
+            Err(refused) => return Err(refused_begin(&refused, self.now())),
         };
         self.done(5, Some(serial), "linting certificate stored, status wait");
         let planned = Planned { serial, number, profile, issuer, csr, names, not_after, _room: room };
@@ -491,13 +491,16 @@ fn unknown_serial(serial: Serial) -> IssuanceEnd {
     IssuanceEnd::Over { serial, detail: "the ledger does not know the serial that it allocated".into() }
 }
 
-fn refused_begin(refused: &BeginRefused) -> IssuanceEnd {
+fn refused_begin(refused: &BeginRefused, now: Timestamp) -> IssuanceEnd {
     match refused {
         BeginRefused::OrderEnded | BeginRefused::SerialTaken => IssuanceEnd::Superseded,
         BeginRefused::CapReached(number) => dead(
             ProblemType::ServerInternal,
             format!("{number} issuances of this order failed, the most it may have (stage issue); make a new order"),
         ),
+        BeginRefused::TooSoon(until) => {
+            IssuanceEnd::Wait { detail: refused.to_string(), after: Some(until.since(now).max(FIRST_PAUSE)) }
+        }
         BeginRefused::KeyBlocked => {
             dead(ProblemType::BadPublicKey, "the certificate's key is blocked (stage issue)".into())
         }

@@ -8,8 +8,8 @@ use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, KeyChangeRecord, KeyNotChanged, NewAccountRecord, Newest, NotBound, RenewalAdvice, RenewalRule,
-    RenewalScope, Stored,
+    AuditMark, Begin, BeginRefused, KeyChangeRecord, KeyNotChanged, NewAccountRecord, Newest, NotBound, RenewalAdvice,
+    RenewalRule, RenewalScope, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -20,59 +20,6 @@ use crate::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, 
 /// Counts the issuances of an order from 1: the ledger's fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IssuanceNumber(pub u32);
-
-/// What `begin` makes durable: steps 3 to 5 of the cycle.
-#[derive(Clone, Debug)]
-pub struct Begin<'a> {
-    /// The order, with its finalize request and its authorizations.
-    pub order: &'a Order,
-    /// The serial number, drawn at random: ours for ever from here on.
-    pub serial: Serial,
-    /// The issuer: SHA-256 of its SubjectPublicKeyInfo.
-    pub issuer: Sha256,
-    /// The hash of the profile as it was configured when it was selected.
-    pub profile_hash: Sha256,
-    /// Whether the profile logs precertificates: with CT, a final certificate needs the status `good`.
-    pub ct: bool,
-    /// The TBS that a signature may be made over, signed by a throwaway key.
-    pub linting_certificate: &'a [u8],
-    /// SHA-256 of the certificate key's SubjectPublicKeyInfo.
-    pub spki_hash: Sha256,
-    /// The names.
-    pub names: &'a BTreeSet<GeneralName>,
-    /// The end of its validity.
-    pub not_after: Timestamp,
-    /// When the issuance began.
-    pub at: Timestamp,
-    /// The order may have at most so many issuances.
-    pub issuances_max: u32,
-}
-
-/// Why an issuance may not begin. Nothing was written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BeginRefused {
-    /// This serial was allocated before: draw another.
-    #[error("the serial is taken")]
-    SerialTaken,
-    /// The order has ended.
-    #[error("the order has ended")]
-    OrderEnded,
-    /// The order has had all its issuances.
-    #[error("the order has had {0} issuances, the most it may have")]
-    CapReached(u32),
-    /// The key is blocked.
-    #[error("the key is blocked")]
-    KeyBlocked,
-    /// Issuance is stopped.
-    #[error("issuance is stopped: {0}")]
-    Stopped(String),
-    /// The account is no longer valid.
-    #[error("the account is no longer valid")]
-    AccountNotValid,
-    /// An authorization is no longer good.
-    #[error("authorization {0} is no longer good")]
-    AuthorizationNotGood(AuthorizationId),
-}
 
 /// The status of a serial: `wait → good → revoked`, `wait → revoked`; nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -209,6 +156,8 @@ pub struct SerialRecord {
     pub linting_certificate: Vec<u8>,
     /// The final certificate, once it is stored.
     pub certificate: Option<Vec<u8>>,
+    /// Why its issuance failed. `None`: it did not, or its process died before it could say so.
+    pub failure: Option<String>,
     /// Whether its order ended `valid` with this very serial.
     pub attached: bool,
     /// Whether the issuance is the order's last and the order has not ended.
@@ -443,6 +392,15 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Ends an order `invalid` that had reached `Issue`; the first end of an order wins. The one that stands is
     /// answered.
     async fn finish(&self, order: &Order, failure: Failure, at: Timestamp) -> Stored<LedgerEnd>;
+
+    /// The issuance of this serial failed, and its worker lives to say so: it counts among those that an order may
+    /// have. Compares that it is the order's last, that the order has not ended, and that none was noted before.
+    /// Committed in order, never waited for.
+    async fn issuance_failed(&self, serial: Serial, failure: &str) -> Stored<()>;
+
+    /// Orders that have an issuance and have not ended, in the order of their ids, behind `after`, at most `limit`: an
+    /// index knows them.
+    async fn open_orders(&self, after: Option<OrderId>, limit: u32) -> Stored<Vec<OrderId>>;
 
     /// A serial with all that is known of it.
     async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>>;

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod begin;
 mod ct;
 mod ledger;
 mod log_store;
@@ -18,6 +19,7 @@ mod world;
 
 pub use accounts::*;
 pub use audit::*;
+pub use begin::*;
 pub use ct::*;
 pub use ledger::*;
 pub use log_store::*;

@@ -32,6 +32,15 @@ pub struct Lease {
     pub expires: Timestamp,
     /// How often the order was claimed in this stage, this time included.
     pub claims: u32,
+    /// How many of them were ended by no worker, but by the end of a process, or because their lease ran out.
+    pub lapsed: u32,
+}
+
+impl Lease {
+    /// The claims that workers ended, and this one.
+    pub const fn tries(&self) -> u32 {
+        self.claims.saturating_sub(self.lapsed)
+    }
 }
 
 /// An order under a lease of the caller.
@@ -130,6 +139,17 @@ pub struct SweepPage {
     pub retired: u64,
 }
 
+/// An order that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadableOrder {
+    /// Which.
+    pub order: OrderId,
+    /// The stage it was in.
+    pub stage: Stage,
+    /// What is wrong with its record.
+    pub detail: String,
+}
+
 /// How many orders stand where.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCount {
@@ -147,6 +167,9 @@ pub struct StageCount {
     pub delivered: u64,
     /// Nowhere.
     pub nowhere: u64,
+    /// Set aside, since they can't be read.
+    #[serde(default)]
+    pub unreadable: u64,
     /// When the oldest of those in the queue came there.
     pub oldest_queued: Option<Timestamp>,
 }
@@ -242,6 +265,13 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
 
     /// An active order with its place.
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>>;
+
+    /// Those of these orders that are not active, or can't be read.
+    async fn absent(&self, orders: &[OrderId]) -> Stored<Vec<OrderId>>;
+
+    /// Orders that can't be read and were set aside when somebody met them, in the order of their ids, behind `after`,
+    /// at most `limit`. They stand nowhere, and nothing is done with them; `create` takes the place of one.
+    async fn unreadable(&self, after: Option<OrderId>, limit: u32) -> Stored<Vec<UnreadableOrder>>;
 
     /// The newest order in `TestChallenge` of this likeness ([`Order::likeness`]): an indexed look-up.
     async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>>;

@@ -9,6 +9,8 @@ use crate::world::{Backend, Call, Client, Side, World, kill, pair, refused};
 on_all_back_ends! {
     ended_orders_stay_readable
     order_in_issuance_goes_on
+    order_in_issuance_goes_on_without_a_poll_of_its_client
+    order_in_issuance_that_nobody_polls_dies_at_its_deadline
     two_polls_of_a_lost_order_bring_it_back_once
     order_in_issuance_is_not_finalized_twice
     open_order_is_gone_and_its_client_makes_another
@@ -51,6 +53,24 @@ async fn order_in_issuance_goes_on(backend: Backend) {
     assert_eq!(world.sweep().await.requeued, 1);
     world.work(Stage::Issue).await;
     assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
+    world.check_invariants().await;
+}
+
+async fn order_in_issuance_goes_on_without_a_poll_of_its_client(backend: Backend) {
+    let (world, client, order) = lost_in_issuance(backend).await;
+    assert_eq!(world.sweep().await.requeued, 1);
+    world.work(Stage::Issue).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
+    assert_eq!(world.sweep().await, ca::Swept::default());
+    world.check_invariants().await;
+}
+
+async fn order_in_issuance_that_nobody_polls_dies_at_its_deadline(backend: Backend) {
+    let (world, client, order) = lost_in_issuance(backend).await;
+    world.clock.pass_seconds(601);
+    assert_eq!(world.sweep().await.died, 1);
+    assert_eq!(client.death(&world, order.id).await.0, Stage::Issue);
+    assert_eq!(world.sweep().await, ca::Swept::default());
     world.check_invariants().await;
 }
 

@@ -8,6 +8,7 @@ mod clock;
 mod crashes;
 mod crls;
 mod ct_logs;
+mod cut_short;
 mod deadlines;
 mod delivery;
 mod during_issuance;

@@ -146,6 +146,7 @@ impl World {
             ct: Arc::new(PointedCt { inner: Arc::new(submitter), points: points.clone() }),
             test_shares: TestShares::new(&lasting.settings.limits),
             clock_watch: ca::clock::ClockWatch::default(),
+            unreadable: ca::UnreadableOrders::default(),
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();
         let (network, random) = (lasting.network.clone(), lasting.random.clone());

@@ -182,7 +182,7 @@ impl Setting {
             names: &begun.names,
             not_after: NOW.plus(HOUR * 24),
             at: NOW,
-            issuances_max: 3,
+            caps: ca::ports::IssuanceCaps { failed: 3, begun: 3, unpaced: 3, pace: std::time::Duration::ZERO },
         };
         self.ledger.begin(begin).await.unwrap().unwrap();
     }

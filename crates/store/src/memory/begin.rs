@@ -28,6 +28,7 @@ impl Records {
             spki_hash: begin.spki_hash,
             linting_certificate: begin.linting_certificate.to_vec(),
             certificate: None,
+            failure: None,
             attached: false,
             current: true,
             revocation: None,
@@ -37,6 +38,13 @@ impl Records {
         self.allocated.push(begin.serial);
         self.dated(begin.at, Recorded::Issuance(begin.serial));
         Ok(number)
+    }
+
+    fn check_caps(&self, begin: &Begin<'_>, had: u32) -> Result<(), BeginRefused> {
+        let of_order = self.serials.values().map(|issued| &issued.record).filter(|one| one.order == begin.order.id);
+        let failed = of_order.clone().filter(|one| one.failure.is_some()).count();
+        let begun = of_order.map(|one| one.begun).max();
+        begin.caps.check(had, u32::try_from(failed).unwrap_or(u32::MAX), begun, begin.at)
     }
 
     /// The number of the order's last issuance, if nothing speaks against another.
@@ -65,10 +73,7 @@ impl Records {
             return Err(BeginRefused::KeyBlocked);
         }
         let last = known.and_then(|known| known.last);
-        let had = last.map_or(0, |IssuanceNumber(last)| last);
-        if had >= begin.issuances_max {
-            return Err(BeginRefused::CapReached(had));
-        }
+        self.check_caps(begin, last.map_or(0, |IssuanceNumber(last)| last))?;
         if self.serials.contains_key(&begin.serial) {
             return Err(BeginRefused::SerialTaken);
         }

@@ -244,6 +244,21 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).finish(order, failure, at))
     }
 
+    async fn issuance_failed(&self, serial: Serial, failure: &str) -> Stored<()> {
+        let mut records = lock(&self.records);
+        let current = records.serials.get(&serial).is_some_and(|issued| records.is_current(&issued.record));
+        if let Some(issued) = records.serials.get_mut(&serial).filter(|_| current) {
+            issued.record.failure.get_or_insert_with(|| failure.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn open_orders(&self, after: Option<OrderId>, limit: u32) -> Stored<Vec<OrderId>> {
+        let records = lock(&self.records);
+        let open = records.orders.iter().filter(|(_, known)| known.end.is_none()).map(|(id, _)| *id);
+        Ok(open.filter(|id| after.is_none_or(|after| *id > after)).take(limit as usize).collect())
+    }
+
     async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>> {
         let records = lock(&self.records);
         Ok(records.serials.get(&serial).map(|issued| records.show(issued)))

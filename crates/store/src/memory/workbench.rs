@@ -7,7 +7,7 @@ use ca::authorization::{EndedAuthorization, Method};
 use ca::order::{Finalize, MoveRefused, Order, Outcome, Stage};
 use ca::ports::{
     ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention,
-    StageCount, StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
+    StageCount, StoreError, StoreErrorKind, Stored, SweepPage, UnreadableOrder, Workbench,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use data_encoding::BASE64URL_NOPAD;
@@ -149,6 +149,15 @@ impl Workbench for MemoryWorkbench {
 
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>> {
         Ok(self.step(|state, _| state.orders.get(&order).map(super::workbench_state::Entry::show)))
+    }
+
+    async fn absent(&self, orders: &[OrderId]) -> Stored<Vec<OrderId>> {
+        Ok(self.step(|state, _| orders.iter().filter(|id| !state.orders.contains_key(id)).copied().collect()))
+    }
+
+    /// Nothing in memory is unreadable.
+    async fn unreadable(&self, _: Option<OrderId>, _: u32) -> Stored<Vec<UnreadableOrder>> {
+        Ok(Vec::new())
     }
 
     async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>> {

@@ -38,6 +38,7 @@ pub(super) struct Entry {
     /// Its arrival, while it is in a queue.
     arrival: Option<u64>,
     claims: u32,
+    lapsed: u32,
     since: Timestamp,
     /// Counts the orders made.
     made: u64,
@@ -59,7 +60,8 @@ impl State {
         let standing = Standing::Nowhere;
         self.made += 1;
         let made = self.made;
-        self.orders.insert(id, Entry { order, standing, token: None, arrival: None, claims: 0, since: now, made });
+        self.orders
+            .insert(id, Entry { order, standing, token: None, arrival: None, claims: 0, lapsed: 0, since: now, made });
         self.changed.push(id);
         self.lease(id, token, terms, now)
     }
@@ -67,12 +69,12 @@ impl State {
     fn lease(&mut self, id: OrderId, token: LeaseToken, terms: LeaseTerms, now: Timestamp) -> Lease {
         let expires = now.plus(terms.length);
         self.stand(id, Standing::Lease { expires, holder: terms.holder }, now);
-        let claims = self.orders.get_mut(&id).map_or(0, |entry| {
+        let (claims, lapsed) = self.orders.get_mut(&id).map_or((0, 0), |entry| {
             entry.token = Some(token);
             entry.claims += 1;
-            entry.claims
+            (entry.claims, entry.lapsed)
         });
-        Lease { order: id, token, expires, claims }
+        Lease { order: id, token, expires, claims, lapsed }
     }
 
     /// The one way from place to place: an order is in exactly one at any time.
@@ -95,6 +97,14 @@ impl State {
         }
     }
 
+    /// Back on the queue of its stage, from where a lease or park has run out.
+    fn requeue(&mut self, id: OrderId, now: Timestamp) {
+        if let Some(entry) = self.orders.get_mut(&id).filter(|entry| entry.is_leased()) {
+            entry.lapsed += 1;
+        }
+        self.stand(id, Standing::Queue, now);
+    }
+
     /// Takes an order to the place that follows from it as it now is.
     fn settle_down(&mut self, id: OrderId, now: Timestamp) {
         if let Some(entry) = self.orders.get(&id) {
@@ -115,7 +125,7 @@ impl State {
         let before = entry.order.clone();
         let answer = step(&mut entry.order);
         if entry.order.stage() != before.stage() {
-            entry.claims = 0;
+            (entry.claims, entry.lapsed) = (0, 0);
         }
         let changed = entry.order != before;
         if changed {
@@ -236,7 +246,7 @@ impl State {
             Standing::Lease { expires: until, .. } | Standing::Park { until }
                 if until <= now || entry.since.min(until).since(now) > BEHIND_MAX =>
             {
-                self.stand(id, Standing::Queue, now);
+                self.requeue(id, now);
             }
             Standing::Nowhere => self.settle_down(id, now),
             Standing::Lease { .. }
@@ -272,7 +282,7 @@ impl State {
             .map(|(id, _)| *id)
             .collect();
         for id in &held {
-            self.stand(*id, Standing::Queue, now);
+            self.requeue(*id, now);
         }
         held.len() as u64
     }

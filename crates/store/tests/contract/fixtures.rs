@@ -8,7 +8,8 @@ use ca::account::Account;
 use ca::authorization::{Authorization, AuthorizationEnd, Challenge, ChallengeState, EndedAuthorization, Method};
 use ca::order::{Failure, Finalize, Order, Progress, Stage, Tested, Verdict};
 use ca::ports::{
-    Advance, Begin, BeginRefused, Claimed, Clock, IssuanceNumber, Lease, LeaseTerms, NewAccountRecord, SerialRecord,
+    Advance, Begin, BeginRefused, Claimed, Clock, IssuanceCaps, IssuanceNumber, Lease, LeaseTerms, NewAccountRecord,
+    SerialRecord,
 };
 use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
@@ -79,6 +80,11 @@ pub(crate) fn ended(order: &Order, number: usize, end: AuthorizationEnd, at: Tim
     }
 }
 
+/// So many issuances, one as soon as the other.
+pub(crate) const fn at_most(begun: u32) -> IssuanceCaps {
+    IssuanceCaps { failed: begun, begun, unpaced: begun, pace: Duration::from_secs(10) }
+}
+
 /// A certificate to be issued.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
@@ -94,8 +100,8 @@ pub(crate) struct Wanted {
     pub(crate) spki_hash: Sha256,
     /// Until.
     pub(crate) not_after: Timestamp,
-    /// At most so many issuances of the order.
-    pub(crate) issuances_max: u32,
+    /// How many issuances of the order there may be.
+    pub(crate) caps: IssuanceCaps,
 }
 
 impl Stores {
@@ -206,7 +212,7 @@ impl Stores {
             ct: true,
             spki_hash: Sha256::of(b"the certificate's key"),
             not_after: self.in_seconds(90 * 86_400),
-            issuances_max: 3,
+            caps: at_most(3),
         }
     }
 
@@ -225,7 +231,7 @@ impl Stores {
             names: &names,
             not_after: wanted.not_after,
             at: self.now(),
-            issuances_max: wanted.issuances_max,
+            caps: wanted.caps,
         };
         self.ledger.begin(begin).await.unwrap()
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use ca::AuthorizationId;
 use ca::authorization::AuthorizationEnd;
 use ca::ports::{
-    Begin, BeginRefused, IssuanceNumber, KeyBlock, LedgerEnd, MarkedGood, Revocation, SerialFilter, SerialStatus,
-    StoredFinal,
+    Begin, BeginRefused, IssuanceCaps, IssuanceNumber, KeyBlock, LedgerEnd, MarkedGood, Revocation, SerialFilter,
+    SerialStatus, StoredFinal,
 };
 use pki::{Reason, Sha256};
 
 use super::Stores;
-use super::fixtures::{Wanted, ended, failure};
+use super::fixtures::{Wanted, at_most, ended, failure};
 
 macro_rules! suite {
     ($open:path) => {
@@ -43,6 +43,9 @@ macro_rules! suite {
             finish_after_the_certificate_answers_with_the_certificate
             simultaneous_ends_of_an_order_are_one
             order_unknown_to_the_ledger_ends_invalid
+            only_failures_of_the_last_issuance_are_noted
+            issuances_that_failed_count_and_those_cut_short_wait
+            open_orders_are_those_in_issuance
         );
     };
 }
@@ -96,7 +99,7 @@ pub(crate) async fn begin_refuses_an_order_that_has_ended(stores: &Stores) {
 }
 
 pub(crate) async fn begin_refuses_more_issuances_than_the_cap(stores: &Stores) {
-    let first = Wanted { issuances_max: 2, ..stores.wanted().await };
+    let first = Wanted { caps: at_most(2), ..stores.wanted().await };
     stores.begin(&first).await.unwrap();
     let second = stores.begun_again(&first).await;
     let third = Wanted { serial: stores.serial(), ..first };
@@ -154,7 +157,7 @@ pub(crate) async fn refused_begin_writes_nothing(stores: &Stores) {
 }
 
 pub(crate) async fn simultaneous_begins_get_different_numbers(stores: &Stores) {
-    let wanted = Wanted { issuances_max: 8, ..stores.wanted().await };
+    let wanted = Wanted { caps: at_most(8), ..stores.wanted().await };
     let calls: Vec<_> = (0..12)
         .map(|_| {
             let (ledger, order, serial, at) =
@@ -172,7 +175,7 @@ pub(crate) async fn simultaneous_begins_get_different_numbers(stores: &Stores) {
                     names: &BTreeSet::new(),
                     not_after,
                     at,
-                    issuances_max: 8,
+                    caps: at_most(8),
                 };
                 ledger.begin(begin).await.unwrap()
             })
@@ -371,4 +374,57 @@ async fn assert_superseded(stores: &Stores, wanted: &Wanted) {
     assert_eq!((record.status, record.attached), (SerialStatus::Revoked, false));
     assert_eq!(record.revocation.map(|revocation| revocation.reason), Some(Reason::Superseded));
     assert_eq!(record.certificate.as_deref(), Some(&b"certificate"[..]));
+}
+
+pub(crate) async fn only_failures_of_the_last_issuance_are_noted(stores: &Stores) {
+    let first = stores.begun().await;
+    let second = stores.begun_again(&first).await;
+    stores.ledger.issuance_failed(first.serial, "too late").await.unwrap();
+    stores.ledger.issuance_failed(second.serial, "no log answered").await.unwrap();
+    stores.ledger.issuance_failed(second.serial, "said again").await.unwrap();
+    stores.waited_for().await;
+    assert_eq!(stores.record(first.serial).await.failure, None);
+    assert_eq!(stores.record(second.serial).await.failure.as_deref(), Some("no log answered"));
+}
+
+pub(crate) async fn issuances_that_failed_count_and_those_cut_short_wait(stores: &Stores) {
+    let pace = std::time::Duration::from_secs(10);
+    let caps = IssuanceCaps { failed: 2, begun: 9, unpaced: 3, pace };
+    let mut wanted = Wanted { caps, ..stores.wanted().await };
+    for _ in 0..3 {
+        wanted = Wanted { serial: stores.serial(), ..wanted };
+        stores.begin(&wanted).await.unwrap();
+    }
+    let again = Wanted { serial: stores.serial(), ..wanted.clone() };
+    assert_eq!(stores.begin(&again).await, Err(BeginRefused::TooSoon(stores.in_seconds(10))));
+    stores.clock.pass_seconds(10);
+    for _ in 0..2 {
+        wanted = Wanted { serial: stores.serial(), ..wanted };
+        stores.begin(&wanted).await.unwrap();
+        stores.ledger.issuance_failed(wanted.serial, "a test").await.unwrap();
+        stores.clock.pass_seconds(10);
+    }
+    wanted = Wanted { serial: stores.serial(), ..wanted };
+    assert_eq!(stores.begin(&wanted).await, Err(BeginRefused::CapReached(2)));
+}
+
+pub(crate) async fn open_orders_are_those_in_issuance(stores: &Stores) {
+    let account = stores.account(0).await;
+    let mut open = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let wanted = stores.wanted_of(&account).await;
+        stores.begin(&wanted).await.unwrap();
+        open.insert(wanted.order.id);
+    }
+    let issued = stores.wanted_of(&account).await;
+    stores.begin(&issued).await.unwrap();
+    stores.ledger.mark_good(issued.serial, stores.now()).await.unwrap();
+    stores.ledger.store_final(issued.serial, b"certificate", stores.now()).await.unwrap();
+    let dead = stores.wanted_of(&account).await;
+    stores.begin(&dead).await.unwrap();
+    stores.ledger.finish(&dead.order, super::fixtures::failure("a test"), stores.now()).await.unwrap();
+    let first = stores.ledger.open_orders(None, 2).await.unwrap();
+    let rest = stores.ledger.open_orders(first.last().copied(), 2).await.unwrap();
+    assert_eq!((first.len(), rest.len()), (2, 1));
+    assert_eq!(first.into_iter().chain(rest).collect::<std::collections::BTreeSet<_>>(), open);
 }

@@ -28,6 +28,8 @@ macro_rules! suite {
             claims_are_counted_by_stage
             accounts_that_are_passed_over_keep_their_turn
             leases_of_an_instance_are_freed
+            claims_that_no_worker_ended_are_no_tries
+            orders_that_are_not_active_are_absent
         );
     };
 }
@@ -239,4 +241,29 @@ pub(crate) async fn leases_of_an_instance_are_freed(stores: &Stores) {
     assert!(matches!(standing(stores, other).await, Standing::Lease { holder, .. } if holder == elsewhere.holder));
     assert_eq!(stores.workbench.advance(&first.lease, finished(stores)).await.unwrap(), Err(Fenced::Stale));
     assert_eq!(stores.workbench.free_leases(HOLDER).await.unwrap(), 0);
+}
+
+pub(crate) async fn claims_that_no_worker_ended_are_no_tries(stores: &Stores) {
+    stores.processing().await;
+    let first = stores.claim(Stage::Issue).await;
+    assert_eq!((first.lease.claims, first.lease.tries()), (1, 1));
+    stores.workbench.free_leases(HOLDER).await.unwrap();
+    let second = stores.claim(Stage::Issue).await;
+    assert_eq!((second.lease.claims, second.lease.tries()), (2, 1));
+    stores.clock.pass_seconds(61);
+    stores.swept().await;
+    let third = stores.claim(Stage::Issue).await;
+    assert_eq!((third.lease.claims, third.lease.tries()), (3, 1));
+    stores.workbench.park(&third.lease, stores.in_seconds(5)).await.unwrap().unwrap();
+    stores.clock.pass_seconds(5);
+    stores.swept().await;
+    let fourth = stores.claim(Stage::Issue).await;
+    assert_eq!((fourth.lease.claims, fourth.lease.tries()), (4, 2));
+}
+
+pub(crate) async fn orders_that_are_not_active_are_absent(stores: &Stores) {
+    let active = stores.processing().await.id;
+    let unknown = OrderId::random(stores.random.as_ref());
+    assert_eq!(stores.workbench.absent(&[active, unknown]).await.unwrap(), [unknown]);
+    assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap(), []);
 }

@@ -221,6 +221,7 @@ fn with_validator(ca: &Ca) -> Ca {
         ct: Arc::clone(&ca.ct),
         test_shares: ca::shares::TestShares::new(&ca.settings.limits),
         clock_watch: ca::clock::ClockWatch::default(),
+        unreadable: ca::UnreadableOrders::default(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use acme::AccountStatus;
 use ca::order::Order;
-use ca::ports::{Begin, BeginRefused, IssuanceNumber, MarkedGood, Recorded, SerialStatus, StoredFinal};
+use ca::ports::{Begin, BeginRefused, IssuanceCaps, IssuanceNumber, MarkedGood, Recorded, SerialStatus, StoredFinal};
 use ca::{AccountId, AuthorizationId, OrderId};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -27,7 +27,7 @@ pub(super) struct Beginning {
     spki_hash: Sha256,
     not_after: Timestamp,
     at: Timestamp,
-    issuances_max: u32,
+    caps: IssuanceCaps,
 }
 
 impl Beginning {
@@ -45,7 +45,7 @@ impl Beginning {
             spki_hash: begin.spki_hash,
             not_after: begin.not_after,
             at: begin.at,
-            issuances_max: begin.issuances_max,
+            caps: begin.caps,
         })
     }
 
@@ -83,14 +83,24 @@ impl Beginning {
         if found.key_blocked {
             return Ok(Err(BeginRefused::KeyBlocked));
         }
-        let last = found.order.map_or(0, |(_, last)| last);
-        if last > 0 && last >= self.issuances_max {
-            return Ok(Err(BeginRefused::CapReached(last)));
+        if let Some((row, last)) = found.order
+            && let Err(refused) = self.check_caps(connection, row, last)?
+        {
+            return Ok(Err(refused));
         }
         if found.serial_taken {
             return Ok(Err(BeginRefused::SerialTaken));
         }
         Ok(Ok(found.order))
+    }
+
+    fn check_caps(&self, connection: &Connection, order_row: i64, last: u32) -> Step<Result<(), BeginRefused>> {
+        let (failed, begun): (u32, Option<Timestamp>) = connection
+            .prepare_cached(
+                "-- ledger.begin.caps\nSELECT count(failure), max(begun) FROM serials WHERE order_row = ?1",
+            )?
+            .query_row([order_row], |row| Ok((row.get(0)?, maybe(row, 1)?)))?;
+        Ok(self.caps.check(last, failed, begun, self.at))
     }
 
     fn next_issuance(&self, batch: &Batch<'_>, order_row: i64, last: u32) -> Step<()> {
@@ -201,6 +211,18 @@ fn state(connection: &Connection, serial: Serial) -> Step<Option<State>> {
             })
         })
         .optional()?)
+}
+
+/// Only of what is current: a late worker's failure is not the order's.
+pub(super) fn failed(batch: &Batch<'_>, serial: Serial, failure: &str) -> Step<()> {
+    batch
+        .prepare_cached(
+            "-- ledger.issuance_failed
+            UPDATE serials SET failure = ?2 WHERE serial = ?1 AND failure IS NULL AND EXISTS (
+                SELECT 1 FROM orders o WHERE o.row = order_row AND o.outcome IS NULL AND o.issuances = number)",
+        )?
+        .execute(params![Col(serial), failure])?;
+    Ok(())
 }
 
 pub(super) fn mark_good(batch: &Batch<'_>, serial: Serial, at: Timestamp) -> Step<Option<MarkedGood>> {

@@ -223,6 +223,16 @@ impl Ledger for SqliteLedger {
         self.write(move |batch| orders::finish(batch, &order, &written, &failure, at)).await
     }
 
+    async fn issuance_failed(&self, serial: Serial, failure: &str) -> Stored<()> {
+        let failure = failure.to_owned();
+        let write = move |batch: &Batch<'_>| issuance::failed(batch, serial, &failure);
+        self.database.writer().write(Durability::Ordered, write).await
+    }
+
+    async fn open_orders(&self, after: Option<OrderId>, limit: u32) -> Stored<Vec<OrderId>> {
+        self.database.read(|connection| orders::open(connection, after, limit))
+    }
+
     async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>> {
         self.database.read(|connection| serials::by_serial(connection, serial))
     }

@@ -82,6 +82,17 @@ pub(super) fn ended(connection: &Connection, before: Option<Timestamp>, limit: u
     Ok(orders)
 }
 
+/// Those in issuance.
+pub(super) fn open(connection: &Connection, after: Option<OrderId>, limit: u32) -> Step<Vec<OrderId>> {
+    let mut statement = connection.prepare_cached(
+        "-- ledger.open_orders
+        SELECT id FROM orders INDEXED BY orders_open WHERE outcome IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let behind = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
+    let rows = statement.query_map(params![behind, limit], |row| col(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Adds an order of which the ledger hears for the first time. Its row.
 pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuances: u32) -> Step<i64> {
     batch

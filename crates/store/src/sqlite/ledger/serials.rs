@@ -15,7 +15,7 @@ use crate::sqlite::writer::Batch;
 const COLUMNS: &str =
     "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
         s.good, s.stored, s.not_after, s.spki_hash, l.der, c.der, o.serial IS s.serial,
-        o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by
+        o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by, s.failure
     FROM serials s JOIN orders o ON o.row = s.order_row
         JOIN linting_certificates l ON l.serial = s.row LEFT JOIN certificates c ON c.serial = s.row";
 
@@ -45,6 +45,7 @@ fn from_columns(row: &Row<'_>) -> rusqlite::Result<SerialRecord> {
         spki_hash: col(row, 13)?,
         linting_certificate: row.get(14)?,
         certificate: row.get(15)?,
+        failure: row.get(21)?,
         attached: row.get(16)?,
         current: row.get(17)?,
         revocation: revoked.map(|((revoked, reason), by)| Revocation { serial, reason, revoked, by }),

@@ -4,6 +4,7 @@
 mod queues;
 mod rows;
 mod sweep;
+mod unreadable;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use ca::authorization::{EndedAuthorization, Method};
 use ca::order::{Finalize, MoveRefused, Order, Outcome, Place, Stage};
 use ca::ports::{
     ActiveOrder, Advance, Claimed, Clock, Fenced, Lease, LeaseTerms, NonceUse, OrderFilter, Random, Retention,
-    StageCount, StoreError, StoreErrorKind, Stored, SweepPage, Workbench,
+    StageCount, StoreError, StoreErrorKind, Stored, SweepPage, UnreadableOrder, Workbench,
 };
 use ca::{AccountId, AuthorizationId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use futures_util::future::BoxFuture;
@@ -127,17 +128,27 @@ impl Workbench for SqliteWorkbench {
         let written = document("active_orders.document", &order)?;
         let (lease, clock, queues) = (self.new_lease(terms), Arc::clone(&self.clock), Arc::clone(&self.queues));
         let run = move |batch: &Batch<'_>| {
-            if rows::exists(batch, order.id)? {
-                let detail = format!("there is an order {} already", order.id);
-                return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
-            }
-            rows::insert(batch, &order, &written, lease(clock.now()))
+            let replaced = match unreadable::look(batch, order.id)? {
+                None => false,
+                Some(false) => {
+                    let detail = format!("there is an order {} already", order.id);
+                    return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
+                }
+                Some(true) => {
+                    unreadable::remove(batch, order.id)?;
+                    true
+                }
+            };
+            Ok((rows::insert(batch, &order, &written, lease(clock.now()))?, replaced))
         };
-        let after = move |lease: &Lease| {
-            room.used();
+        let after = move |(lease, replaced): &(Lease, bool)| {
+            if !replaced {
+                room.used();
+            }
             queues.changed.wake(&lease.order);
         };
-        self.database.writer().submit(Durability::Ordered, run, after).await
+        let (lease, _) = self.database.writer().submit(Durability::Ordered, run, after).await?;
+        Ok(lease)
     }
 
     async fn answer(
@@ -288,6 +299,14 @@ impl Workbench for SqliteWorkbench {
 
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>> {
         self.database.read(|connection| rows::read(connection, order))
+    }
+
+    async fn absent(&self, orders: &[OrderId]) -> Stored<Vec<OrderId>> {
+        self.database.read(|connection| rows::absent(connection, orders))
+    }
+
+    async fn unreadable(&self, after: Option<OrderId>, limit: u32) -> Stored<Vec<UnreadableOrder>> {
+        self.database.scan(move |connection| unreadable::list(connection, after, limit)).await
     }
 
     async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>> {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::queues::Effects;
 use super::sweep::behind;
+use super::unreadable;
 use crate::sqlite::columns::{Col, col, document, json, maybe, place};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
@@ -76,16 +77,16 @@ fn active(row: &Row<'_>) -> Step<Active> {
 }
 
 /// The orders behind this one that stand nowhere, in the order of their ids.
-pub(super) fn nowhere(connection: &Connection, after: Option<OrderId>, limit: u32) -> Step<Vec<Active>> {
-    let mut statement = connection.prepare_cached(
+pub(super) fn nowhere(batch: &Batch<'_>, after: Option<OrderId>, limit: u32) -> Step<Vec<Active>> {
+    let mut statement = batch.prepare_cached(
         "-- workbench.sweep.nowhere
         SELECT row, document, place, lease_token, claims, stage FROM active_orders INDEXED BY active_orders_by_place
-        WHERE place IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
+        WHERE place IS NULL AND unreadable IS NULL AND id > ?1 ORDER BY id LIMIT ?2",
     )?;
     let mut rows = statement.query(params![behind(after), limit])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(active(row)?);
+        found.extend(unreadable::or_set_aside(batch, row, active(row))?);
     }
     Ok(found)
 }
@@ -150,7 +151,7 @@ impl Active {
                 .prepare_cached(
                     "-- workbench.put.stage
                     UPDATE active_orders SET document = ?2, place = ?3, turn = ?4, since = ?5, lease_token = NULL,
-                        lease_holder = NULL, stage = ?6, claims = 0, deadline = ?7, outcome = ?8, delivered = ?9
+                        lease_holder = NULL, stage = ?6, claims = 0, lapsed = 0, deadline = ?7, outcome = ?8, delivered = ?9
                     WHERE row = ?1",
                 )?
                 .execute(params![
@@ -257,7 +258,7 @@ pub(super) fn insert(batch: &Batch<'_>, order: &Order, written: &str, lease: New
             Col(order.created),
             order.likeness().map(Col),
         ])?;
-    Ok(Lease { order: order.id, token: lease.token, expires: lease.expires, claims: 1 })
+    Ok(Lease { order: order.id, token: lease.token, expires: lease.expires, claims: 1, lapsed: 0 })
 }
 
 /// The newest order in `TestChallenge` that was asked for alike.
@@ -272,22 +273,19 @@ pub(super) fn alike(connection: &Connection, likeness: Sha256) -> Step<Option<Or
         .optional()?)
 }
 
-pub(super) fn exists(connection: &Connection, id: OrderId) -> Step<bool> {
-    Ok(connection
-        .prepare_cached("-- workbench.create.look\nSELECT 1 FROM active_orders WHERE id = ?1")?
-        .exists([Col(id)])?)
-}
-
 /// Takes the oldest order of a queue and puts a lease on it.
 pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Option<Claimed>> {
     let mut statement = batch.prepare_cached(
         "-- workbench.claim.look
-        SELECT row, document, claims FROM active_orders WHERE place = 'queue' AND stage = ?1 ORDER BY turn LIMIT 1",
+        SELECT row, document, claims, lapsed FROM active_orders
+        WHERE place = 'queue' AND stage = ?1 ORDER BY turn LIMIT 1",
     )?;
-    let mut rows = statement.query([Col(stage)])?;
-    match rows.next()? {
-        Some(row) => put_lease(batch, row, lease).map(Some),
-        None => Ok(None),
+    loop {
+        let mut rows = statement.query([Col(stage)])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        if let Some(claimed) = put_lease(batch, row, lease)? {
+            return Ok(Some(claimed));
+        }
     }
 }
 
@@ -296,7 +294,7 @@ pub(super) fn claim(batch: &Batch<'_>, stage: Stage, lease: NewLease) -> Step<Op
 pub(super) fn claim_test(batch: &Batch<'_>, but: &[AccountId], lease: NewLease) -> Step<Option<Claimed>> {
     let mut statement = batch.prepare_cached(
         "-- workbench.claim_test.look
-        SELECT row, document, claims, account FROM active_orders INDEXED BY active_orders_to_test
+        SELECT row, document, claims, lapsed, account FROM active_orders INDEXED BY active_orders_to_test
         WHERE place = 'queue' AND stage = 'testchallenge' AND account > ?1 ORDER BY account, turn LIMIT 1",
     )?;
     let start = lease.token.as_bytes().to_vec();
@@ -304,20 +302,22 @@ pub(super) fn claim_test(batch: &Batch<'_>, but: &[AccountId], lease: NewLease) 
         loop {
             let mut rows = statement.query([&behind])?;
             let Some(row) = rows.next()? else { break };
-            let account: AccountId = col(row, 3)?;
-            if !but.contains(&account) {
-                return put_lease(batch, row, lease).map(Some);
+            let account: AccountId = col(row, 4)?;
+            if but.contains(&account) {
+                behind = account.as_bytes().to_vec();
+            } else if let Some(claimed) = put_lease(batch, row, lease)? {
+                return Ok(Some(claimed));
             }
-            behind = account.as_bytes().to_vec();
         }
     }
     Ok(None)
 }
 
-fn put_lease(batch: &Batch<'_>, row: &Row<'_>, lease: NewLease) -> Step<Claimed> {
+/// `None`: it can't be read, and was set aside.
+fn put_lease(batch: &Batch<'_>, row: &Row<'_>, lease: NewLease) -> Step<Option<Claimed>> {
     let number: i64 = row.get(0)?;
-    let order: Order = json(row, 1)?;
-    let claims = row.get::<_, u32>(2)?.saturating_add(1);
+    let Some(order) = unreadable::or_set_aside(batch, row, json::<Order>(row, 1))? else { return Ok(None) };
+    let (claims, lapsed) = (row.get::<_, u32>(2)?.saturating_add(1), row.get(3)?);
     batch
         .prepare_cached(
             "-- workbench.claim
@@ -326,11 +326,12 @@ fn put_lease(batch: &Batch<'_>, row: &Row<'_>, lease: NewLease) -> Step<Claimed>
             WHERE row = ?1",
         )?
         .execute(params![number, Col(lease.expires), Col(lease.now), claims, Col(lease.token), Col(lease.holder)])?;
-    let lease = Lease { order: order.id, token: lease.token, expires: lease.expires, claims };
-    Ok(Claimed { lease, order })
+    let lease = Lease { order: order.id, token: lease.token, expires: lease.expires, claims, lapsed };
+    Ok(Some(Claimed { lease, order }))
 }
 
-/// Puts an order back on the queue of its stage, as it is.
+/// Puts an order back on the queue of its stage, as it is. No worker did it: from under a lease, the claim does not
+/// count as a try.
 pub(super) fn requeue(
     batch: &Batch<'_>,
     row: i64,
@@ -344,7 +345,8 @@ pub(super) fn requeue(
     batch
         .prepare_cached(
             "-- workbench.requeue
-            UPDATE active_orders SET place = 'queue', turn = ?2, since = ?3, lease_token = NULL, lease_holder = NULL
+            UPDATE active_orders SET place = 'queue', turn = ?2, since = ?3, lease_token = NULL, lease_holder = NULL,
+                lapsed = lapsed + (place = 'lease')
             WHERE row = ?1",
         )?
         .execute(params![row, turn, Col(now)])?;
@@ -380,12 +382,14 @@ pub(super) fn list(
     limit: u32,
 ) -> Step<Vec<ActiveOrder>> {
     let of_stage = if stage.is_some() { "AND stage = ?3" } else { "AND ?3 IS NULL" };
-    let mut statement = connection
-        .prepare_cached(&format!("-- workbench.list\n{SHOWN} WHERE id > ?1 {of_stage} ORDER BY id LIMIT ?2"))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "-- workbench.list\n{SHOWN} WHERE id > ?1 AND unreadable IS NULL {of_stage} ORDER BY id LIMIT ?2"
+    ))?;
     let mut rows = statement.query(params![behind(after), limit, stage.map(Col)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(show(row)?);
+        // One that can't be read is named by `unreadable`, once somebody has met it.
+        found.extend(show(row).ok());
     }
     Ok(found)
 }
@@ -402,8 +406,20 @@ pub(super) fn of_account(
         WHERE account = ?1 AND (created, id) < (?2, ?3) ORDER BY created DESC, id DESC LIMIT ?4",
     )?;
     let (created, order) = place(behind);
-    let rows = statement.query_map(params![Col(account), created, order, limit], |row| json(row, 0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let rows = statement.query_map(params![Col(account), created, order, limit], |row| Ok(json(row, 0).ok()))?;
+    // What can't be read keeps nobody from the rest of the list.
+    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+}
+
+/// Those that are not active, or were set aside.
+pub(super) fn absent(connection: &Connection, orders: &[OrderId]) -> Step<Vec<OrderId>> {
+    let mut absent = Vec::new();
+    for id in orders {
+        if unreadable::look(connection, *id)? != Some(false) {
+            absent.push(*id);
+        }
+    }
+    Ok(absent)
 }
 
 pub(super) fn counts(connection: &Connection) -> Step<Vec<(Stage, StageCount)>> {
@@ -424,6 +440,19 @@ pub(super) fn counts(connection: &Connection) -> Step<Vec<(Stage, StageCount)>> 
             Some(PlaceName::Park) => count.parked = number,
             Some(PlaceName::Client) => count.client = number,
             Some(PlaceName::PendingDone) => count.undelivered = number,
+        }
+    }
+    let mut unreadable = connection.prepare_cached(
+        "-- workbench.counts.unreadable
+        SELECT stage, count(*) FROM active_orders INDEXED BY active_orders_unreadable
+        WHERE unreadable IS NOT NULL GROUP BY stage",
+    )?;
+    let mut rows = unreadable.query([])?;
+    while let Some(row) = rows.next()? {
+        let (stage, number): (Stage, u64) = (col(row, 0)?, col(row, 1)?);
+        if let Some((_, count)) = counts.iter_mut().find(|(of, _)| *of == stage) {
+            count.unreadable = number;
+            count.nowhere = count.nowhere.saturating_sub(number);
         }
     }
     let delivered: u64 = connection

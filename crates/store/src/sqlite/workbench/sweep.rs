@@ -11,6 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::queues::{self, Effects};
 use super::rows::{self, PlaceName};
+use super::unreadable;
 use crate::sqlite::columns::{Col, col, json};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -76,14 +77,18 @@ pub(super) fn behind(after: Option<OrderId>) -> Vec<u8> {
     after.map_or_else(Vec::new, |after| after.as_bytes().to_vec())
 }
 
-fn overdue(connection: &Connection, page: &Page) -> Step<Vec<Order>> {
-    let mut statement = connection.prepare_cached(
+fn overdue(batch: &Batch<'_>, page: &Page) -> Step<Vec<Order>> {
+    let mut statement = batch.prepare_cached(
         "-- workbench.sweep.overdue
-        SELECT document FROM active_orders INDEXED BY active_orders_by_deadline
+        SELECT row, document FROM active_orders INDEXED BY active_orders_by_deadline
         WHERE deadline < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
     )?;
-    let rows = statement.query_map(params![Col(page.now), behind(page.after), page.limit], |row| json(row, 0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    let mut rows = statement.query(params![Col(page.now), behind(page.after), page.limit])?;
+    let mut overdue = Vec::new();
+    while let Some(row) = rows.next()? {
+        overdue.extend(unreadable::or_set_aside(batch, row, json::<Order>(row, 1))?);
+    }
+    Ok(overdue)
 }
 
 /// Orders whose lease or park has run out, or is from before the clock was set back: when it runs out says nothing any
