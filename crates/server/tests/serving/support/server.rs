@@ -1,7 +1,8 @@
 //! A server for one test.
 
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 
 use tempfile::TempDir;
@@ -17,30 +18,54 @@ use super::world::{PATIENCE, within};
 /// So much of a server's log is shown when a test fails.
 const LOG_LINES_SHOWN: usize = 40;
 
+/// How a server is started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launch {
+    /// The command that runs it, with its arguments, if it isn't run directly: a tracer.
+    pub(crate) through: Vec<OsString>,
+    /// Variables of its environment.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+    /// The command that runs it, and every other command on its data folder, in another namespace.
+    pub(crate) inside: Vec<OsString>,
+    /// How this process reaches the data folder that is in that namespace.
+    pub(crate) data: Option<PathBuf>,
+}
+
 /// `cairn serve --dev` in a temporary folder. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Child,
     folder: TempDir,
     ports: Ports,
+    launch: Launch,
 }
 
 impl Server {
     /// Starts one, and waits until it serves. `configuration` is added to its configuration file: keys first, then
     /// tables.
     pub(crate) async fn start(configuration: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        Self::start_in(configuration, temporary_folder(), Launch::default()).await
+    }
+
+    /// As [`Server::start`], in this folder and in this way.
+    pub(crate) async fn start_in(configuration: &str, folder: TempDir, launch: Launch) -> Self {
         let ports = Ports::free();
         fs::write(folder.path().join("cairn.toml"), configured(ports, configuration)).expect("a file can be written");
-        let process = spawn(folder.path());
-        let mut server = Self { process, folder, ports };
+        let process = spawn(&folder, &launch);
+        let mut server = Self { process, folder, ports, launch };
         server.wait_until_it_serves().await;
         server
     }
 
     /// Starts it again, after its end, on the same folder and ports.
     pub(crate) fn start_again(&mut self) {
-        self.process = spawn(self.folder.path());
+        self.process = spawn(&self.folder, &self.launch);
+    }
+
+    /// Starts it again in another way.
+    pub(crate) fn start_again_by(&mut self, launch: Launch) {
+        self.launch = launch;
+        self.start_again();
     }
 
     /// Stops it, and starts it with another configuration.
@@ -89,9 +114,9 @@ impl Server {
         assert!(sent.is_ok_and(|status| status.success()), "SIG{name} could not be sent");
     }
 
-    /// Its data folder.
+    /// Its data folder, as this process reaches it.
     pub(crate) fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.launch.data.clone().unwrap_or_else(|| self.folder.path().join("data"))
     }
 
     /// A path in the folder that holds its data folder and configuration.
@@ -121,7 +146,10 @@ impl Server {
 
     /// Runs a command on its data folder.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
-        run(Command::new(env!("CARGO_BIN_EXE_cairn")).args(arguments).arg("--data").arg(self.data())).await
+        let cairn = OsString::from(env!("CARGO_BIN_EXE_cairn"));
+        let words: Vec<&OsString> = self.launch.inside.iter().chain([&cairn]).collect();
+        let data = self.folder.path().join("data");
+        run(Command::new(words[0]).args(&words[1..]).args(arguments).arg("--data").arg(data)).await
     }
 
     /// What a command on its data folder answers in JSON.
@@ -182,11 +210,22 @@ fn configured(ports: Ports, configuration: &str) -> String {
     )
 }
 
-fn spawn(folder: &Path) -> Child {
-    let log = OpenOptions::new().create(true).append(true).open(folder.join("server.log"));
-    Command::new(env!("CARGO_BIN_EXE_cairn"))
-        .args(["serve", "--dev", "--data", "data", "--config", "cairn.toml"])
-        .current_dir(folder)
+pub(crate) fn temporary_folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder can be made")
+}
+
+fn spawn(folder: &TempDir, launch: &Launch) -> Child {
+    let log = OpenOptions::new().create(true).append(true).open(folder.path().join("server.log"));
+    let cairn = OsString::from(env!("CARGO_BIN_EXE_cairn"));
+    let words: Vec<&OsString> = launch.inside.iter().chain(&launch.through).chain([&cairn]).collect();
+    Command::new(words[0])
+        .args(&words[1..])
+        .args(["serve", "--dev", "--data"])
+        .arg(folder.path().join("data"))
+        .arg("--config")
+        .arg(folder.path().join("cairn.toml"))
+        .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+        .current_dir(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(log.expect("a file can be made"))

@@ -28,7 +28,8 @@ impl Chance {
         Self(seed)
     }
 
-    const fn next(&mut self) -> u64 {
+    /// Any number.
+    pub(crate) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -38,5 +39,10 @@ impl Chance {
     /// From `low` to `high`, in milliseconds.
     pub(crate) const fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_millis(low + self.next() % (high - low + 1))
+    }
+
+    /// Once in so many times.
+    pub(crate) const fn once_in(&mut self, times: u64) -> bool {
+        self.next().is_multiple_of(times)
     }
 }
