@@ -4,6 +4,7 @@
 
 mod book;
 mod disk;
+mod failed_sync;
 mod full_disk;
 mod kill;
 mod load;
@@ -14,3 +15,4 @@ mod stop;
 #[path = "../serving/support/mod.rs"]
 #[allow(dead_code, reason = "the tests of `serving` use the rest of it")]
 mod support;
+mod torn_line;

@@ -4,6 +4,7 @@
  *
  * CAIRN_TORTURE_FOLDER   the folder, an absolute path without symbolic links
  * CAIRN_TORTURE_JOURNAL  where the journal goes, outside the folder
+ * CAIRN_TORTURE_SYNC_MS  how long a sync takes at least, as on a slow disk: many share it, and most power cuts fall into one
  * CAIRN_TORTURE_BOOT_ID  a file that is shown in place of the machine's boot id: after a power cut it is another one
  *
  * A record is its kind, two numbers, the lengths of a path and of data (five words of 64 bits), and these two:
@@ -35,6 +36,7 @@ static const char *folder, *boot_id;
 static size_t folder_length;
 static int journal = -1;
 static uint64_t syncs;
+static unsigned int sync_ms;
 
 #define INODES_MAX 65536
 static ino_t known[INODES_MAX]; /* an open table of the inodes below the folder */
@@ -70,6 +72,8 @@ static void begin(void)
 	if (folder == NULL || path == NULL)
 		return;
 	folder_length = strlen(folder);
+	const char *ms = getenv("CAIRN_TORTURE_SYNC_MS");
+	sync_ms = ms == NULL ? 0 : (unsigned int)strtoul(ms, NULL, 10);
 	journal = real_openat(AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 	if (journal < 0)
 		abort();
@@ -274,6 +278,8 @@ static int sync_file(int fd, int (*real)(int))
 	if (inode != 0)
 		record('B', inode, number, NULL, NULL, 0);
 	pthread_mutex_unlock(&lock);
+	if (inode != 0)
+		usleep(sync_ms * 1000);
 	int answer = real(fd);
 	int error = errno;
 	if (inode != 0 && answer == 0) {

@@ -19,6 +19,8 @@ const CUTS: usize = 6;
 const CLIENTS: usize = 10;
 const TIMES: &str = "[times]\nsweep = 1\nback-off = 1\n";
 const END_TIME_MAX: Duration = Duration::from_secs(120);
+/// What a sync takes, in milliseconds: that of a slow disk.
+const SYNC_MS: &str = "8";
 /// From one cut to the next clients are told so often at most that an order has gone on.
 const STEPS_MAX: u64 = 80;
 
@@ -75,6 +77,7 @@ fn launch(folder: &Path, library: &Path, start: usize) -> Launch {
         variable("CAIRN_TORTURE_FOLDER", &folder.join("data")),
         variable("CAIRN_TORTURE_JOURNAL", &folder.join(journal(start))),
         variable("CAIRN_TORTURE_BOOT_ID", &boot_id),
+        ("CAIRN_TORTURE_SYNC_MS", OsString::from(SYNC_MS)),
     ];
     Launch { environment, ..Launch::default() }
 }
