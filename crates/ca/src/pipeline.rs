@@ -6,6 +6,7 @@ use std::time::Duration;
 use acme::{Problem, Token};
 use futures_util::future::{Either, FutureExt, select};
 use futures_util::stream::{self, StreamExt};
+use pki::Timestamp;
 
 use crate::authority::Ca;
 use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthorization, Method};
@@ -35,6 +36,13 @@ struct Work<'a> {
     share: Option<Share<'a>>,
 }
 
+/// An order that its worker could neither advance nor park: the workbench was away, or its disk full.
+struct Unparked {
+    lease: Lease,
+    /// When its next try is due.
+    until: Timestamp,
+}
+
 /// What `Issue` writes at its end.
 enum Issuing {
     Ended(LedgerEnd),
@@ -52,7 +60,15 @@ impl Ca {
                 Ok(Some(work)) => {
                     // While it works it must not be the one that is woken.
                     drop(queued);
-                    self.work(stage, work).await;
+                    let mut worked = self.work(stage, work).await;
+                    while let Err(unparked) = worked {
+                        if let Either::Right(_) =
+                            select(self.clock.sleep(self.settings.times.back_off), &mut stop).await
+                        {
+                            return;
+                        }
+                        worked = self.park_at(unparked).await;
+                    }
                     if (&mut stop).now_or_never().is_some() {
                         return;
                     }
@@ -79,7 +95,8 @@ impl Ca {
     /// The workbench could not be asked.
     pub async fn work_once(&self, stage: Stage) -> Stored<Option<Worked>> {
         match self.claim(stage).await? {
-            Some(work) => Ok(Some(self.work(stage, work).await)),
+            // What could not be parked is found by the sweep when its lease has run out.
+            Some(work) => Ok(Some(self.work(stage, work).await.unwrap_or(Worked::Fenced))),
             None => Ok(None),
         }
     }
@@ -105,7 +122,8 @@ impl Ca {
                     Some(share) => return Ok(Some(Work { claimed, at, share: Some(share) })),
                     // Another worker was faster with the last one: back to the queue, at once.
                     None => {
-                        self.park(&claimed.lease, Duration::ZERO).await;
+                        // If it could not be, the sweep finds it when its lease has run out.
+                        let _unparked = self.park(claimed.lease, Duration::ZERO).await;
                     }
                 },
                 // Whoever gave one back meanwhile may not have seen the orders that this look had in hand.
@@ -123,7 +141,7 @@ impl Ca {
         LeaseTerms { holder: self.instance, length }
     }
 
-    async fn work(&self, stage: Stage, work: Work<'_>) -> Worked {
+    async fn work(&self, stage: Stage, work: Work<'_>) -> Result<Worked, Unparked> {
         let Work { claimed: Claimed { lease, order }, at, share } = work;
         let worked = match stage {
             Stage::MakeChallenge => self.make_challenges(&lease, order).await.map(|advanced| advanced.map(drop)),
@@ -134,33 +152,37 @@ impl Ca {
             }
             Stage::Issue => match self.issue_order(&lease, &order, at).await {
                 Issuing::Ended(end) => self.end(&lease, &order, end).await,
-                Issuing::Wait(after) => return self.park(&lease, after).await,
+                Issuing::Wait(after) => return self.park(lease, after).await,
                 Issuing::Superseded => Ok(Err(Fenced::Stale)),
             },
             // Nothing is pending in `Done`: it has no queue.
             Stage::Done => Ok(Err(Fenced::Stale)),
         };
         match worked {
-            Ok(Ok(())) => Worked::Advanced,
+            Ok(Ok(())) => Ok(Worked::Advanced),
             Ok(Err(Fenced::Stale)) => {
                 tracing::info!(order = %order_of(&lease), %stage, "another worker has this order");
-                Worked::Fenced
+                Ok(Worked::Fenced)
             }
             Err(error) => {
                 tracing::error!(order = %order_of(&lease), %stage, %error, "the order waits for its next try");
-                self.park(&lease, self.settings.times.back_off).await
+                self.park(lease, self.settings.times.back_off).await
             }
         }
     }
 
-    async fn park(&self, lease: &Lease, after: Duration) -> Worked {
-        match self.workbench.park(lease, self.now().plus(after.min(PARK_MAX))).await {
-            Ok(Ok(())) => Worked::Parked,
-            Ok(Err(Fenced::Stale)) => Worked::Fenced,
+    async fn park(&self, lease: Lease, after: Duration) -> Result<Worked, Unparked> {
+        let until = self.now().plus(after.min(PARK_MAX));
+        self.park_at(Unparked { lease, until }).await
+    }
+
+    async fn park_at(&self, unparked: Unparked) -> Result<Worked, Unparked> {
+        match self.workbench.park(&unparked.lease, unparked.until).await {
+            Ok(Ok(())) => Ok(Worked::Parked),
+            Ok(Err(Fenced::Stale)) => Ok(Worked::Fenced),
             Err(error) => {
-                // The lease runs out, and the sweep does what could not be done here.
-                tracing::error!(order = %lease.order, %error, "the order could not be parked");
-                Worked::Fenced
+                tracing::error!(order = %unparked.lease.order, %error, "the order could not be parked");
+                Err(unparked)
             }
         }
     }

@@ -16,6 +16,7 @@ on_all_back_ends! {
     few_workers_do_the_work_of_many_orders
     worker_that_is_stopped_finishes_what_it_holds_and_takes_nothing_new
     worker_whose_claim_failed_tries_again
+    order_that_could_be_neither_advanced_nor_parked_goes_on_long_before_its_lease_ends
 }
 
 /// A worker that runs until it is stopped.
@@ -112,4 +113,22 @@ async fn worker_whose_claim_failed_tries_again(backend: Backend) {
     world.clock.pass_when_slept(world.ca.settings.times.back_off).await;
     wait_for(&world, &client, order.id, OrderStatus::Valid).await;
     running.stop().await;
+}
+
+/// As on a disk that was full for a moment.
+async fn order_that_could_be_neither_advanced_nor_parked_goes_on_long_before_its_lease_ends(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.points.fail(Side::Before, Call::Advance);
+    world.points.fail(Side::Before, Call::Park);
+    let running = Running::start(&world, Stage::Issue);
+    let back_off = world.ca.settings.times.back_off;
+    world.clock.pass_when_slept(back_off).await;
+    running.stop().await;
+    assert!(!matches!(world.standing(order.id).await, Standing::Lease { .. }));
+    world.sweep().await;
+    world.work_off().await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+    world.check_invariants().await;
 }

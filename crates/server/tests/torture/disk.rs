@@ -117,12 +117,12 @@ impl Change {
     /// All of it, or some of its sectors.
     fn torn(&self, chance: &mut Chance) -> Vec<Self> {
         match self {
-            Self::Write { offset, data } if data.len() > SECTOR && chance.once_in(2) => {
+            Self::Write { offset, data } if data.len() > SECTOR && once_in(chance, 2) => {
                 let mut parts = Vec::new();
                 let (mut at, mut rest) = (*offset, data.as_slice());
                 while !rest.is_empty() {
                     let (part, behind) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
-                    if !chance.once_in(4) {
+                    if !once_in(chance, 4) {
                         parts.push(Self::Write { offset: at, data: part.to_vec() });
                     }
                     (at, rest) = (at + part.len(), behind);
@@ -279,7 +279,7 @@ impl Disk {
         if let Unsynced::Torn(chance) = &mut unsynced {
             for step in &self.moves {
                 // What a file system writes down of names it writes down in their order.
-                if chance.once_in(8) {
+                if once_in(chance, 8) {
                     break;
                 }
                 step.apply(&mut tree);
@@ -315,4 +315,8 @@ fn number(word: u64) -> usize {
 
 fn as_path(octets: &[u8]) -> PathBuf {
     PathBuf::from(std::str::from_utf8(octets).expect("temporary folders have plain names"))
+}
+
+fn once_in(chance: &mut Chance, times: u64) -> bool {
+    chance.next().is_multiple_of(times)
 }

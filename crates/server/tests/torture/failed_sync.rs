@@ -30,7 +30,8 @@ async fn survive(what: &'static str, file: &str, from: u32) {
     let fell = now();
     assert_eq!(status.code(), Some(EXIT_FATAL), "{status}");
     assert_eq!(server.logged("the stores can't be relied on any more"), 1);
-    server.start_again_by(Launch::default());
+    server.launch = Launch::default();
+    server.start_again();
     load.book.blow(fell);
     server.wait_until_it_serves().await;
     load.book.wait_for_steps(CLIENTS as u64).await;

@@ -9,7 +9,7 @@ use crate::support::server::Server;
 use crate::support::world::{Chance, pause};
 
 const SEED: u64 = 0x0c41_7200;
-const KILLS: usize = 40;
+const KILLS: usize = 25;
 const CLIENTS: usize = 20;
 /// From one kill to the next clients are told so often at most that an order has gone on: a busy machine gets as much
 /// done between two kills as an idle one.

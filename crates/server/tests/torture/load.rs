@@ -16,7 +16,7 @@ use crate::support::csr::{SubjectKey, csr};
 use crate::support::records::Records;
 use crate::support::responder::responder;
 use crate::support::server::Server;
-use crate::support::world::pause;
+use crate::support::world::{PATIENCE, pause, within};
 
 /// Between two attempts to reach a server that is down.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
@@ -65,11 +65,19 @@ impl Load {
 
 /// After all blows: nothing is left to be done, and the records are as they should be, live and stopped.
 pub(crate) async fn assert_at_rest(server: &mut Server) {
-    let counts = Records::of(server).counts().await;
-    let at_work = |metric: &&String| ["queue", "lease", "park", "nowhere"].iter().any(|place| metric.contains(place));
-    for metric in counts.keys().filter(|metric| metric.starts_with("cairn_active_orders")).filter(at_work) {
-        assert_eq!(counts[metric], 0, "{metric}: {counts:?}");
-    }
+    let mut records = Records::of(server);
+    let at_work = |metric: &str| ["queue", "lease", "park", "nowhere"].iter().any(|place| metric.contains(place));
+    let at_rest = async {
+        loop {
+            let mut counts = records.counts().await;
+            counts.retain(|metric, count| metric.starts_with("cairn_active_orders") && at_work(metric) && *count > 0);
+            if counts.is_empty() {
+                return;
+            }
+            pause(REFUSED_PAUSE).await;
+        }
+    };
+    within(PATIENCE, "no order is at work any more", at_rest).await;
     let issuing = server.json(&["order", "list", "--stage", "issue"]).await;
     assert_eq!(list(&issuing).len(), 0, "{issuing}");
     server.assert_sound().await;

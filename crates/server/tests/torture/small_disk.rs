@@ -10,7 +10,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::support::server::Launch;
+use crate::support::server::{Launch, run};
 use crate::support::world::{PATIENCE, within};
 
 /// Written at a time when a disk is filled up.
@@ -25,15 +25,13 @@ pub(crate) struct SmallDisks {
 }
 
 impl SmallDisks {
-    /// Mounts a tmpfs of so many KiB on each of these folders below `folder`, in their order. `None`: this user may not
-    /// mount anything, and was told so.
-    pub(crate) async fn mount(folder: &Path, disks: &[(&str, u64)]) -> Option<Self> {
-        let mut script = "set -e\n".to_owned();
-        for (name, kib) in disks {
-            script.push_str(&format!("mkdir -p {name}\nmount -t tmpfs -o size={kib}k,mode=0700 tmpfs {name}\n"));
-        }
+    /// Mounts a tmpfs of so many KiB on a new folder of this name below `folder`. `None`: this user may not mount
+    /// anything, and was told so.
+    pub(crate) async fn mount(folder: &Path, name: &str, kib: u64) -> Option<Self> {
         // It ends when its input does: with this process.
-        script.push_str("echo mounted\nexec cat\n");
+        let script = format!(
+            "set -e; mkdir {name}; mount -t tmpfs -o size={kib}k,mode=0700 tmpfs {name}; echo mounted; exec cat"
+        );
         let root = fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0);
         let mut holder = Command::new("unshare")
             .args(if root { &["--mount"][..] } else { &["--user", "--map-root-user", "--mount"] })
@@ -53,6 +51,20 @@ impl SmallDisks {
         assert!(!root, "a tmpfs could not be mounted in a mount namespace, as root");
         eprintln!("NOT TESTED: to mount a small disk takes root, or the right to make user namespaces");
         None
+    }
+
+    /// Mounts one more, on a folder that is there, and puts what is in the folder onto it.
+    pub(crate) async fn move_onto_its_own(&self, name: &str, kib: u64) {
+        let folder = self.folder.join(name);
+        let script = format!(
+            "set -e; mkdir ../moved; cp -a . ../moved; mount -t tmpfs -o size={kib}k,mode=0700 tmpfs $PWD; \
+             cp -a ../moved/. $PWD; rm -r ../moved"
+        );
+        let Launch { inside, .. } = self.launch();
+        let mut command = Command::new(&inside[0]);
+        command.args(&inside[1..]).args(["sh", "-c", "cd \"$0\" && eval \"$1\""]).arg(folder).arg(script);
+        let moved = run(&mut command).await;
+        assert!(moved.status.success(), "{}", String::from_utf8_lossy(&moved.stderr));
     }
 
     /// How a server is started whose data folder is one of them, or has one in it.
@@ -78,10 +90,11 @@ impl SmallDisks {
 pub(crate) struct Filler(PathBuf);
 
 impl Filler {
-    /// Fills the file system of this folder up, but for so many octets.
-    pub(crate) fn fill(folder: &Path, but: u64) -> Self {
+    /// Fills the file system of this folder up.
+    pub(crate) fn fill(folder: &Path) -> Self {
         let filler = Self(folder.join("filler"));
-        let mut file = fs::File::create(&filler.0).expect("a file can be made on a disk that is not full yet");
+        let file = fs::OpenOptions::new().create(true).append(true).open(&filler.0);
+        let mut file = file.expect("a file can be made on a disk that is not full yet");
         let zeros = vec![0; STEP];
         let mut step = STEP;
         while step > 0 {
@@ -90,8 +103,6 @@ impl Filler {
                 Ok(_) => {}
             }
         }
-        let length = file.metadata().expect("an open file has a length").len();
-        file.set_len(length.saturating_sub(but)).expect("a file can be cut");
         filler
     }
 
@@ -99,7 +110,7 @@ impl Filler {
     pub(crate) fn again(self) -> Self {
         let folder = self.0.parent().expect("it is in a folder").to_owned();
         std::mem::forget(self);
-        Self::fill(&folder, 0)
+        Self::fill(&folder)
     }
 }
 

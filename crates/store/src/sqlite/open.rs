@@ -96,6 +96,14 @@ pub enum OpenError {
         /// What was refused.
         detail: String,
     },
+    /// The disk has no room for what every process that opens the store writes.
+    #[error("{} can't be opened ({detail}): the disk is full; make room, and start again", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What was refused.
+        detail: String,
+    },
     /// The file system doesn't let us read.
     #[error("{} can't be read ({detail}): check its owner and its mode", path.display())]
     Unreadable {
@@ -291,6 +299,8 @@ fn told(path: &Path, error: rusqlite::Error) -> OpenError {
     let code = error.sqlite_error_code();
     if code == Some(ErrorCode::NotADatabase) {
         OpenError::NotADatabase(path.to_owned())
+    } else if code == Some(ErrorCode::DiskFull) || cannot_lengthen_index(&error) {
+        OpenError::Full { path: path.to_owned(), detail: error.to_string() }
     } else if matches!(code, Some(ErrorCode::ReadOnly)) || cannot_make_index(&error) {
         not_writable(path, error)
     } else if matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied)) {
@@ -298,6 +308,12 @@ fn told(path: &Path, error: rusqlite::Error) -> OpenError {
     } else {
         OpenError::Sqlite(error)
     }
+}
+
+/// `SQLITE_IOERR_SHMSIZE`: SQLite reports a full disk so when its index of the write-ahead log can't grow.
+fn cannot_lengthen_index(error: &rusqlite::Error) -> bool {
+    const SQLITE_IOERR_SHMSIZE: i32 = 10 | 19 << 8;
+    error.sqlite_error().is_some_and(|failure| failure.extended_code == SQLITE_IOERR_SHMSIZE)
 }
 
 /// `SQLITE_CANTOPEN` of a file that exists comes from its companions, which could not be made.

@@ -37,7 +37,8 @@ pub(crate) struct Server {
     process: Child,
     folder: TempDir,
     ports: Ports,
-    launch: Launch,
+    /// How it is started the next time.
+    pub(crate) launch: Launch,
 }
 
 impl Server {
@@ -60,12 +61,6 @@ impl Server {
     /// Starts it again, after its end, on the same folder and ports.
     pub(crate) fn start_again(&mut self) {
         self.process = spawn(&self.folder, &self.launch);
-    }
-
-    /// Starts it again in another way.
-    pub(crate) fn start_again_by(&mut self, launch: Launch) {
-        self.launch = launch;
-        self.start_again();
     }
 
     /// Stops it, and starts it with another configuration.

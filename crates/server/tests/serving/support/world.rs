@@ -40,9 +40,4 @@ impl Chance {
     pub(crate) const fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_millis(low + self.next() % (high - low + 1))
     }
-
-    /// Once in so many times.
-    pub(crate) const fn once_in(&mut self, times: u64) -> bool {
-        self.next().is_multiple_of(times)
-    }
 }
