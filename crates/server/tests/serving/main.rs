@@ -1,5 +1,5 @@
-//! The real server, as its clients and its operator meet it: what bad input gets, what the command
-//! line says. Each test has a server of its own, on ports of its own.
+//! The real server, as its clients and its operator meet it: what bad input gets, what the command line says. Each test
+//! has a server of its own, on ports of its own.
 
 mod accounts;
 mod audit;

@@ -206,6 +206,13 @@ fn every_source_file_belongs_to_a_crate() {
     fail_on(&faults);
 }
 
+/// The path that an attribute right above a declaration gives its module: what two crates of tests share.
+fn named_path(text: &str, line: usize) -> Option<&str> {
+    let above: Vec<&str> = text.lines().take(line.saturating_sub(1)).collect();
+    let mut attributes = above.into_iter().rev().take_while(|line| line.starts_with("#["));
+    attributes.find_map(|attribute| attribute.strip_prefix("#[path = \"")?.strip_suffix("\"]"))
+}
+
 /// Follows the `mod` declarations of a file. A crate's root and `mod.rs` have their modules beside them, all others in
 /// a folder of their name.
 fn reach(file: &Path, root: bool, reached: &mut BTreeSet<PathBuf>, faults: &mut Vec<String>) {
@@ -214,8 +221,10 @@ fn reach(file: &Path, root: bool, reached: &mut BTreeSet<PathBuf>, faults: &mut 
     }
     let beside = root || file_name(file) == "mod.rs";
     let folder = if beside { file.parent().unwrap_or(file).to_owned() } else { file.with_extension("") };
-    for (line, module) in Code::of(&tree::read(file)).declared_modules() {
-        let candidates = [folder.join(format!("{module}.rs")), folder.join(&module).join("mod.rs")];
+    let text = tree::read(file);
+    for (line, module) in Code::of(&text).declared_modules() {
+        let mut candidates = vec![folder.join(format!("{module}.rs")), folder.join(&module).join("mod.rs")];
+        candidates.extend(named_path(&text, line).map(|path| folder.join(path)));
         match candidates.iter().find(|candidate| candidate.exists()) {
             Some(found) => reach(found, false, reached, faults),
             None => faults.push(format!("{}:{line}: mod {module} has no file", tree::name(file))),

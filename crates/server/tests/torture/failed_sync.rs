@@ -1,5 +1,5 @@
-//! A sync that fails: nothing is known of the file any more. The process ends at once, says so, and recovers at its next
-//! start.
+//! A sync that fails: nothing is known of the file any more. The process ends at once, says so, and recovers at its
+//! next start.
 
 use std::ffi::OsString;
 use std::time::Duration;

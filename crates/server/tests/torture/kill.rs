@@ -17,7 +17,7 @@ const STEPS_MAX: u64 = 100;
 /// A kill falls at any moment of what is done then.
 const MOMENT_MAX: u64 = 40;
 /// So long after the last start every order has ended.
-const END_TIME_MAX: Duration = Duration::from_secs(120);
+const END_TIME_MAX: Duration = Duration::from_secs(300);
 /// Leases last longer than the test: those of a dead process have to be freed by the next.
 const TIMES: &str = "[times]\ntest-lease = 600\nissue-lease = 600\nsweep = 1\nback-off = 1\n";
 /// A start is cut off in its midst as often as this.

@@ -3,6 +3,7 @@
 //! one.
 
 mod book;
+mod clock;
 mod disk;
 mod failed_sync;
 mod full_disk;

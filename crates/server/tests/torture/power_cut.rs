@@ -19,7 +19,8 @@ const CUTS: usize = 6;
 const CLIENTS: usize = 10;
 const TIMES: &str = "[times]\nsweep = 1\nback-off = 1\n";
 const END_TIME_MAX: Duration = Duration::from_secs(120);
-/// What a sync takes, in milliseconds, on a slow disk: more lines and transactions share it, and most cuts fall into one.
+/// What a sync takes, in milliseconds, on a slow disk: more lines and transactions share it, and most cuts fall into
+/// one.
 const SLOW_SYNC_MS: u32 = 8;
 /// From one cut to the next clients are told so often at most that an order has gone on.
 const STEPS_MAX: u64 = 80;
