@@ -9,6 +9,7 @@ use pki::{Crl, CrlEntry, CrlFields, Serial, Sha256, Timestamp};
 use crate::authority::Ca;
 use crate::clock::BEHIND_MAX;
 use crate::error::{Answer, Error};
+use crate::guard::{guarded, panicked};
 use crate::ports::{AuditEvent, CrlRecord, CrlState, Issuer, SigningRequest};
 use crate::urls;
 
@@ -31,7 +32,8 @@ impl Ca {
         let mut failed = None;
         for issuer in &self.issuers {
             for shard in 0..self.settings.crl_shards {
-                match self.renew_crl(issuer, shard).await {
+                let renewed = guarded("a CRL", self.renew_crl(issuer, shard)).await;
+                match renewed.unwrap_or_else(|| Err(panicked().into())) {
                     Ok(anew) => made += u32::from(anew),
                     // One shard's trouble must not keep the others from being made.
                     Err(error) => failed = failed.or(Some(error)),

@@ -10,9 +10,10 @@ use pki::Timestamp;
 
 use crate::authority::Ca;
 use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthorization, Method};
+use crate::guard::{guarded, panicked};
 use crate::issuance::IssuanceEnd;
 use crate::order::{Failure, Order, Outcome, PARK_MAX, Stage, Tested, Verdict, is_due};
-use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, Stored};
+use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, SerialFilter, Stored};
 use crate::shares::Share;
 use crate::{AuthorizationId, OrderId};
 
@@ -56,18 +57,18 @@ impl Ca {
         let mut stop = std::pin::pin!(stop);
         loop {
             let queued = self.workbench.queued(stage);
-            match self.claim(stage).await {
+            match guarded("a claim", self.claim(stage)).await.unwrap_or_else(|| Err(panicked())) {
                 Ok(Some(work)) => {
                     // While it works it must not be the one that is woken.
                     drop(queued);
-                    let mut worked = self.work(stage, work).await;
+                    let mut worked = self.work_guarded(stage, work).await;
                     while let Err(unparked) = worked {
                         if let Either::Right(_) =
                             select(self.clock.sleep(self.settings.times.back_off), &mut stop).await
                         {
                             return;
                         }
-                        worked = self.park_at(unparked).await;
+                        worked = guarded("a park", self.park_at(unparked)).await.unwrap_or(Ok(Worked::Fenced));
                     }
                     if (&mut stop).now_or_never().is_some() {
                         return;
@@ -85,6 +86,37 @@ impl Ca {
                     }
                 }
             }
+        }
+    }
+
+    /// A panic ends neither the worker nor the order: it waits for its next try. In `Issue` it counts as a failure of the
+    /// issuance that had begun.
+    async fn work_guarded(&self, stage: Stage, work: Work<'_>) -> Result<Worked, Unparked> {
+        let lease = work.claimed.lease.clone();
+        if let Some(worked) = guarded("a worker", self.work(stage, work)).await {
+            return worked;
+        }
+        tracing::error!(order = %lease.order, %stage, "a worker panicked at this order");
+        let _panicked_again = guarded("the end of a work that panicked", async {
+            if stage == Stage::Issue
+                && let Err(error) = self.note_panic(lease.order).await
+            {
+                tracing::warn!(order = %lease.order, %error, "the panic of an issuance was not noted");
+            }
+        })
+        .await;
+        // If this panics too, the lease runs out.
+        let after = self.back_off(lease.tries());
+        guarded("a park", self.park(lease, after)).await.unwrap_or(Ok(Worked::Fenced))
+    }
+
+    async fn note_panic(&self, order: OrderId) -> Stored<()> {
+        let filter = SerialFilter { order: Some(order), ..SerialFilter::default() };
+        // The ledger compares that it is the last, so that the others stay as they are.
+        let begun = self.ledger.serials(filter, self.settings.issuance_caps().begun).await?;
+        match begun.last() {
+            Some(last) => self.ledger.issuance_failed(last.serial, "its worker panicked").await,
+            None => Ok(()),
         }
     }
 

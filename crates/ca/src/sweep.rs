@@ -7,6 +7,7 @@ use acme::{Problem, ProblemType};
 
 use crate::OrderId;
 use crate::authority::Ca;
+use crate::guard::{guarded, panicked};
 use crate::order::{Failure, Order, Outcome, Stage};
 use crate::ports::{StoreErrorKind, Stored};
 
@@ -43,6 +44,10 @@ impl Ca {
     /// # Errors
     /// A store could not be asked; what was done so far stands, and the next sweep does the rest.
     pub async fn sweep(&self) -> Stored<Swept> {
+        guarded("a sweep", self.sweep_once()).await.unwrap_or_else(|| Err(panicked()))
+    }
+
+    async fn sweep_once(&self) -> Stored<Swept> {
         if let Err(error) = self.bring_in_left_lines().await {
             tracing::error!(%error, "the audit log could not be brought into the ledger; the next sweep tries again");
         }
@@ -57,7 +62,7 @@ impl Ca {
             swept.requeued += page.requeued.len() as u64;
             swept.retired += page.retired;
             for order in &page.overdue {
-                let died = self.die_at_deadline(order).await;
+                let died = guarded("the death of an order", self.die_at_deadline(order)).await.unwrap_or(Ok(false));
                 swept.died += u64::from(self.passed_over(order.id, died)?);
             }
             after = page.next;
@@ -77,7 +82,7 @@ impl Ca {
                 return Ok(());
             }
             for id in self.workbench.absent(&open).await? {
-                let died = self.bring_back_or_die(id).await;
+                let died = guarded("the return of an order", self.bring_back_or_die(id)).await.unwrap_or(Ok(false));
                 swept.died += u64::from(self.passed_over(id, died)?);
             }
         }

@@ -22,6 +22,7 @@ use validation::{NetworkValidator, TargetPolicy};
 
 use crate::config::{Config, RegimeName};
 use crate::dev::{DevValidator, SlowSigner};
+use crate::hierarchy::root_crl::{self, RootCrl};
 use crate::hierarchy::{Files, Hierarchy, HierarchyError};
 use crate::published;
 use crate::world::{SystemClock, SystemRandom, boot_id};
@@ -86,7 +87,7 @@ pub struct Assembly {
     /// The root's certificate.
     pub root: pki::Certificate,
     /// Its CRL.
-    pub root_crl: pki::Crl,
+    pub root_crl: Arc<RootCrl>,
     /// Whether the hierarchy was made now: the first start.
     pub first_start: bool,
     /// What recovery found.
@@ -159,9 +160,9 @@ impl Assembly {
         let Hierarchy { root, root_crl, root_crl_made, made: first_start, .. } = hierarchy;
         keep_authorities(&ca).await?;
         if root_crl_made {
-            note_root_crl(&ca, &root, &root_crl).await?;
+            root_crl::note(&ca, &root, &root_crl.current()).await?;
         }
-        let ca = Arc::new(ca);
+        let (ca, root_crl) = (Arc::new(ca), Arc::new(root_crl));
         Ok(Self { ca, logs, database, root, root_crl, first_start, recovered, started, _instance: instance })
     }
 }
@@ -192,13 +193,6 @@ async fn keep_authorities(ca: &Ca) -> Result<(), AssemblyError> {
         ca.ledger.store_authority(certificate.fingerprint(), certificate.der()).await?;
         ca.audit.applied(line);
     }
-    Ok(())
-}
-
-async fn note_root_crl(ca: &Ca, root: &pki::Certificate, crl: &pki::Crl) -> Result<(), AssemblyError> {
-    let (issuer, sha256) = (root.public_key().spki_hash(), pki::Sha256::of(crl.der()));
-    let line = ca.audit.append(AuditEvent::Crl { issuer, shard: 0, number: crl.number(), sha256 }).await?;
-    ca.audit.applied(line);
     Ok(())
 }
 

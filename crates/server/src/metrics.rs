@@ -42,6 +42,7 @@ pub async fn encode(ca: &Ca, database: &Database, logs: &[Arc<BuiltinLog>]) -> S
     register_orders(&mut registry, ca).await?;
     register_records(&mut registry, ca).await?;
     register_clock(&mut registry, ca).await?;
+    register_panics(&mut registry);
     register_store(&mut registry, database);
     register_logs(&mut registry, logs).await;
     let mut text = String::new();
@@ -66,6 +67,7 @@ async fn register_orders(registry: &mut Registry, ca: &Ca) -> Stored<()> {
             ("undelivered", count.undelivered),
             ("delivered", count.delivered),
             ("nowhere", count.nowhere),
+            ("unreadable", count.unreadable),
         ] {
             orders.get_or_create(&AtPlace { stage, place }).set(whole(number));
         }
@@ -123,6 +125,12 @@ async fn register_clock(registry: &mut Registry, ca: &Ca) -> Stored<()> {
         behind,
     );
     Ok(())
+}
+
+fn register_panics(registry: &mut Registry) {
+    let panics: Gauge = Gauge::default();
+    panics.set(whole(ca::panics()));
+    registry.register("panics", "Faults of this program that were met since the start; see its log", panics);
 }
 
 fn register_store(registry: &mut Registry, database: &Database) {

@@ -21,6 +21,7 @@ use crate::assembly::{Assembly, AssemblyError};
 use crate::config::{self, Config, RegimeName, TlsFiles};
 use crate::dev::Faults;
 use crate::hierarchy::Files;
+use crate::hierarchy::root_crl::RootCrl;
 use crate::http::acme::AcmeDoor;
 use crate::http::limits::ListenerLimits;
 use crate::http::listener::Listener;
@@ -31,6 +32,8 @@ use crate::world::raise_descriptor_limit;
 
 /// How often the audit log's mark is kept, CRLs are looked after and tree heads are made.
 const UPKEEP: Duration = Duration::from_secs(1);
+/// How often the root's CRL is looked at.
+const ROOT_CRL_UPKEEP: Duration = Duration::from_secs(3600);
 /// How often the server's own certificate is looked at.
 const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
 
@@ -113,6 +116,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let mut tasks = JoinSet::new();
     spawn_workers(&mut tasks, &assembly.ca, &stop);
     spawn_upkeep(&mut tasks, &assembly, &stop);
+    tasks.spawn(keep_root_crl(Arc::clone(&assembly.ca), Arc::clone(&assembly.root_crl), stop.clone()));
     if config.tls.is_none() {
         let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
         tokio::select! {
@@ -268,7 +272,7 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiv
             tracing::error!(%error, "a CRL could not be made; trying again");
         }
         for log in &logs {
-            if let Err(error) = log.update_tree_head().await {
+            if let Some(Err(error)) = ca::guarded("a tree head", log.update_tree_head()).await {
                 tracing::error!(%error, "a tree head could not be made; trying again");
             }
         }
@@ -285,14 +289,25 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiv
     }
 }
 
+async fn keep_root_crl(ca: Arc<Ca>, root_crl: Arc<RootCrl>, stop: watch::Receiver<bool>) {
+    loop {
+        if let Some(Err(error)) = ca::guarded("the root's CRL", root_crl.look_after(&ca)).await {
+            tracing::error!(%error, "the root's CRL was not made anew; trying again");
+        }
+        if pause(&ca, ROOT_CRL_UPKEEP, &stop).await {
+            return;
+        }
+    }
+}
+
 async fn keep_own_certificate(own: OwnClient, stop: watch::Receiver<bool>) {
     loop {
         let kept = tokio::select! {
             biased;
             () = stopping(stop.clone()) => return,
-            kept = own.keep() => kept,
+            kept = ca::guarded("the server's own certificate", own.keep()) => kept,
         };
-        if let Err(error) = kept {
+        if let Some(Err(error)) = kept {
             tracing::error!(%error, "the server's own certificate was not renewed; trying again");
         }
         if pause(own.ca(), OWN_CERTIFICATE_UPKEEP, &stop).await {
@@ -318,7 +333,7 @@ fn acme_state(config: &Config, ca: &Arc<Ca>) -> Arc<AcmeDoor> {
 }
 
 fn status_router(config: &Config, assembly: &Assembly) -> axum::Router {
-    let router = status::router(Arc::clone(&assembly.ca), assembly.root.clone(), assembly.root_crl.clone());
+    let router = status::router(Arc::clone(&assembly.ca), assembly.root.clone(), Arc::clone(&assembly.root_crl));
     if config.ct_public { router.merge(admin::log_router(assembly.logs.clone())) } else { router }
 }
 

@@ -37,7 +37,7 @@ const PACE: Duration = Duration::from_secs(10);
 impl Settings {
     /// Processes that die don't end an order before its deadline, however many they are; what it takes until then is
     /// bounded by the pace.
-    fn issuance_caps(&self) -> IssuanceCaps {
+    pub(crate) fn issuance_caps(&self) -> IssuanceCaps {
         let paced = self.times.issue_deadline.as_secs() / PACE.as_secs();
         let begun = UNPACED.saturating_add(u32::try_from(paced).unwrap_or(u32::MAX)).saturating_add(1);
         let failed = self.limits.issuances;

@@ -17,6 +17,10 @@ on_all_back_ends! {
     worker_that_is_stopped_finishes_what_it_holds_and_takes_nothing_new
     worker_whose_claim_failed_tries_again
     order_that_could_be_neither_advanced_nor_parked_goes_on_long_before_its_lease_ends
+    worker_that_panics_goes_on_and_so_does_its_order
+    order_that_its_worker_panics_at_each_time_dies_and_the_others_go_on
+    worker_whose_claim_panics_tries_again
+    sweep_goes_on_behind_an_order_at_which_it_panics
 }
 
 /// A worker that runs until it is stopped.
@@ -131,4 +135,75 @@ async fn order_that_could_be_neither_advanced_nor_parked_goes_on_long_before_its
     world.work_off().await;
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
     world.check_invariants().await;
+}
+
+async fn worker_that_panics_goes_on_and_so_does_its_order(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    world.points.panic(Side::Before, Call::SignCertificate);
+    let worker = Running::start(&world, Stage::Issue);
+    let panicking = client.processing(&world, &["one.example.com"]).await;
+    let next = client.processing(&world, &["two.example.com"]).await;
+    wait_for(&world, &client, next.id, OrderStatus::Valid).await;
+    let Standing::Park { until } = world.standing(panicking.id).await else { panic!("it waits for its next try") };
+    world.clock.pass(until.since(world.ca.now()));
+    world.sweep().await;
+    wait_for(&world, &client, panicking.id, OrderStatus::Valid).await;
+    worker.stop().await;
+    let [first, second] = &*world.serials(panicking.id).await else { panic!("two serials") };
+    assert!(first.failure.as_deref().is_some_and(|why| why.contains("panicked")) && second.attached);
+    world.check_invariants().await;
+}
+
+async fn order_that_its_worker_panics_at_each_time_dies_and_the_others_go_on(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let worker = Running::start(&world, Stage::Issue);
+    let order = client.ready(&world, &["one.example.com"]).await;
+    for _ in 0..3 {
+        world.points.panic(Side::Before, Call::SignPrecertificate);
+    }
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    while client.status(&world, order.id).await == OrderStatus::Processing {
+        tokio::task::yield_now().await;
+        if matches!(world.standing(order.id).await, Standing::Park { .. }) {
+            world.clock.pass_seconds(10);
+            world.sweep().await;
+        }
+    }
+    let (stage, problem) = client.death(&world, order.id).await;
+    assert_eq!(stage, Stage::Issue);
+    assert!(problem.detail.contains("3 issuances"), "{}", problem.detail);
+    let next = client.processing(&world, &["two.example.com"]).await;
+    wait_for(&world, &client, next.id, OrderStatus::Valid).await;
+    worker.stop().await;
+    world.check_invariants().await;
+}
+
+async fn worker_whose_claim_panics_tries_again(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.points.panic(Side::Before, Call::Claim);
+    let worker = Running::start(&world, Stage::Issue);
+    world.clock.pass_when_slept(Duration::from_secs(2)).await;
+    wait_for(&world, &client, order.id, OrderStatus::Valid).await;
+    worker.stop().await;
+}
+
+async fn sweep_goes_on_behind_an_order_at_which_it_panics(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let orders =
+        [client.processing(&world, &["one.example.com"]).await, client.processing(&world, &["two.example.com"]).await];
+    world.clock.pass_seconds(601);
+    world.points.panic(Side::Before, Call::Finish);
+    assert_eq!(world.sweep().await.died, 1);
+    assert_eq!(world.sweep().await.died, 1);
+    for order in orders {
+        assert_eq!(client.death(&world, order.id).await.0, Stage::Issue);
+    }
+    world.points.panic(Side::Before, Call::Sweep);
+    assert!(world.ca.sweep().await.is_err());
+    world.sweep().await;
 }

@@ -122,6 +122,7 @@ enum Which {
 enum Does {
     Hold { reached: oneshot::Sender<()>, released: oneshot::Receiver<()> },
     Fail,
+    Panic,
 }
 
 #[derive(Debug)]
@@ -194,6 +195,11 @@ impl Points {
         self.plan(Which::Next(call), side, Does::Fail);
     }
 
+    /// The next such call panics.
+    pub(crate) fn panic(&self, side: Side, call: Call) {
+        self.plan(Which::Next(call), side, Does::Panic);
+    }
+
     /// The call that comes after so many others fails.
     pub(crate) fn fail_after(&self, others: u64, side: Side) {
         self.plan(Which::Number(self.calls() + others), side, Does::Fail);
@@ -222,6 +228,7 @@ impl Points {
         match self.take(call, number, side) {
             None => false,
             Some(Does::Fail) => true,
+            Some(Does::Panic) => panic!("planned: the port panics"),
             Some(Does::Hold { reached, released }) => {
                 // A case that doesn't watch needn't be told.
                 let _unwatched = reached.send(());

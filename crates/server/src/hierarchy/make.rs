@@ -1,15 +1,12 @@
 //! Making a hierarchy: the first start's ceremonies.
 
-use std::fs;
 use std::time::Duration;
 
 use ca::ports::Random;
 use keys::{KeyAlgorithm, KeyPair, ceremony};
-use pki::{
-    Authority, Certificate, Crl, CrlFields, Name, ObjectIdentifier, Purpose, Serial, TbsCrl, Timestamp, Validity,
-};
+use pki::{Authority, Certificate, Name, ObjectIdentifier, Purpose, Serial, Timestamp, Validity};
 
-use super::{Files, HierarchyError, chains, read, write, write_file};
+use super::{Files, HierarchyError, chains, read, write};
 use crate::config::Config;
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
@@ -17,8 +14,6 @@ const YEAR: Duration = Duration::from_secs(365 * 86_400);
 const ROOT_LIFETIME: Duration = YEAR.saturating_mul(10);
 /// Chrome's root program asks for three at most.
 const INTERMEDIATE_LIFETIME: Duration = YEAR.saturating_mul(3);
-/// BR 4.9.7 leaves a root's CRL twelve months.
-const ROOT_CRL_VALIDITY: Duration = Duration::from_secs(360 * 86_400);
 const DOMAIN_VALIDATED: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.140.1.2.1");
 
 pub(super) struct Maker<'a> {
@@ -143,43 +138,6 @@ impl<'a> Maker<'a> {
             crl_url: crl_url.as_deref(),
         });
         Ok(ceremony::intermediate(&parent.pair, &parent.certificate, &tbs)?)
-    }
-
-    /// The CRL for intermediates: as it is while half of its time is left, or while the root's key is away.
-    pub(super) fn root_crl(&self, root: &Certificate) -> Result<(Crl, bool), HierarchyError> {
-        let path = &self.files.root_crl;
-        let wrong = |detail: String| HierarchyError::Certificate { path: path.clone(), detail };
-        let old = if path.exists() {
-            let der =
-                fs::read(path).map_err(|error| HierarchyError::File { path: path.clone(), doing: "reading", error })?;
-            Some(Crl::from_der(&der).map_err(|error| wrong(error.to_string()))?)
-        } else {
-            None
-        };
-        let key = self.files.key("root");
-        let fresh = old.as_ref().is_some_and(|crl| crl.next_update().since(self.now) > ROOT_CRL_VALIDITY / 2);
-        if let Some(old) = old.as_ref().filter(|_| fresh).cloned() {
-            return Ok((old, false));
-        }
-        if !key.exists()? {
-            return old
-                .map(|old| (old, false))
-                .ok_or_else(|| wrong("it is missing, and so is the root's key".to_owned()));
-        }
-        let pair = key.load()?;
-        let fields = CrlFields {
-            issuer: root.subject(),
-            issuer_key_identifier: root.public_key().key_identifier(),
-            signature_algorithm: pair.default_signature_algorithm(),
-            number: old.as_ref().map_or(1, |old| old.number() + 1),
-            this_update: self.now,
-            next_update: self.now.plus(ROOT_CRL_VALIDITY).minus(Duration::from_secs(1)),
-            distribution_point: None,
-        };
-        let entries = old.as_ref().map(|old| old.entries().to_vec()).unwrap_or_default();
-        let crl = ceremony::crl(&pair, root.subject(), &TbsCrl::build(&fields, &entries))?;
-        write_file(path, crl.der())?;
-        Ok((crl, true))
     }
 
     /// A key whose certificate was never written is used by the next try.

@@ -3,6 +3,7 @@
 
 pub mod chains;
 mod make;
+pub mod root_crl;
 
 use std::fs;
 use std::io::Write;
@@ -10,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use ca::ports::{Clock, Issuer, Random};
 use keys::{IssuerKey, KeyFile, ceremony};
-use pki::{Certificate, Crl};
+use pki::Certificate;
 
 use crate::config::Config;
 use make::Maker;
+use root_crl::RootCrl;
 
 /// Where the parts are in a data folder.
 #[derive(Clone, Debug)]
@@ -94,7 +96,7 @@ pub struct Hierarchy {
     /// The root's certificate.
     pub root: Certificate,
     /// The root's CRL.
-    pub root_crl: Crl,
+    pub root_crl: RootCrl,
     /// Whether that was made now.
     pub root_crl_made: bool,
     /// The issuer with its key.
@@ -130,7 +132,7 @@ impl Hierarchy {
         let issuer = Issuer { id, certificate, chain: path, alternates, signature_algorithm };
         let issuer = IssuerKey::new(issuer, pair)
             .map_err(|error| HierarchyError::Issuer { path: files.intermediate.clone(), error })?;
-        let (root_crl, root_crl_made) = maker.root_crl(&root)?;
+        let (root_crl, root_crl_made) = RootCrl::open(files, root.clone(), clock.now().whole_second())?;
         Ok(Self { root, root_crl, root_crl_made, issuer, made })
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::Request;
 use http_body::{Body as _, Frame, SizeHint};
@@ -30,7 +30,15 @@ pub(super) async fn answer(
         Body::new(Received { body, receiving: Some(guest.during(Part::Receiving)) })
     });
     request.extensions_mut().insert(Arc::clone(&guest));
-    let response = router.oneshot(request).await?;
+    let path = request.uri().path().to_owned();
+    let response = match ca::guarded("a request", router.oneshot(request)).await {
+        Some(answered) => answered?,
+        None => {
+            tracing::error!(%path, "a handler panicked");
+            let headers = [(http::header::RETRY_AFTER, "10")];
+            (http::StatusCode::INTERNAL_SERVER_ERROR, headers, "the server failed at this request\n").into_response()
+        }
+    };
     let answering = guest.during(Part::Answering);
     Ok(response.map(|body| Answer { body, _answering: answering, open }))
 }

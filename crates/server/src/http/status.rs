@@ -14,6 +14,8 @@ use ca::urls::issuer_label;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use pki::{Certificate, Crl, Timestamp};
 
+use crate::hierarchy::root_crl::RootCrl;
+
 /// A CRL may be kept by caches for an hour: a new one may be made at any time.
 const CRL_AGE_MAX: u64 = 3600;
 /// An issuer's certificate doesn't change.
@@ -23,11 +25,11 @@ const ISSUER_AGE_MAX: u64 = 86_400;
 struct StatusDoor {
     ca: Arc<Ca>,
     root: Certificate,
-    root_crl: Crl,
+    root_crl: Arc<RootCrl>,
 }
 
 /// The routes of the status listener.
-pub fn router(ca: Arc<Ca>, root: Certificate, root_crl: Crl) -> Router {
+pub fn router(ca: Arc<Ca>, root: Certificate, root_crl: Arc<RootCrl>) -> Router {
     let door = Arc::new(StatusDoor { ca, root, root_crl });
     Router::new()
         .route("/crl/{issuer}/{shard}", get(crl))
@@ -44,7 +46,7 @@ async fn crl(
     let ca = &door.ca;
     let root = door.root.public_key().spki_hash();
     if label == issuer_label(&root) && file == "0.crl" {
-        return send_crl(ca, root_crl_record(root, &door.root_crl), &headers);
+        return send_crl(ca, root_crl_record(root, &door.root_crl.current()), &headers);
     }
     let Some(issuer) = by_label(ca, &label) else { return nothing_here().await };
     let Some(shard) = shard_of(&file).filter(|shard| *shard < ca.settings.crl_shards) else {

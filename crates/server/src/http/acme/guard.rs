@@ -1,7 +1,6 @@
 //! What holds for every answer, whoever gives it: heads have a limit, a handler that panics ends its own request alone,
 //! and no answer to a POST or HEAD is without a nonce.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use acme::{Problem, ProblemType};
@@ -9,7 +8,6 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use futures_util::FutureExt;
 
 use super::response::{self, REPLAY_NONCE, problem};
 use super::{AcmeDoor, Base};
@@ -25,9 +23,9 @@ pub(super) async fn guard(State(door): State<Arc<AcmeDoor>>, request: Request, n
         // For what is said about a request that nobody could answer: its line, without its body.
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let base = Base::of(&door, &uri, request.headers()).ok();
-        match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => of_ours(response, base.as_ref()),
-            Err(_) => {
+        match ca::guarded("a handler", next.run(request)).await {
+            Some(response) => of_ours(response, base.as_ref()),
+            None => {
                 tracing::error!(%method, path = uri.path(), "a handler panicked");
                 let failed = Problem::new(ProblemType::ServerInternal, "the server failed at this request");
                 problem(&failed, base.as_ref())

@@ -165,18 +165,19 @@ pub(super) fn error(error: &Error, base: Option<&Base>, terms: Option<HeaderValu
             tracing::error!(%detail, "a request failed");
             let refused =
                 Problem::new(ProblemType::ServerInternal, "the server could not do this now; try again later");
-            let mut response = problem(&refused.with_status(503), base);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_FAILURE));
-            response
+            problem(&refused.with_status(503), base)
         }
     }
 }
 
-/// A problem document.
+/// A problem document. What is our own fault can be asked for again, and says when.
 pub(crate) fn problem(refused: &Problem, base: Option<&Base>) -> Response {
     let mut response = Response::new(Body::from(serialize(refused)));
     *response.status_mut() = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
+    if refused.kind == ProblemType::ServerInternal {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_FAILURE));
+    }
     finish(response, base)
 }
 
@@ -233,4 +234,21 @@ pub(super) fn cross_origin(mut response: Response) -> Response {
         HeaderValue::from_static("Link, Location, Replay-Nonce, Retry-After"),
     );
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_our_fault_says_when_to_ask_again() {
+        let ours = Problem::new(ProblemType::ServerInternal, "a fault");
+        let failed = error(&Error::Failed("the store has no room left".to_owned()), None, None);
+        for response in [problem(&ours, None), failed] {
+            assert!(response.status().is_server_error());
+            assert_eq!(response.headers().get(header::RETRY_AFTER), Some(&HeaderValue::from(RETRY_AFTER_FAILURE)));
+        }
+        let theirs = problem(&Problem::malformed("no JSON"), None);
+        assert_eq!(theirs.headers().get(header::RETRY_AFTER), None);
+    }
 }
