@@ -89,8 +89,8 @@ impl Ca {
         }
     }
 
-    /// A panic ends neither the worker nor the order: it waits for its next try. In `Issue` it counts as a failure of the
-    /// issuance that had begun.
+    /// A panic ends neither the worker nor the order: it waits for its next try. In `Issue` it counts as a failure of
+    /// the issuance that had begun.
     async fn work_guarded(&self, stage: Stage, work: Work<'_>) -> Result<Worked, Unparked> {
         let lease = work.claimed.lease.clone();
         if let Some(worked) = guarded("a worker", self.work(stage, work)).await {

@@ -151,7 +151,8 @@ impl Active {
                 .prepare_cached(
                     "-- workbench.put.stage
                     UPDATE active_orders SET document = ?2, place = ?3, turn = ?4, since = ?5, lease_token = NULL,
-                        lease_holder = NULL, stage = ?6, claims = 0, lapsed = 0, deadline = ?7, outcome = ?8, delivered = ?9
+                        lease_holder = NULL, stage = ?6, claims = 0, lapsed = 0, deadline = ?7, outcome = ?8,
+                        delivered = ?9
                     WHERE row = ?1",
                 )?
                 .execute(params![
