@@ -4,12 +4,14 @@
 //! of the ledger, read anew before each signature ([`FileSigner`]); ceremonies ([`ceremony`]) are the one exception.
 
 pub mod ceremony;
+mod checkpoint_key;
 mod file_signer;
 mod key_file;
 mod key_pair;
 mod log_key;
 mod throwaway;
 
+pub use checkpoint_key::FileCheckpointKey;
 pub use file_signer::{FileSigner, IssuerKey, IssuerKeyError};
 pub use key_file::{KEY_FILE_OCTETS_MAX, KeyFile, KeyFileError, KeyFileFault};
 pub use key_pair::{KeyAlgorithm, KeyPair, KeyPairError, ParseKeyAlgorithmError};

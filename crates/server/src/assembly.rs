@@ -14,12 +14,13 @@ use ct::{
 };
 use keys::{FileLogKey, FileSigner, KeyAlgorithm, ThrowawayKeys};
 use pki::{PublicKey, Timestamp};
-use store::audit::{AuditLogError, FileAuditLog};
+use store::audit::{AuditLogError, AuditOptions, Checkpointer, FileAuditLog};
 use store::instance::{Instance, InstanceError};
 use store::nonce::NonceFile;
 use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
 use validation::{NetworkValidator, TargetPolicy};
 
+use crate::checkpoints;
 use crate::config::{Config, RegimeName};
 use crate::dev::{DevValidator, SlowSigner};
 use crate::hierarchy::root_crl::{self, RootCrl};
@@ -92,6 +93,8 @@ pub struct Assembly {
     pub first_start: bool,
     /// What recovery found.
     pub recovered: Recovered,
+    /// Makes the checkpoints of the audit log, if there can be any.
+    pub checkpointer: Option<Arc<Checkpointer>>,
     /// To be set when clients are served: what is slow for their tests is slow from then on.
     pub started: Arc<AtomicBool>,
     /// Held for its lock.
@@ -115,12 +118,13 @@ impl Assembly {
         let on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync> = Arc::new(end_process);
         let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), ..OpenOptions::default() };
         let database = Database::open(config.data.join(FILE_NAME), options)?;
-        let audit: Arc<dyn AuditLog> =
-            Arc::new(FileAuditLog::open(&config.data.join("audit"), instance.id(), Arc::clone(&clock), on_fatal)?);
         let nonces = config.data.join("nonces");
         let nonces = NonceFile::open(&nonces, &*random, &boot_id())
             .map_err(|error| AssemblyError::Nonces { path: nonces, error })?;
         let ledger: Arc<dyn Ledger> = Arc::new(database.ledger(Arc::clone(&clock)));
+        let (folder, id) = (config.data.join("audit"), instance.id());
+        let options = AuditOptions { limits: config.audit.limits, known: ledger.audit_mark(id).await? };
+        let audit = Arc::new(FileAuditLog::open_with(&folder, id, options, Arc::clone(&clock), on_fatal)?);
         let workbench: Arc<dyn Workbench> = Arc::new(database.workbench(
             Arc::clone(&clock),
             Arc::clone(&random),
@@ -152,7 +156,7 @@ impl Assembly {
             random,
             ledger,
             workbench,
-            audit,
+            audit: Arc::clone(&audit) as Arc<dyn AuditLog>,
             linting_key: Arc::new(ThrowawayKeys::new()),
             ct: Arc::new(submitter),
         };
@@ -162,8 +166,20 @@ impl Assembly {
         if root_crl_made {
             root_crl::note(&ca, &root, &root_crl.current()).await?;
         }
+        let checkpointer = checkpoints::begin(config, &folder, &instance, &audit, &ca.clock).await;
         let (ca, root_crl) = (Arc::new(ca), Arc::new(root_crl));
-        Ok(Self { ca, logs, database, root, root_crl, first_start, recovered, started, _instance: instance })
+        Ok(Self {
+            ca,
+            logs,
+            database,
+            root,
+            root_crl,
+            first_start,
+            recovered,
+            checkpointer,
+            started,
+            _instance: instance,
+        })
     }
 }
 

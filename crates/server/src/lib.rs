@@ -2,6 +2,7 @@
 
 pub mod admin_socket;
 pub mod assembly;
+mod checkpoints;
 pub mod cli;
 pub mod config;
 pub mod dev;

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::admin_socket;
 use crate::assembly::{Assembly, AssemblyError};
+use crate::checkpoints;
 use crate::config::{self, Config, RegimeName, TlsFiles};
 use crate::dev::Faults;
 use crate::hierarchy::Files;
@@ -152,6 +153,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 /// What workers hold is finished first.
 async fn wind_down(assembly: &Assembly, mut tasks: JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
+    if let Some(checkpointer) = &assembly.checkpointer {
+        checkpoints::seal(checkpointer).await;
+    }
     if let Err(error) = assembly.ca.keep_audit_mark().await {
         tracing::warn!(%error, "the audit log's mark was not kept; the next start reads a little more");
     }
@@ -236,6 +240,9 @@ fn spawn_workers(tasks: &mut JoinSet<()>, ca: &Arc<Ca>, stop: &watch::Receiver<b
 
 fn spawn_upkeep(tasks: &mut JoinSet<()>, assembly: &Assembly, stop: &watch::Receiver<bool>) {
     tasks.spawn(sweep(Arc::clone(&assembly.ca), stop.clone()));
+    if let Some(checkpointer) = &assembly.checkpointer {
+        tasks.spawn(checkpoints::keep(Arc::clone(checkpointer), Arc::clone(&assembly.ca.clock), stop.clone()));
+    }
     tasks.spawn(look_after(Arc::clone(&assembly.ca), assembly.logs.clone(), stop.clone()));
 }
 

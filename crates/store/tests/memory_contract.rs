@@ -45,8 +45,7 @@ fn log_in_memory() -> Fresh {
 fn log_on_files() -> Fresh {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(TestClock::new());
-    // Small files, so that each case goes on from one to the next.
-    let limits = AuditLimits { file_octets_max: 3000, free_octets_min: 0, reserved_octets_max: OCTETS };
+    let limits = AuditLimits { free_octets_min: 0, reserved_octets_max: OCTETS, ..AuditLimits::default() };
     let seen = Arc::clone(&clock) as Arc<dyn Clock>;
     let log = FileAuditLog::open_with(folder.path(), INSTANCE, limits, seen, Arc::new(|error| panic!("{error}")));
     Fresh { clock, log: Arc::new(log.unwrap()), octets_too_many: OCTETS + 1, kept: Box::new(folder) }

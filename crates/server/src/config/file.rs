@@ -43,6 +43,8 @@ pub struct File {
     pub orders: Orders,
     /// CRLs.
     pub crl: Crl,
+    /// The audit log.
+    pub audit: super::audit::Audit,
     /// Times of the pipeline, in seconds.
     pub times: Times,
     /// Limits.

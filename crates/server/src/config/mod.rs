@@ -1,5 +1,6 @@
 //! The configuration: a file, the command line and the defaults of a regime, checked and put together.
 
+mod audit;
 mod dropin;
 mod file;
 mod http;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 use keys::KeyAlgorithm;
 use pki::Timestamp;
 
+pub use audit::AuditSettings;
 pub use dropin::{PebbleChoices, RetryAfter, TlsFiles, require_dev_for_faults};
 pub use file::{File, Listen, Orders, RegimeName};
 
@@ -119,6 +121,8 @@ pub struct Config {
     pub polls_per_account: usize,
     /// Limits of connections and requests.
     pub http: ListenerLimits,
+    /// The audit log's files and checkpoints.
+    pub audit: AuditSettings,
     /// Octets of a request's body.
     pub body_octets: usize,
     /// Active orders.
@@ -243,6 +247,7 @@ impl Config {
             poll_wait: seconds(file.times.poll_wait, 2),
             polls_per_account: file.limits.polls_per_account.unwrap_or(64).into(),
             http: http::limits(file)?,
+            audit: audit::settings(file.audit)?,
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
             status_url_configured: file.status_url.is_some(),

@@ -14,8 +14,8 @@ use pki::Sha256;
 use tokio::sync::oneshot;
 
 use super::read::AuditReader;
-use super::tail::{Tail, Written, fatal};
-use super::{AuditLimits, AuditLogError};
+use super::tail::{Tail, Torn, Written, fatal};
+use super::{AuditLogError, AuditOptions};
 
 /// So many lines share a sync at most.
 const BATCH_LINES_MAX: usize = 1024;
@@ -62,38 +62,31 @@ impl FileAuditLog {
         clock: Arc<dyn Clock>,
         on_fatal: FatalHook,
     ) -> Result<Self, AuditLogError> {
-        Self::open_with(folder, instance, AuditLimits::default(), clock, on_fatal)
+        Self::open_with(folder, instance, AuditOptions::default(), clock, on_fatal)
     }
 
-    /// Opens the log in this folder, or begins one. A torn last line, of a process that died while it wrote, is cut
-    /// off: nobody was told of it.
+    /// Opens the log in this folder, or begins one. What a process that died left of lines that it did not come to sync
+    /// is cut off, and kept aside in `NNNNNNNN.torn`: nobody was told of it.
     ///
     /// The mark begins behind the last line: what was there before is applied by the recovery, which reads it from the
     /// ledger's own mark on, before anything is signed.
     ///
     /// # Errors
-    /// `Damaged`, `FileMissing`: the end of the log is not what was written. `OfAnother`: it is not this instance's.
+    /// `Damaged`, `FileMissing`: the log is not what was written. `OfAnother`: it is not this instance's.
     pub fn open_with(
         folder: &Path,
         instance: InstanceId,
-        limits: AuditLimits,
+        options: impl Into<AuditOptions>,
         clock: Arc<dyn Clock>,
         on_fatal: FatalHook,
     ) -> Result<Self, AuditLogError> {
-        let (mut tail, torn) = Tail::open(folder, limits)?;
-        if torn > 0 {
-            tracing::warn!(folder = %folder.display(), octets = torn, "a torn last line was cut off the audit log");
+        let (mut tail, torn) = Tail::open(folder, instance, options.into())?;
+        if let Some(Torn { octets, kept }) = &torn {
+            tracing::warn!(octets, kept = %kept.display(), "a torn end of the audit log, told to nobody, was cut off");
         }
-        match tail.owner()? {
-            Some(found) if found == instance => {}
-            Some(found) => {
-                return Err(AuditLogError::OfAnother {
-                    path: super::files::path_of(folder, 0),
-                    found,
-                    expected: instance,
-                });
-            }
-            None => begin(&mut tail, folder, instance, clock.as_ref())?,
+        let torn = torn.map_or(0, |torn| torn.octets);
+        if tail.mark().sequence == 0 {
+            begin(&mut tail, folder, instance, clock.as_ref())?;
         }
         let marks = Mutex::new(Marks { outstanding: BTreeMap::new(), synced: tail.mark() });
         let shared = Arc::new(Shared { tail: Mutex::new(tail), marks });
@@ -107,7 +100,18 @@ impl FileAuditLog {
         Ok(Self { shared, reader, torn, requests: Some(requests), writer: Some(thread) })
     }
 
-    /// How many octets of a torn last line were cut off when the log was opened.
+    /// Behind the last line on disk, and the number of the file that is written to.
+    pub(super) fn synced(&self) -> (AuditMark, u32) {
+        let number = lock(&self.shared.tail).number();
+        (lock(&self.shared.marks).synced, number)
+    }
+
+    /// For reading what it says.
+    pub const fn reader(&self) -> &AuditReader {
+        &self.reader
+    }
+
+    /// How many octets of a torn end were cut off when the log was opened.
     pub const fn torn_octets(&self) -> u64 {
         self.torn
     }
@@ -166,12 +170,14 @@ impl Writer {
     }
 
     fn write(&self, events: &[AuditEvent]) -> Stored<Vec<Stored<u64>>> {
-        let (written, file, mark) = {
+        let (written, file, before, mark) = {
             let mut tail = lock(&self.shared.tail);
+            let before = tail.mark();
             let written = tail.write(events, self.clock.now())?;
-            (written, tail.file(), tail.mark())
+            (written, tail.file(), before, tail.mark())
         };
-        if written.iter().any(Result::is_ok) {
+        // A file's own first line may have been written alone.
+        if mark != before {
             file.sync_data().map_err(|error| fatal("sync a file", &error))?;
         }
         let mut marks = lock(&self.shared.marks);

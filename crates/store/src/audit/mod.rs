@@ -2,11 +2,18 @@
 //!
 //! `FOLDER/NNNNNNNN.jsonl` hold one JSON object per line. The last member of each, `chain`, is the SHA-256 of the
 //! chain's hash before the line and the line without that member; the chain goes on from file to file. One thread
-//! writes, and many callers share each sync.
+//! writes, and many callers share each sync. A line that was written together with others says in `synced` how many
+//! lines were on disk before: what is damaged behind that is a power cut's work, and is cut off at the next start.
+//!
+//! The first line of each file but the first, `continued`, says what the file goes on from. So the first files can be
+//! moved away once the ledger knows what they say.
 
+mod checkpointer;
+mod end;
 mod files;
 mod line;
 mod log;
+mod note;
 mod read;
 mod room;
 mod tail;
@@ -14,12 +21,20 @@ mod verify;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ca::InstanceId;
+use ca::ports::AuditMark;
 
+pub use checkpointer::{
+    CheckpointError, CheckpointRules, Checkpointer, change_checkpoint_key, named_key, newest_checkpoint,
+};
 pub use log::{FatalHook, FileAuditLog};
+pub use note::{Checkpoint, NOTE_OCTETS_MAX, NoteError, SignedCheckpoint, parse_verifier_key, verifier_key};
 pub use read::AuditReader;
-pub use verify::{Fault, Progress, Verified, verify};
+pub use verify::{
+    Examination, Examined, FAULTS_MAX, Fault, FaultKind, Place, Progress, Verified, examine, files_of, verify,
+};
 
 pub(crate) use line::{CHAIN_START, encode};
 
@@ -32,11 +47,33 @@ pub struct AuditLimits {
     pub free_octets_min: u64,
     /// All reservations together may keep so many octets at most.
     pub reserved_octets_max: u64,
+    /// A file whose first line is older is followed by the next one. `None`: its size alone counts.
+    pub file_age_max: Option<Duration>,
 }
 
 impl Default for AuditLimits {
     fn default() -> Self {
-        Self { file_octets_max: 256 << 20, free_octets_min: 32 << 20, reserved_octets_max: 256 << 20 }
+        Self {
+            file_octets_max: 256 << 20,
+            free_octets_min: 32 << 20,
+            reserved_octets_max: 256 << 20,
+            file_age_max: None,
+        }
+    }
+}
+
+/// How an audit log is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditOptions {
+    /// Its limits.
+    pub limits: AuditLimits,
+    /// The ledger's mark. The log has at least so many lines, and files before the one with the mark may be missing.
+    pub known: Option<AuditMark>,
+}
+
+impl From<AuditLimits> for AuditOptions {
+    fn from(limits: AuditLimits) -> Self {
+        Self { limits, known: None }
     }
 }
 
@@ -63,8 +100,8 @@ pub enum AuditLogError {
         /// Who wanted to write to it.
         expected: InstanceId,
     },
-    /// A file is missing between others.
-    #[error("{path} is missing: the files of an audit log are numbered without gaps; bring it back from a backup")]
+    /// A file is missing between others, or one of the first, that was moved away too early.
+    #[error("{path} is missing, and what it says is still needed; bring it back from where it was moved, or a backup")]
     FileMissing {
         /// The file.
         path: PathBuf,

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use ca::ports::{AuditLine, AuditMark};
 
 use super::AuditLogError;
-use super::files::{Lines, find, last_sequence, numbers, path_of};
+use super::end::last_sequence;
+use super::files::{Lines, beginning, find, numbers, path_of};
 use super::line::{CHAIN_START, chain_after, chain_of, decode};
 
 /// Reads the lines of an audit log. Opens nothing for writing, so it can stand beside a live server.
@@ -28,11 +29,21 @@ impl AuditReader {
         AuditMark { sequence: 0, chain: CHAIN_START }
     }
 
+    /// The mark before the first line that is there: [`AuditReader::start`], or a later one if the files before it were
+    /// moved away.
+    ///
+    /// # Errors
+    /// `FileMissing`: they were, and what is there does not say what it goes on from.
+    pub fn first(&self) -> Result<AuditMark, AuditLogError> {
+        Ok(beginning(&self.folder, &numbers(&self.folder)?)?.map_or_else(Self::start, |(mark, _)| mark))
+    }
+
     /// At most `limit` lines from the mark on, in order, and the mark behind them. A last line that is being written is
     /// not among them. The chain's hash of a mark at line 0 is not looked at: there is only one.
     ///
     /// # Errors
-    /// `Damaged`: a line is not what was written. `CutShort`: the log ends before the mark.
+    /// `Damaged`: a line is not what was written. `CutShort`: the log ends before the mark. `FileMissing`: the file
+    /// with the mark is not there.
     pub fn lines(&self, from: AuditMark, limit: usize) -> Result<(Vec<AuditLine>, AuditMark), AuditLogError> {
         let numbers = numbers(&self.folder)?;
         let (mut number, offset) = self.place(&numbers, from)?;
@@ -65,8 +76,18 @@ impl AuditReader {
         {
             return Ok((number, offset));
         }
-        if from.sequence == 0 || numbers.is_empty() {
+        if numbers.is_empty() || (numbers[0] == 0 && from.sequence == 0) {
             return Ok((0, 0));
+        }
+        if numbers[0] > 0
+            && let Some((first, _)) = beginning(&self.folder, numbers)?
+        {
+            if from.sequence < first.sequence {
+                return Err(AuditLogError::FileMissing { path: path_of(&self.folder, numbers[0] - 1) });
+            }
+            if from == first {
+                return Ok((numbers[0], 0));
+            }
         }
         // The line before the mark is there, and says the mark's hash: or this is not the log that the mark was set in.
         let (number, offset) = find(&self.folder, numbers, from.sequence - 1)?;

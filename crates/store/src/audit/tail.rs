@@ -1,7 +1,7 @@
 //! The end of the log, where lines are added and room is kept.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +10,11 @@ use ca::InstanceId;
 use ca::ports::{AuditEvent, AuditMark, StoreError, StoreErrorKind, Stored};
 use pki::{Sha256, Timestamp};
 
-use super::files::{End, Lines, end_of, numbers, path_of};
+use super::end::{End, end_of};
+use super::files::{Lines, beginning, numbers, path_of};
 use super::line::{CHAIN_START, LINE_OCTETS_MAX, decode, encode};
 use super::room::{Room, is_full, keep};
-use super::{AuditLimits, AuditLogError};
+use super::{AuditLimits, AuditLogError, AuditOptions};
 
 /// Room is kept in steps of this many octets, so that most reservations ask nothing of the file system.
 const STEP_OCTETS: u64 = 1 << 20;
@@ -22,7 +23,10 @@ const STEP_OCTETS: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Tail {
     folder: PathBuf,
+    instance: InstanceId,
     limits: AuditLimits,
+    /// When the first line of the file was written.
+    first_at: Option<Timestamp>,
     file: Arc<File>,
     number: u32,
     /// Where the next line goes.
@@ -43,14 +47,27 @@ pub(super) struct Written {
     pub(super) before: Sha256,
 }
 
+/// What was cut off a log when it was opened: lines that were being written when the process before died.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Torn {
+    pub(super) octets: u64,
+    /// Where it was put, to be looked at.
+    pub(super) kept: PathBuf,
+}
+
 impl Tail {
-    /// Takes up the log of this folder, or begins one. Answers also how many octets of a torn line were cut off.
-    pub(super) fn open(folder: &Path, limits: AuditLimits) -> Result<(Self, u64), AuditLogError> {
+    /// Takes up the log of this folder, or begins one. Answers also what was cut off its end.
+    pub(super) fn open(
+        folder: &Path,
+        instance: InstanceId,
+        options: AuditOptions,
+    ) -> Result<(Self, Option<Torn>), AuditLogError> {
         let make = |source| AuditLogError::io("make the folder", folder, source);
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(make)?;
-        let numbers = numbers(folder)?;
+        let mut numbers = numbers(folder)?;
+        remove_unused_files(folder, &mut numbers)?;
+        require_beginning(folder, &numbers, instance, options.known)?;
         let number = numbers.last().copied().unwrap_or(0);
-        let before = last_before(folder, number)?;
         let path = path_of(folder, number);
         let file = OpenOptions::new()
             .read(true)
@@ -60,46 +77,42 @@ impl Tail {
             .mode(0o600)
             .open(&path)
             .map_err(|source| AuditLogError::io("open", &path, source))?;
-        let found = end_of(&path, before.map_or(CHAIN_START, |(_, chain)| chain))?;
-        if found.torn > 0 {
-            file.set_len(found.offset).map_err(|source| AuditLogError::io("cut a torn line off", &path, source))?;
-        }
+        let found = end_of(&path, &|| begin_of(folder, &numbers))?;
+        let at = match found.last {
+            Some((sequence, chain)) => AuditMark { sequence: sequence + 1, chain },
+            None => begin_of(folder, &numbers)?,
+        };
+        require_known(&path, at, options.known)?;
+        let torn = if found.torn > 0 { Some(cut_off(&file, &path, &found)?) } else { None };
         // What the process before wrote and did not come to sync counts from now on.
         file.sync_data().map_err(|source| AuditLogError::io("sync", &path, source))?;
         if found.offset == 0 {
             sync_folders(folder).map_err(|source| AuditLogError::io("sync", folder, source))?;
         }
-        let last = found.last.or(before);
         let tail = Self {
             folder: folder.to_owned(),
-            limits,
+            instance,
+            limits: options.limits,
+            first_at: first_time(&path)?,
             file: Arc::new(file),
             number,
             end: found.offset,
             room: found.offset,
             reserved: 0,
-            sequence: last.map_or(0, |(sequence, _)| sequence + 1),
-            chain: last.map_or(CHAIN_START, |(_, chain)| chain),
+            sequence: at.sequence,
+            chain: at.chain,
         };
-        Ok((tail, found.torn))
-    }
-
-    /// Whose log this is, if it has begun.
-    pub(super) fn owner(&self) -> Result<Option<InstanceId>, AuditLogError> {
-        if self.sequence == 0 {
-            return Ok(None);
-        }
-        let path = path_of(&self.folder, 0);
-        let first = Lines::open(path.clone(), 0)?.next()?.and_then(decode);
-        match first.map(|line| line.event) {
-            Some(AuditEvent::Begun { instance }) => Ok(Some(instance)),
-            Some(_) | None => Err(AuditLogError::Damaged { path, what: "its first line is no `begun`".to_owned() }),
-        }
+        Ok((tail, torn))
     }
 
     /// The mark behind the last line written.
     pub(super) const fn mark(&self) -> AuditMark {
         AuditMark { sequence: self.sequence, chain: self.chain }
+    }
+
+    /// Counts the files.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
     }
 
     /// The file that lines are now added to: to be synced without holding up others.
@@ -129,20 +142,26 @@ impl Tail {
     }
 
     /// Writes lines with one write. Each gets its own answer, but that a failed write fails all: it is cut back to the
-    /// last whole line. An error of the whole call is fatal.
+    /// last whole line. An error of the whole call is fatal. What the call before wrote is on disk.
     pub(super) fn write(&mut self, events: &[AuditEvent], now: Timestamp) -> Stored<Vec<Stored<Written>>> {
-        if self.end >= self.limits.file_octets_max {
+        if self.end >= self.limits.file_octets_max || self.is_old(now) {
             self.begin_next_file()?;
         }
-        let before = self.mark();
-        let mut text = Vec::new();
-        let answers: Vec<_> = events.iter().map(|event| self.add(event, now, &mut text)).collect();
+        let (before, mut text) = (self.mark(), Vec::new());
+        if self.end == 0 && self.number > 0 {
+            let continued = AuditEvent::Continued { instance: self.instance, before: self.chain };
+            if let Err(error) = self.add(&continued, now, before.sequence, &mut text) {
+                return Ok(events.iter().map(|_| Err(error.clone())).collect());
+            }
+        }
+        let answers: Vec<_> = events.iter().map(|event| self.add(event, now, before.sequence, &mut text)).collect();
         if text.is_empty() {
             return Ok(answers);
         }
         match self.file.write_all_at(&text, self.end) {
             Ok(()) => {
                 self.end += text.len() as u64;
+                self.first_at.get_or_insert(now);
                 Ok(answers)
             }
             Err(error) => {
@@ -155,8 +174,13 @@ impl Tail {
         }
     }
 
-    fn add(&mut self, event: &AuditEvent, now: Timestamp, text: &mut Vec<u8>) -> Stored<Written> {
-        let (line, after) = encode(self.sequence, now, event, self.chain).map_err(|error| {
+    fn is_old(&self, now: Timestamp) -> bool {
+        let age = self.first_at.map(|first| now.since(first));
+        age.zip(self.limits.file_age_max).is_some_and(|(age, max)| age >= max)
+    }
+
+    fn add(&mut self, event: &AuditEvent, now: Timestamp, synced: u64, text: &mut Vec<u8>) -> Stored<Written> {
+        let (line, after) = encode(self.sequence, now, event, self.chain, synced).map_err(|error| {
             StoreError::new(StoreErrorKind::Unavailable, format!("a line can't be written: {error}"))
         })?;
         if line.len() >= LINE_OCTETS_MAX {
@@ -241,7 +265,7 @@ impl Tail {
             .map_err(|error| fatal("sync a file that is full", &error))?;
         self.file = Arc::new(file);
         self.number += 1;
-        (self.end, self.room) = (0, room);
+        (self.end, self.room, self.first_at) = (0, room, None);
         Ok(())
     }
 }
@@ -255,20 +279,99 @@ fn sync_folders(folder: &Path) -> io::Result<()> {
         .map_or(Ok(()), |parent| File::open(parent)?.sync_all())
 }
 
-/// The last line before a file: its number and the chain's hash after it.
-fn last_before(folder: &Path, number: u32) -> Result<Option<(u64, Sha256)>, AuditLogError> {
-    let Some(earlier) = number.checked_sub(1) else {
-        return Ok(None);
-    };
-    let path = path_of(folder, earlier);
-    // Where the file has two lines and more, its last one is checked by the one before it, and no other file is opened.
-    match end_of(&path, CHAIN_START) {
-        Ok(End { last: Some(last), .. }) => Ok(Some(last)),
-        Ok(End { last: None, .. }) => last_before(folder, earlier),
-        Err(_) => {
-            let before = last_before(folder, earlier)?;
-            Ok(end_of(&path, before.map_or(CHAIN_START, |(_, chain)| chain))?.last.or(before))
+/// A file without a line is one that a process began and did not come to use; the file before it goes on.
+fn remove_unused_files(folder: &Path, numbers: &mut Vec<u32>) -> Result<(), AuditLogError> {
+    while let [_, .., last] = numbers[..] {
+        let path = path_of(folder, last);
+        let io = |source| AuditLogError::io("remove an unused file", &path, source);
+        if std::fs::metadata(&path).map_err(io)?.len() > 0 {
+            break;
         }
+        std::fs::remove_file(&path).map_err(io)?;
+        numbers.pop();
+    }
+    Ok(())
+}
+
+/// It is this instance's log; and where its first files were moved away, the ledger knows all that they said.
+fn require_beginning(
+    folder: &Path,
+    numbers: &[u32],
+    instance: InstanceId,
+    known: Option<AuditMark>,
+) -> Result<(), AuditLogError> {
+    let first = numbers.first().copied().unwrap_or(0);
+    let found = match beginning(folder, numbers) {
+        // Of the only file, the first line may be torn; whose it is says the folder.
+        Err(AuditLogError::Damaged { .. }) if numbers.len() == 1 && first == 0 => None,
+        other => other?,
+    };
+    if let Some((_, found)) = found
+        && found != instance
+    {
+        return Err(AuditLogError::OfAnother { path: path_of(folder, first), found, expected: instance });
+    }
+    let covered = found.is_some_and(|(begin, _)| known.is_some_and(|known| known.sequence >= begin.sequence));
+    if first > 0 && !covered {
+        return Err(AuditLogError::FileMissing { path: path_of(folder, first - 1) });
+    }
+    Ok(())
+}
+
+/// A power cut takes nothing away that the ledger knows of.
+fn require_known(path: &Path, end: AuditMark, known: Option<AuditMark>) -> Result<(), AuditLogError> {
+    match known {
+        Some(known) if known.sequence > end.sequence => Err(AuditLogError::Damaged {
+            path: path.to_owned(),
+            what: format!("its last good line is the {}th, and the ledger knows of {}", end.sequence, known.sequence),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What was never on disk as a whole is put aside, so that somebody can look at it, and cut off.
+fn cut_off(file: &File, path: &Path, end: &End) -> Result<Torn, AuditLogError> {
+    let io = |source| AuditLogError::io("cut a torn end off", path, source);
+    let mut octets = vec![0; usize::try_from(end.torn).unwrap_or(usize::MAX)];
+    file.read_exact_at(&mut octets, end.offset).map_err(io)?;
+    let kept = path.with_extension("torn");
+    let written = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&kept)
+        .and_then(|mut aside| aside.write_all(&octets).and_then(|()| aside.sync_all()));
+    if let Err(error) = written {
+        // On a full disk the log is worth more than what nobody was told of.
+        tracing::warn!(path = %kept.display(), %error, "the torn end of the audit log could not be kept aside");
+    }
+    file.set_len(end.offset).map_err(io)?;
+    Ok(Torn { octets: end.torn, kept })
+}
+
+fn first_time(path: &Path) -> Result<Option<Timestamp>, AuditLogError> {
+    Ok(Lines::open(path.to_owned(), 0)?.next()?.and_then(decode).map(|line| line.at))
+}
+
+/// The mark at the beginning of the last of these files.
+fn begin_of(folder: &Path, numbers: &[u32]) -> Result<AuditMark, AuditLogError> {
+    let [earlier @ .., _] = numbers else { return Ok(AuditMark { sequence: 0, chain: CHAIN_START }) };
+    let Some(previous) = earlier.last() else {
+        if numbers[0] == 0 {
+            return Ok(AuditMark { sequence: 0, chain: CHAIN_START });
+        }
+        let missing = || AuditLogError::FileMissing { path: path_of(folder, numbers[0] - 1) };
+        return beginning(folder, numbers)?.map(|(mark, _)| mark).ok_or_else(missing);
+    };
+    let path = path_of(folder, *previous);
+    let end = end_of(&path, &|| begin_of(folder, earlier))?;
+    if end.torn > 0 {
+        let what = "it ends in the middle of a line, and another file follows".to_owned();
+        return Err(AuditLogError::Damaged { path, what });
+    }
+    match end.last {
+        Some((sequence, chain)) => Ok(AuditMark { sequence: sequence + 1, chain }),
+        None => begin_of(folder, earlier),
     }
 }
 
@@ -307,8 +410,9 @@ mod tests {
     #[test]
     fn short_write_is_cut_back_to_the_last_whole_line() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut tail, _) = Tail::open(folder.path(), AuditLimits::default()).unwrap();
-        let begun = AuditEvent::Begun { instance: InstanceId::from_bytes([1; 16]) };
+        let instance = InstanceId::from_bytes([1; 16]);
+        let (mut tail, _) = Tail::open(folder.path(), instance, AuditOptions::default()).unwrap();
+        let begun = AuditEvent::Begun { instance };
         tail.write(&[begun], Timestamp::from_seconds(1)).unwrap()[0].as_ref().unwrap();
         let whole = std::fs::read(path_of(folder.path(), 0)).unwrap();
         tail.file.write_all_at(b"{\"seq\":1,", tail.end).unwrap();

@@ -105,7 +105,7 @@ impl AuditLog for MemoryAuditLog {
     async fn append(&self, event: AuditEvent) -> Stored<u64> {
         let mut state = lock(&self.state);
         let (sequence, at) = (state.lines.len() as u64, self.clock.now());
-        let (text, end) = crate::audit::encode(sequence, at, &event, state.end)
+        let (text, end) = crate::audit::encode(sequence, at, &event, state.end, sequence)
             .map_err(|error| StoreError::new(StoreErrorKind::Unavailable, error.to_string()))?;
         let octets = text.len() as u64 + 1;
         if state.octets + octets > state.octets_max {

@@ -1,69 +1,263 @@
-//! `cairn audit verify`.
+//! `cairn audit`: verifying the audit log, its checkpoints and their key.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ca::InstanceId;
+use ca::ports::CheckpointKey;
 use clap::Subcommand;
+use pki::PublicKey;
 use serde_json::json;
-use store::audit::{self, Progress};
+use store::audit::{
+    self, Examination, Examined, Fault, NOTE_OCTETS_MAX, Progress, SignedCheckpoint, Verified, parse_verifier_key,
+    verifier_key,
+};
 use store::instance::Instance;
 
 use super::print::Paper;
 use super::{Failure, Folder, progress_bar};
+use crate::checkpoints;
+use crate::hierarchy::Files;
 
 /// What can be done with the audit log.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Verifies its hash chain from the first line to the last; exit code 1 names the first fault
-    Verify(Folder),
+    /// Verifies its hash chain and its checkpoints from the first line to the last; exit code 1 if anything is wrong
+    Verify(Verify),
+    /// Prints its newest checkpoint, a signed note: kept elsewhere, it shows later that nothing was cut off or changed
+    Checkpoint(Folder),
+    /// Prints the public key that its checkpoints are signed with, or changes the key
+    Key(Key),
 }
 
-pub(super) async fn verify(folder: &Folder, paper: &mut Paper<'_>) -> Result<(), Failure> {
-    let instance = Instance::peek(&folder.data)
-        .map_err(|error| Failure::Failed(format!("{error}; --data names another folder")))?;
-    // The mark is read before the log: the log has it at least. Without a store the log is still worth a look.
-    let known = match folder.open() {
-        Ok(records) => records.ledger.audit_mark(instance).await.map_err(Failure::failed)?,
-        Err(Failure::Usage(error) | Failure::Failed(error)) => {
-            eprintln!("cairn: {error}; the log is verified by itself, not against the ledger's mark");
-            None
-        }
-    };
+/// `cairn audit verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// A folder with files of the log that were moved away; may be given several times
+    #[arg(long, value_name = "DIR")]
+    files: Vec<PathBuf>,
+    /// A checkpoint taken earlier: the log still has to be what it says; may be given several times
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// A key of checkpoints that is right, as `cairn audit key` prints it; may be given several times
+    #[arg(long, value_name = "FILE")]
+    key: Vec<PathBuf>,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+/// `cairn audit key`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Key {
+    /// Makes a new key, which the old one signs for; no server may run
+    #[arg(long)]
+    change: bool,
+    /// With --change: the old key is lost, so nothing signs for the new one
+    #[arg(long, requires = "change")]
+    lost: bool,
+    #[command(flatten)]
+    folder: Folder,
+}
+
+pub(super) async fn run(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Verify(asked) => verify(&asked, paper).await,
+        Command::Checkpoint(folder) => checkpoint(&folder, paper),
+        Command::Key(asked) => key(&asked, paper).await,
+    }
+}
+
+fn instance(folder: &Folder) -> Result<InstanceId, Failure> {
+    Instance::peek(&folder.data).map_err(|error| Failure::Failed(format!("{error}; --data names another folder")))
+}
+
+fn log_of(folder: &Folder) -> PathBuf {
+    folder.data.join("audit")
+}
+
+async fn verify(asked: &Verify, paper: &mut Paper<'_>) -> Result<(), Failure> {
+    let what = examination(asked).await?;
     let bar = progress_bar();
     bar.set_message("audit log");
     let mut tell = |progress: Progress| {
         bar.set_length(progress.octets_total);
         bar.set_position(progress.octets);
     };
-    let verified = audit::verify(&folder.data.join("audit"), known, &mut tell);
+    let examined = audit::examine(&what, &mut tell);
     bar.finish_and_clear();
-    match verified {
-        Ok(found) => {
-            if folder.json {
-                paper.json(&json!({
-                    "verified": true,
-                    "instance": instance,
-                    "files": found.files,
-                    "lines": found.lines,
-                    "chain": found.chain.to_string(),
-                    "unfinished_octets": found.unfinished_octets,
-                }));
-                return Ok(());
+    let examined = examined.map_err(Failure::failed)?;
+    if asked.folder.json {
+        paper.json(&document(&what, &examined));
+    } else if examined.faults.is_empty() {
+        praise(&what, &examined, paper);
+    }
+    if examined.faults.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = examined.faults.iter().map(|fault| format!("\n  {}", spelled(fault))).collect();
+    let more = match examined.faults_more {
+        0 => String::new(),
+        more => format!("\n  and {more} faults more"),
+    };
+    Err(Failure::Failed(format!("the audit log does not verify:{}{more}", lines.concat())))
+}
+
+fn spelled(fault: &Fault) -> String {
+    format!("{}: {fault}; {}", fault.kind.name(), fault.kind.advice())
+}
+
+/// What is known of this log elsewhere. Files alone, far from their folder, are worth a look too.
+async fn examination(asked: &Verify) -> Result<Examination, Failure> {
+    let mut what = Examination::default();
+    let mut folders = asked.files.clone();
+    match instance(&asked.folder) {
+        Ok(instance) => {
+            folders.push(log_of(&asked.folder));
+            what.instance = Some(instance);
+            // The mark is read before the log: the log has it at least. Without a store the log is still worth a look.
+            match asked.folder.open() {
+                Ok(records) => what.known = records.ledger.audit_mark(instance).await.map_err(Failure::failed)?,
+                Err(Failure::Usage(error) | Failure::Failed(error)) => {
+                    eprintln!("cairn: {error}; the log is verified by itself, not against the ledger's mark");
+                }
             }
-            paper.line(&format!(
-                "the audit log verifies: {} lines in {} files; the chain ends with {}",
-                found.lines, found.files, found.chain
-            ));
-            if found.unfinished_octets > 0 {
-                paper.line(&format!(
-                    "behind them stand {} octets of a line that is being written, or was when its process died",
-                    found.unfinished_octets
-                ));
+            let files = Files::of(&asked.folder.data);
+            if checkpoints::key_file(&files).exists().map_err(Failure::failed)? {
+                what.keys.push(checkpoints::load(&files).map_err(Failure::failed)?.public_key().clone());
             }
-            Ok(())
         }
-        Err(fault) => {
-            if folder.json {
-                paper.json(&json!({ "verified": false, "instance": instance, "fault": fault.to_string() }));
-            }
-            Err(Failure::Failed(format!("the audit log does not verify: {fault}")))
-        }
+        Err(_) if !folders.is_empty() => {}
+        Err(error) => return Err(error),
+    }
+    what.files = audit::files_of(&folders).map_err(Failure::failed)?;
+    for path in &asked.checkpoint {
+        let note = SignedCheckpoint::parse(&read(path)?);
+        what.checkpoints.push(note.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?);
+    }
+    for path in &asked.key {
+        let key = parse_verifier_key(&read(path)?);
+        what.keys.push(key.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?.1);
+    }
+    Ok(what)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let failed = |what: &dyn std::fmt::Display| Failure::Failed(format!("{}: {what}", path.display()));
+    let length = fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if length > NOTE_OCTETS_MAX as u64 {
+        return Err(failed(&format!("it has {length} octets, and at most {NOTE_OCTETS_MAX} are read")));
+    }
+    fs::read_to_string(path).map_err(|error| failed(&error))
+}
+
+fn document(what: &Examination, examined: &Examined) -> serde_json::Value {
+    let Verified { files, first, lines, chain, unfinished_octets, checkpoints, signed, unsigned } = examined.verified;
+    let faults: Vec<_> = examined
+        .faults
+        .iter()
+        .map(|fault| {
+            json!({
+                "fault": fault.kind.name(),
+                "file": fault.place.as_ref().map(|place| place.path.display().to_string()),
+                "line": fault.place.as_ref().and_then(|place| place.line),
+                "sequence": fault.sequence,
+                "detail": fault.detail,
+                "advice": fault.kind.advice(),
+            })
+        })
+        .collect();
+    json!({
+        "verified": examined.faults.is_empty(),
+        "instance": what.instance,
+        "files": files,
+        "first": first,
+        "lines": lines,
+        "chain": chain.to_string(),
+        "unfinished_octets": unfinished_octets,
+        "checkpoints": checkpoints,
+        "signed": signed,
+        "unsigned": unsigned,
+        "key": examined.key.as_ref().map(|key| key.spki_hash().to_string()),
+        "faults": faults,
+        "faults_more": examined.faults_more,
+    })
+}
+
+fn praise(what: &Examination, examined: &Examined, paper: &mut Paper<'_>) {
+    let found = examined.verified;
+    paper.line(&format!(
+        "the audit log verifies: {} lines in {} files; the chain ends with {}",
+        found.lines - found.first,
+        found.files,
+        found.chain
+    ));
+    if found.first > 0 {
+        paper.line(&format!("it begins with line {}: the files before it were moved away", found.first));
+    }
+    if found.checkpoints > 0 {
+        paper.line(&format!(
+            "{} checkpoints are signed; the newest speaks for {} lines",
+            found.checkpoints, found.signed
+        ));
+    }
+    if found.unsigned > 0 {
+        paper.line(&format!(
+            "an unsigned tail of {} lines stands behind it: as it should while a server runs or was killed; if none \
+             was, somebody else wrote them",
+            found.unsigned
+        ));
+    }
+    for checkpoint in &what.checkpoints {
+        let checkpoint = checkpoint.checkpoint;
+        paper.line(&format!(
+            "it is the log of the checkpoint signed at {} for {} lines",
+            checkpoint.signed, checkpoint.lines
+        ));
+    }
+    if found.unfinished_octets > 0 {
+        paper.line(&format!(
+            "behind them stand {} octets of a line that is being written, or was when its process died",
+            found.unfinished_octets
+        ));
+    }
+}
+
+fn checkpoint(folder: &Folder, paper: &mut Paper<'_>) -> Result<(), Failure> {
+    let newest = audit::newest_checkpoint(&log_of(folder), instance(folder)?).map_err(Failure::failed)?;
+    let newest = newest.ok_or_else(|| Failure::Failed("the audit log has no checkpoint yet".to_owned()))?;
+    if folder.json {
+        let checkpoint = newest.checkpoint;
+        paper.json(&json!({
+            "instance": checkpoint.instance,
+            "lines": checkpoint.lines,
+            "head": checkpoint.head.to_string(),
+            "signed": checkpoint.signed.to_string(),
+            "note": newest.note(),
+        }));
+    } else {
+        paper.text(&newest.note());
+    }
+    Ok(())
+}
+
+async fn key(asked: &Key, paper: &mut Paper<'_>) -> Result<(), Failure> {
+    let instance = instance(&asked.folder)?;
+    if asked.change {
+        checkpoints::change_key(&asked.folder.data, asked.lost).await.map_err(Failure::failed)?;
+    }
+    let named = audit::named_key(&log_of(&asked.folder)).map_err(Failure::failed)?;
+    let key = named.ok_or_else(|| Failure::Failed("the audit log names no key of checkpoints yet".to_owned()))?;
+    show(instance, &key, asked.folder.json, paper);
+    Ok(())
+}
+
+fn show(instance: InstanceId, key: &PublicKey, as_json: bool, paper: &mut Paper<'_>) {
+    let verifier = verifier_key(instance, key);
+    if as_json {
+        let pem = pki::pem::encode("PUBLIC KEY", key.spki_der());
+        paper
+            .json(&json!({ "instance": instance, "key": verifier, "sha256": key.spki_hash().to_string(), "pem": pem }));
+    } else {
+        paper.line(&verifier);
     }
 }

@@ -102,7 +102,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Eab(eab::Command::List(asked)) => eab::list(&asked, paper).await,
         Command::Eab(eab::Command::Revoke(asked)) => eab::revoke(&asked, paper).await,
         Command::Clock(clock::Command::Accept(asked)) => clock::accept(&asked, paper).await,
-        Command::Audit(audit::Command::Verify(folder)) => audit::verify(&folder, paper).await,
+        Command::Audit(command) => audit::run(command, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
     }
 }
