@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use acme::order::SUBPROBLEMS_MAX;
-use acme::{CertificateIdentifier, Identifier, OrderStatus, Problem};
+use acme::{CertificateIdentifier, Identifier, OrderStatus, Problem, ProblemType};
 use pki::{Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,14 @@ pub struct Failure {
     pub stage: Stage,
     /// What its client is told; the detail names the stage.
     pub problem: Problem,
+}
+
+impl Failure {
+    /// Whether the CA failed, and not its client: what an operator has to look at.
+    pub fn is_our_fault(&self) -> bool {
+        let kinds = self.problem.subproblems.iter().map(|one| &one.kind).chain([&self.problem.kind]);
+        kinds.into_iter().any(|kind| *kind == ProblemType::ServerInternal)
+    }
 }
 
 /// How an order ended.
@@ -467,7 +475,7 @@ impl Order {
         let problem = match (bad.as_slice(), stage) {
             ([_, ..], Stage::TestChallenge | Stage::Issue) => problem_of_all(&bad, stage),
             (_, Stage::MakeChallenge | Stage::TestChallenge) if now > self.expires => Problem::new(
-                acme::ProblemType::Malformed,
+                ProblemType::Malformed,
                 format!(
                     "the order expired in stage {stage} before all its authorizations were valid and it was finalized"
                 ),
@@ -510,7 +518,7 @@ fn problem_of(authorization: &Authorization) -> Problem {
             Some(AuthorizationEnd::Invalid) | None => "is invalid",
         };
         Problem::new(
-            acme::ProblemType::Unauthorized,
+            ProblemType::Unauthorized,
             format!("the authorization for {} {end} (stage testchallenge)", authorization.identifier),
         )
     })

@@ -6,7 +6,7 @@ mod checkpoints;
 pub mod cli;
 pub mod config;
 pub mod dev;
-mod fsck;
+pub mod fsck;
 pub mod hierarchy;
 pub mod http;
 pub mod metrics;

@@ -7,6 +7,7 @@ use ca::ports::Stored;
 use ct::{BuiltinLog, Endpoint};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode as encode_text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -57,8 +58,17 @@ fn whole(number: u64) -> i64 {
 async fn register_orders(registry: &mut Registry, ca: &Ca) -> Stored<()> {
     let orders = Family::<AtPlace, Gauge>::default();
     let oldest = Family::<InStage, Gauge>::default();
+    let waiting = Family::<AtPlace, Gauge>::default();
+    let claims = Family::<InStage, Gauge>::default();
     for (stage, count) in ca.workbench.counts().await? {
         let stage = stage.name();
+        for (place, since) in
+            [("queue", count.oldest_queued), ("lease", count.oldest_leased), ("park", count.oldest_parked)]
+        {
+            let age = since.map_or(0, |since| ca.now().since(since).as_secs());
+            waiting.get_or_create(&AtPlace { stage, place }).set(whole(age));
+        }
+        claims.get_or_create(&InStage { stage }).set(i64::from(count.claims_max));
         for (place, number) in [
             ("queue", count.queued),
             ("lease", count.leased),
@@ -80,6 +90,16 @@ async fn register_orders(registry: &mut Registry, ca: &Ca) -> Stored<()> {
         orders,
     );
     registry.register("oldest_queued_seconds", "Age of the oldest order in the queue of a stage", oldest);
+    registry.register(
+        "oldest_order_seconds",
+        "How long the oldest order of a stage stands in its queue, under a lease, or waits for its next try (park)",
+        waiting,
+    );
+    registry.register(
+        "order_claims_max",
+        "The most claims in its stage of an order that a worker holds or that waits for its next try",
+        claims,
+    );
     Ok(())
 }
 
@@ -109,6 +129,13 @@ async fn register_records(registry: &mut Registry, ca: &Ca) -> Stored<()> {
         "ended_orders",
         "Orders that ended in Issue; delivered and acknowledged are parts of valid",
         ended,
+    );
+    let failed: Counter = Counter::default();
+    failed.inc_by(counts.our_fault);
+    registry.register(
+        "orders_failed",
+        "Orders that ended invalid in Issue by the CA's own fault (`cairn queue --failed` lists them)",
+        failed,
     );
     let accounts: Gauge = Gauge::default();
     accounts.set(whole(counts.accounts));

@@ -38,6 +38,36 @@ impl Random for Stopped {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn orders_that_ended_by_our_fault_before_that_was_counted_are_counted_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch(OF_SCHEMA_1).unwrap();
+    let ours =
+        r#"{"stage":"issue","problem":{"type":"urn:ietf:params:acme:error:serverInternal","detail":"a","status":500}}"#;
+    let below = r#"{"stage":"issue","problem":{"type":"urn:ietf:params:acme:error:compound","detail":"b","status":400,
+        "subproblems":[{"type":"urn:ietf:params:acme:error:serverInternal","detail":"c"}]}}"#;
+    let theirs = r#"{"stage":"issue","problem":{"type":"urn:ietf:params:acme:error:caa","detail":"d","status":403}}"#;
+    for (at, failure) in [ours, below, theirs].into_iter().enumerate() {
+        connection
+            .execute(
+                "INSERT INTO orders (id, account, issuances, outcome, ended, failure)
+                    VALUES (randomblob(16), randomblob(16), 0, 'invalid', ?1, ?2)",
+                rusqlite::params![i64::try_from(at).unwrap(), failure],
+            )
+            .unwrap();
+        connection
+            .execute("INSERT INTO order_documents SELECT last_insert_rowid(), min(document) FROM order_documents", [])
+            .unwrap();
+    }
+    drop(connection);
+    let database = Database::open(&path, OpenOptions::default()).unwrap();
+    let ledger = database.ledger(Arc::new(Stopped));
+    assert_eq!(ledger.counts().await.unwrap().our_fault, 2);
+    assert_eq!(ledger.ended_by_our_fault(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn store_of_schema_1_opens_with_all_that_was_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(FILE_NAME);

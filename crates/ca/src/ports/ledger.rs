@@ -265,6 +265,9 @@ pub struct LedgerCounts {
     pub valid: u64,
     /// Orders that ended `invalid` in `Issue`.
     pub invalid: u64,
+    /// Those of them that ended so by our own fault ([`Failure::is_our_fault`]).
+    #[serde(default)]
+    pub our_fault: u64,
     /// Valid orders whose certificate was handed to a socket.
     pub delivered: u64,
     /// Valid orders whose client is known to have the certificate.
@@ -367,6 +370,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Orders that ended, the latest first, at most `limit`, ended before `before` if given.
     async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>>;
+
+    /// Orders that ended `invalid` by our own fault ([`Failure::is_our_fault`]), the latest first, at most `limit`:
+    /// behind the one that ended at this time and has this id. An indexed look-up, however many others ended.
+    async fn ended_by_our_fault(&self, behind: Option<(Timestamp, OrderId)>, limit: u32) -> Stored<Vec<LedgerOrder>>;
 
     /// Step 2: keeps CAA checks that were made anew for an order.
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()>;

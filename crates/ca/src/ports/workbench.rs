@@ -172,6 +172,15 @@ pub struct StageCount {
     pub unreadable: u64,
     /// When the oldest of those in the queue came there.
     pub oldest_queued: Option<Timestamp>,
+    /// When the oldest of those held by a worker was claimed.
+    #[serde(default)]
+    pub oldest_leased: Option<Timestamp>,
+    /// When that one began to wait for its next try that has waited longest.
+    #[serde(default)]
+    pub oldest_parked: Option<Timestamp>,
+    /// The most claims in this stage of any order that is held by a worker or waits for its next try; 0: there is none.
+    #[serde(default)]
+    pub claims_max: u32,
 }
 
 /// Which active orders are asked for.
@@ -291,6 +300,11 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
 
     /// At most `limit` active orders, in the order of their ids.
     async fn list(&self, filter: OrderFilter, limit: u32) -> Stored<Vec<ActiveOrder>>;
+
+    /// Orders of a stage that wait for us: those in its queue, held by a worker, waiting for the next try, or nowhere; at
+    /// most `limit`, those first that have waited longest. In `MakeChallenge` and `Issue` these are those that die
+    /// first; in the others those that came first to where they stand.
+    async fn oldest(&self, stage: Stage, limit: u32) -> Stored<Vec<ActiveOrder>>;
 
     /// Active orders of an account behind `behind`, the newest first, at most `limit`.
     async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<Order>>;

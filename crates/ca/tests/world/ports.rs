@@ -74,6 +74,8 @@ with_points! {
         LedgerOrdersOf:
             orders_of(account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Vec<ListedOrder>;
         EndedOrders: ended_orders(before: Option<Timestamp>, limit: u32) -> Vec<LedgerOrder>;
+        EndedByOurFault:
+            ended_by_our_fault(behind: Option<(Timestamp, OrderId)>, limit: u32) -> Vec<LedgerOrder>;
         RecordRechecks: record_rechecks(order: OrderId, checks: Vec<CaaRecord>) -> ();
         Rechecks: rechecks(order: OrderId) -> Vec<CaaRecord>;
         Begin: begin(begin: Begin<'_>) -> Result<IssuanceNumber, BeginRefused>;
@@ -155,6 +157,7 @@ with_points! {
         Delivered: delivered(order: OrderId, at: Timestamp) -> ();
         Acknowledge: acknowledge(order: OrderId, at: Timestamp) -> bool;
         List: list(filter: OrderFilter, limit: u32) -> Vec<ActiveOrder>;
+        Oldest: oldest(stage: Stage, limit: u32) -> Vec<ActiveOrder>;
         OrdersOf: orders_of(account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Vec<Order>;
         Counts: counts() -> Vec<(Stage, StageCount)>;
         IssueNonce: issue_nonce() -> String;

@@ -1,4 +1,5 @@
-//! The command line. Exit codes: 0 done; 1 it could not be done; 2 the command itself is wrong.
+//! The command line. Exit codes: 0 done; 1 it could not be done, or a check found something; 2 the command itself is
+//! wrong; 3 a check could not look.
 
 mod inspect;
 
@@ -90,6 +91,9 @@ pub(crate) enum Failure {
     /// It could not be done: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// A check could not look, or not repair: exit code 3, so that nobody takes it for a finding.
+    #[error("{0}")]
+    Unable(String),
 }
 
 impl Failure {
@@ -128,6 +132,10 @@ pub fn run() -> ExitCode {
         Err(Failure::Failed(message)) => {
             eprintln!("cairn: {message}");
             ExitCode::from(1)
+        }
+        Err(Failure::Unable(message)) => {
+            eprintln!("cairn: {message}");
+            ExitCode::from(3)
         }
     }
 }

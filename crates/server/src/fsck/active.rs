@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::authorization::AuthorizationEnd;
-use ca::order::{Order, Outcome, Stage};
+use ca::order::{Order, Outcome, Progress, Stage};
 use ca::ports::{ActiveOrder, LedgerEnd, LedgerOrder, OrderFilter, Standing, StoreError};
 use pki::Timestamp;
+use store::sqlite::Mend;
 
 use super::report::{Fault, Severity};
-use super::{Fsck, Invariant, LOOKS, PAGE};
+use super::{Fsck, Invariant, LOOKS, PAGE, Repair, stages};
 
 /// A sweep takes time itself.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -59,19 +60,68 @@ impl Fsck<'_> {
 
     async fn active_faults(&self, active: &ActiveOrder) -> Result<Vec<Fault>, StoreError> {
         let now = self.records.now();
-        let known = self.records.ledger.order(active.order.id).await?;
-        let mut faults: Vec<Fault> = place_fault(active, now).into_iter().collect();
-        faults.extend(end_fault(&active.order, known.as_ref()));
+        let order = &active.order;
+        let known = self.records.ledger.order(order.id).await?;
+        let mend = |fault: Fault| fault.mended(Mend::Order(order.id));
+        let mut faults: Vec<Fault> = place_fault(active, now).map(mend).into_iter().collect();
+        // A certificate that no record of the ledger bears out can't be made from nothing.
+        let mends_end = known.is_some() || !matches!(order.outcome(), Some(Outcome::Valid(_)));
+        faults.extend(end_fault(order, known.as_ref()).map(|fault| if mends_end { mend(fault) } else { fault }));
+        faults.extend(stages::stage_fault(order));
+        faults.extend(stages::challenge_faults(order, self.rules.tries));
+        let ended = self.records.ledger.authorizations(&order.authorization_ids()).await?;
+        faults.extend(stages::authorization_faults(order, &ended));
+        if let Some(known) = known.as_ref().filter(|known| known.end.is_none()) {
+            faults.extend(self.issuance_fault(known).await?);
+        }
         let late = now.minus(self.rules.sweep.saturating_mul(2)).minus(MARGIN);
+        faults.extend(endless_fault(active, now).map(mend));
+        faults.extend(self.retention_faults(order, known.as_ref(), late));
         faults.extend(late_faults(active, late).into_iter().map(|mut fault| {
             // Nothing is swept while no server runs: its next start does it.
             if !self.live {
                 fault.severity = Severity::Warning;
             }
-            fault
+            fault.mended_by(Repair::Start)
         }));
         Ok(faults)
     }
+
+    /// Whether it should have left the active orders.
+    fn retention_faults(&self, order: &Order, known: Option<&LedgerOrder>, late: Timestamp) -> Option<Fault> {
+        let Progress::Done { outcome, ended, .. } = &order.progress else { return None };
+        if let Some(at) = known.and_then(|known| known.acknowledged).filter(|at| *at < late) {
+            let detail = format!("its client has its certificate since {at}, and it is still among the active orders");
+            return Some(Fault::warning(Invariant::RetentionKept, detail).mended(Mend::Order(order.id)));
+        }
+        let kept = match outcome {
+            Outcome::Valid(_) => self.rules.retention.valid,
+            Outcome::Invalid(_) => self.rules.retention.invalid,
+        };
+        if ended.plus(kept) >= late {
+            return None;
+        }
+        let detail = format!("it ended at {ended} and is still among the active orders: its retention is over");
+        let mut fault = Fault::new(Invariant::RetentionKept, detail).mended_by(Repair::Start);
+        // Nothing is swept while no server runs; and a server may have been told to keep orders longer.
+        if !self.live || !self.rules.known {
+            fault.severity = Severity::Warning;
+        }
+        Some(fault)
+    }
+}
+
+/// A lease or park that ends in a day is one that nobody made.
+const ENDLESS: Duration = Duration::from_secs(86_400);
+
+fn endless_fault(active: &ActiveOrder, now: Timestamp) -> Option<Fault> {
+    let (what, ends) = match active.standing {
+        Standing::Lease { expires, .. } => ("lease", expires),
+        Standing::Park { until } => ("park", until),
+        Standing::Queue | Standing::Client | Standing::PendingDone | Standing::Nowhere => return None,
+    };
+    (ends > now.plus(ENDLESS))
+        .then(|| Fault::new(Invariant::LeaseEnds, format!("its {what} ends at {ends}: nobody takes it before then")))
 }
 
 /// Whether the place is one that the stage and the status allow.

@@ -54,6 +54,18 @@ impl Authorities {
         authorities
     }
 
+    /// Those that are given, each behind the one that signed it.
+    pub(super) fn of(certificates: &[Certificate], keys: &[PublicKey], report: &mut Report) -> Self {
+        let log_keys = (0..).zip(keys).map(|(number, key)| (LogId::of(key), (number, key.clone()))).collect();
+        let mut authorities = Self { by_id: BTreeMap::new(), log_keys };
+        for certificate in certificates {
+            if let Some(detail) = authorities.add(certificate.clone()) {
+                report.add("an authority", Fault::new(Invariant::CertificateChain, detail));
+            }
+        }
+        authorities
+    }
+
     /// Adds an authority that verifies under one that is known, or under itself. What is wrong with it, if anything is.
     pub(super) fn add(&mut self, certificate: Certificate) -> Option<String> {
         let id = certificate.public_key().spki_hash();

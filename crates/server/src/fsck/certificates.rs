@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use ca::authorization::{AuthorizationEnd, EndedAuthorization};
+use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::ports::{SerialRecord, SigningRecord};
 use ca::settings::CaaMode;
-use ca::signing::{Proofs, SignerRules, general_name};
+use ca::signing::{Proofs, SignerRules, general_name, is_fresh, permits};
 use pki::{Certificate, GeneralName, PrecertEntry, Sha256, Timestamp, corresponds};
 
 use super::authorities::Authorities;
 use super::report::Fault;
-use super::{CLOCK_STEP, Invariant};
+use super::{CLOCK_STEP, Invariant, Rules};
 
 /// Whether a signed certificate has the bytes that were announced for it: those of its linting certificate, or, as a
 /// final certificate with CT, those that correspond to them.
@@ -112,6 +112,26 @@ pub(super) fn rights_faults(certificate: &Certificate, read: &SigningRecord, pro
         faults.push(Fault::new(Invariant::NamesAuthorized, detail));
     }
     faults
+}
+
+/// Whether a fresh CAA check permitted each DNS name when the issuance began. The operator's own names need none. What
+/// was issued before CAA was enforced can't be told from the records: a warning.
+pub(super) fn caa_fault(certificate: &Certificate, read: &SigningRecord, rules: Rules) -> Option<Fault> {
+    match rules.caa {
+        CaaMode::Enforce if read.order.method.is_none() => {}
+        CaaMode::Enforce | CaaMode::Log | CaaMode::Off => return None,
+    }
+    let (begun, reuse) = (read.serial.begun, rules.caa_reuse.as_secs());
+    let taken = read.authorizations.iter().filter_map(|one| one.caa.as_ref());
+    let checks: Vec<&CaaRecord> = read.rechecks.iter().chain(taken).collect();
+    let permitted = |name: &GeneralName| {
+        let fits = |check: &&&CaaRecord| general_name(&check.identifier) == *name && permits(&check.decision);
+        checks.iter().filter(fits).any(|check| is_fresh(check, reuse, begun))
+    };
+    let is_dns = |name: &&GeneralName| matches!(name, GeneralName::Dns(_));
+    let name = certificate.names().iter().filter(is_dns).find(|name| !permitted(name))?;
+    let detail = format!("no CAA check on record that was fresh at {begun} permits {name}");
+    Some(Fault::warning(Invariant::CaaChecked, detail))
 }
 
 /// How long an order waited after finalize is looked at where its deadline is.

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ca::OrderId;
-use ca::ports::{AuditEvent, AuditLine, AuditMark, SerialRecord, SerialStatus, StoreError};
+use ca::ports::{AuditEvent, AuditLine, AuditMark, Revocation, SerialRecord, SerialStatus, StoreError};
 use pki::{Certificate, Serial, Sha256, Timestamp};
 use store::audit::AuditReader;
+use store::sqlite::Mend;
 
 use super::report::{Fault, Severity};
-use super::{Fsck, Invariant, LOOKS, certificates};
+use super::{Fsck, Invariant, LOOKS, Repair, certificates};
 
 /// Lines read at a time.
 const LINES: u64 = if cfg!(test) { 4 } else { 256 };
@@ -20,6 +21,7 @@ const SHARDS_MAX: usize = 1 << 17;
 pub(super) struct Signed {
     pub(super) precertificate: bool,
     pub(super) certificate: bool,
+    pub(super) revoked: bool,
 }
 
 /// What the audit log says of one part of all serials.
@@ -56,7 +58,7 @@ impl Logged {
 /// The last lines about the CRLs of one issuer and shard.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct LastCrl {
-    allocated: Option<u64>,
+    pub(super) allocated: Option<u64>,
     pub(super) signed: Option<(u64, Sha256)>,
 }
 
@@ -64,6 +66,8 @@ pub(super) struct LastCrl {
 #[derive(Debug, Default)]
 pub(super) struct CrlLines {
     pub(super) last: BTreeMap<(Sha256, u16), LastCrl>,
+    /// The log was read to its end.
+    pub(super) whole: bool,
 }
 
 /// A signature's line.
@@ -80,9 +84,8 @@ impl Fsck<'_> {
     pub(super) async fn audit_log(&mut self, logged: &mut Logged, crls: &mut CrlLines) -> Result<(), StoreError> {
         let began = self.records.now();
         let mark = self.records.ledger.audit_mark(self.records.instance()).await?.unwrap_or_else(AuditReader::start);
-        let reader = self.records.audit();
         // The first files may have been moved away: what they say is no longer looked at.
-        let first = match reader.first() {
+        let first = match self.records.first_line() {
             Ok(first) => first,
             Err(error) => {
                 self.chain_fault(logged, format!("{error}; its lines were not looked at"));
@@ -93,7 +96,7 @@ impl Fsck<'_> {
         loop {
             // A page ends at the mark, so that the chain's hash there can be compared.
             let limit = if at.sequence < mark.sequence { LINES.min(mark.sequence - at.sequence) } else { LINES };
-            let (lines, next) = match reader.lines(at, usize::try_from(limit).unwrap_or(usize::MAX)) {
+            let (lines, next) = match self.records.lines(at, usize::try_from(limit).unwrap_or(usize::MAX)).await {
                 Ok(page) => page,
                 Err(error) => {
                     self.chain_fault(logged, format!("{error}; lines from {} on were not looked at", at.sequence));
@@ -124,6 +127,7 @@ impl Fsck<'_> {
         }
         logged.whole = (first == AuditReader::start()).then_some(began);
         if logged.is_first() {
+            crls.whole = logged.whole.is_some();
             self.report.checked.audit_lines = at.sequence;
         }
         Ok(())
@@ -152,10 +156,12 @@ impl Fsck<'_> {
                 self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: true }, mark, logged)
                     .await
             }
-            AuditEvent::Revocation { serial, .. } if logged.has(*serial) => {
-                self.revocation(sequence, *serial, mark).await
+            AuditEvent::Revocation { serial, reason, revoked, by } if logged.has(*serial) => {
+                logged.signed.entry(*serial).or_default().revoked = true;
+                let (serial, reason, revoked, by) = (*serial, *reason, *revoked, by.clone());
+                self.revocation(sequence, Revocation { serial, reason, revoked, by }, mark).await
             }
-            AuditEvent::KeyBlock { spki_hash, .. } if logged.is_first() => {
+            AuditEvent::KeyBlock { spki_hash, by } if logged.is_first() => {
                 for look in 0..LOOKS {
                     if self.records.ledger.is_blocked(*spki_hash).await? {
                         return Ok(());
@@ -164,10 +170,9 @@ impl Fsck<'_> {
                         self.pause().await;
                     }
                 }
-                self.add(
-                    &at_line(sequence),
-                    vec![not_applied(sequence, mark, format!("the block of key {spki_hash}"))],
-                );
+                let again = Repair::Block { spki_hash: *spki_hash, by: by.clone() };
+                let fault = not_applied(sequence, mark, format!("the block of key {spki_hash}"), again);
+                self.add(&at_line(sequence), vec![fault]);
                 Ok(())
             }
             AuditEvent::CrlNumber { issuer, shard, number } if logged.is_first() => {
@@ -206,6 +211,7 @@ impl Fsck<'_> {
         let Some(mut record) = self.records.ledger.serial(line.serial).await? else {
             let detail = "it is signed for a serial that the ledger never allocated: the ledger is older than the log";
             faults.push(Fault::new(Invariant::PrecertificateRecorded, detail));
+            self.report.note_older_than_the_log();
             self.add(&line.subject(), faults);
             return Ok(());
         };
@@ -234,16 +240,19 @@ impl Fsck<'_> {
         Ok(())
     }
 
-    async fn revocation(&mut self, sequence: u64, serial: Serial, mark: AuditMark) -> Result<(), StoreError> {
+    async fn revocation(&mut self, sequence: u64, revocation: Revocation, mark: AuditMark) -> Result<(), StoreError> {
+        let serial = revocation.serial;
         for look in 0..LOOKS {
             match self.records.ledger.serial(serial).await? {
                 Some(SerialRecord { status: SerialStatus::Revoked, .. }) => return Ok(()),
                 Some(_) if look + 1 < LOOKS => self.pause().await,
                 Some(_) => {
-                    let fault = not_applied(sequence, mark, format!("the revocation of serial {serial}"));
+                    let again = Repair::Mend(Mend::Revocation(revocation.clone()));
+                    let fault = not_applied(sequence, mark, format!("the revocation of serial {serial}"), again);
                     self.add(&at_line(sequence), vec![fault]);
                 }
                 None => {
+                    self.report.note_older_than_the_log();
                     let detail = format!("serial {serial} is revoked, and the ledger never allocated it");
                     self.add(&at_line(sequence), vec![Fault::new(Invariant::LogApplied, detail)]);
                     return Ok(());
@@ -274,7 +283,8 @@ impl Fsck<'_> {
                 break;
             }
             if look + 1 == LOOKS {
-                faults.push(not_applied(sequence, mark, format!("CRL number {number} of shard {shard}")));
+                let again = Repair::CrlNumber { issuer, shard, number };
+                faults.push(not_applied(sequence, mark, format!("CRL number {number} of shard {shard}"), again));
             } else {
                 self.pause().await;
             }
@@ -341,10 +351,12 @@ impl Line<'_> {
     fn unapplied(&self, record: &SerialRecord, mark: AuditMark) -> Option<Fault> {
         if self.is_final && record.certificate.is_none() {
             let invariant = Invariant::CertificateStored;
-            return Some(Fault { invariant, ..not_applied(self.sequence, mark, "the certificate".to_owned()) });
+            let again = Repair::FromLog(self.serial);
+            return Some(Fault { invariant, ..not_applied(self.sequence, mark, "the certificate".to_owned(), again) });
         }
         let waits = record.status == SerialStatus::Wait;
-        waits.then(|| not_applied(self.sequence, mark, "the status `good`".to_owned()))
+        let again = Repair::FromLog(self.serial);
+        waits.then(|| not_applied(self.sequence, mark, "the status `good`".to_owned(), again))
     }
 
     fn content_faults(&self, record: &SerialRecord) -> Vec<Fault> {
@@ -365,13 +377,14 @@ impl Line<'_> {
 
 /// The ledger lacks something that the log announces. Before the mark it was there once; behind it, the next start of
 /// the instance brings it in.
-fn not_applied(sequence: u64, mark: AuditMark, what: String) -> Fault {
+fn not_applied(sequence: u64, mark: AuditMark, what: String, again: Repair) -> Fault {
     let severity = if sequence < mark.sequence { Severity::Fault } else { Severity::Warning };
-    let hint = match severity {
-        Severity::Fault => "",
-        Severity::Warning => "; the next start brings it in",
+    let (hint, repair) = match severity {
+        Severity::Fault => ("", again),
+        Severity::Warning => ("; the next start brings it in", Repair::Start),
     };
-    Fault { invariant: Invariant::LogApplied, severity, detail: format!("{what} has not come to the ledger{hint}") }
+    let detail = format!("{what} has not come to the ledger{hint}");
+    Fault { invariant: Invariant::LogApplied, severity, detail, repair: Some(repair) }
 }
 
 fn at_line(sequence: u64) -> String {

@@ -9,24 +9,31 @@ mod authorities;
 mod certificates;
 mod crls;
 mod ended;
+mod file;
 mod invariant;
+mod keyless;
 mod log;
 mod records;
+mod repair;
 mod report;
 mod serials;
+mod stages;
 #[cfg(test)]
 pub(crate) mod tests;
 
 use std::time::Duration;
 
-use ca::ports::{StoreError, StoreErrorKind};
+use ca::ports::{Retention, StoreError, StoreErrorKind};
+use ca::settings::{CaaMode, Settings};
 use ca::signing::Proofs;
 use pki::Timestamp;
 
 pub(crate) use authorities::log_keys;
-pub(crate) use invariant::Invariant;
-pub(crate) use records::{EndedOrders, Records};
-pub(crate) use report::{Finding, Report, Severity};
+pub use invariant::Invariant;
+pub(crate) use records::EndedOrders;
+pub use records::{Ports, Records, RecordsError};
+pub use repair::{Done, Repair, RepairError, Repaired, repair};
+pub use report::{Checked, Finding, Report, Severity};
 
 use authorities::Authorities;
 use log::Logged;
@@ -47,22 +54,47 @@ const CLOCK_STEP: Duration = Duration::from_secs(60);
 
 /// What the check needs to know beside the records.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
+pub struct Rules {
     /// CRLs of an issuer are cut into so many shards.
-    pub(crate) crl_shards: u16,
+    pub crl_shards: u16,
     /// Between two sweeps.
-    pub(crate) sweep: Duration,
+    pub sweep: Duration,
+    /// How long ended orders stay active.
+    pub retention: Retention,
+    /// Whether all this is known to be what the CA was run with, and not a guess.
+    pub known: bool,
+    /// A challenge is tested at most so often for an answer.
+    pub tries: u8,
+    /// Whether CAA has to permit each name.
+    pub caa: CaaMode,
+    /// How long a CAA check may be used, if its TTL isn't longer.
+    pub caa_reuse: Duration,
+}
+
+impl Rules {
+    /// Those of a configuration, which is `known` to be that of the CA.
+    pub const fn of(settings: &Settings, known: bool) -> Self {
+        Self {
+            crl_shards: settings.crl_shards,
+            sweep: settings.times.sweep,
+            retention: settings.retention,
+            known,
+            tries: settings.limits.tries,
+            caa: settings.caa,
+            caa_reuse: settings.times.caa_reuse,
+        }
+    }
 }
 
 /// How far the check has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub struct Progress {
     /// What is being read.
-    pub(crate) what: &'static str,
+    pub what: &'static str,
     /// So many of them were.
-    pub(crate) done: u64,
+    pub done: u64,
     /// Of about so many; 0: not known.
-    pub(crate) total: u64,
+    pub total: u64,
 }
 
 /// The check of one store.
@@ -86,13 +118,9 @@ struct Fsck<'a> {
 ///
 /// # Errors
 /// The store can't be read: that is no finding, since nothing is known then.
-pub(crate) async fn check(
-    records: &Records,
-    rules: Rules,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Report, StoreError> {
+pub async fn check(records: &Records, rules: Rules, progress: &mut dyn FnMut(Progress)) -> Result<Report, StoreError> {
     let mut report = Report::default();
-    let authorities = Authorities::read(records.data(), &mut report);
+    let authorities = records.authorities(&mut report);
     let (began, live) = (records.now(), records.is_live());
     let mut fsck =
         Fsck { records, rules, began, live, authorities, proofs: Proofs::default(), report, confirmed: 0, progress };
@@ -102,6 +130,8 @@ pub(crate) async fn check(
 
 impl Fsck<'_> {
     async fn run(&mut self) -> Result<(), StoreError> {
+        let read = self.file().await;
+        self.go_on("the store's file", read)?;
         let counts = self.records.ledger.counts().await?;
         let serials = counts.wait + counts.good + counts.revoked;
         let parts = u16::try_from(serials / SERIALS_PER_PART + 1).unwrap_or(u16::MAX);

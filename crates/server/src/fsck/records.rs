@@ -1,4 +1,4 @@
-//! The records of a data folder, opened for reading only.
+//! The records of a CA: those of a data folder, opened for reading only, or any that stand behind the ports.
 
 use std::collections::BTreeSet;
 use std::os::unix::net::UnixStream;
@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca::ports::{Clock, Ledger, LedgerOrder, StoreError, Stored, Workbench};
+use ca::ports::{AuditLine, AuditLog, AuditMark, Clock, Ledger, LedgerOrder, StoreError, Stored, Workbench};
 use ca::{InstanceId, OrderId};
-use pki::Timestamp;
+use pki::{Certificate, PublicKey, Timestamp};
 use store::audit::AuditReader;
 use store::instance::{Instance, InstanceError};
 use store::sqlite::{Database, FILE_NAME, OpenError};
 
+use super::authorities::Authorities;
+use super::report::Report;
 use crate::world::{SystemClock, SystemRandom};
 
 /// The socket of a running server (see `admin_socket`).
@@ -20,7 +22,7 @@ const SOCKET: &str = "admin.sock";
 
 /// Why the records of a data folder can't be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordsError {
+pub enum RecordsError {
     /// It is no data folder.
     #[error("{0}; --data names another folder")]
     Instance(#[from] InstanceError),
@@ -32,17 +34,43 @@ pub(crate) enum RecordsError {
     Store(#[from] StoreError),
 }
 
-/// Ledger and workbench of a data folder. Nothing is changed through them.
+/// Ledger, workbench and audit log of a CA. Nothing is changed through them.
 #[derive(Debug)]
-pub(crate) struct Records {
-    data: PathBuf,
+pub struct Records {
     instance: InstanceId,
     /// The ledger.
-    pub(crate) ledger: Arc<dyn Ledger>,
+    pub ledger: Arc<dyn Ledger>,
     /// The workbench.
-    pub(crate) workbench: Arc<dyn Workbench>,
+    pub workbench: Arc<dyn Workbench>,
     /// Time.
-    pub(crate) clock: Arc<dyn Clock>,
+    pub clock: Arc<dyn Clock>,
+    source: Source,
+}
+
+/// What stands beside ledger and workbench.
+#[derive(Debug)]
+enum Source {
+    Folder { data: PathBuf, database: Database, audit: AuditReader },
+    Ports { audit: Arc<dyn AuditLog>, authorities: Vec<Certificate>, log_keys: Vec<PublicKey> },
+}
+
+/// The records of a CA that has no data folder: a simulated one.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// The instance whose audit log it is.
+    pub instance: InstanceId,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+    /// The workbench.
+    pub workbench: Arc<dyn Workbench>,
+    /// The audit log, read from its first line on.
+    pub audit: Arc<dyn AuditLog>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Root and issuers, each behind the one that signed it.
+    pub authorities: Vec<Certificate>,
+    /// The keys of the CA's own CT logs, whose SCTs are verified.
+    pub log_keys: Vec<PublicKey>,
 }
 
 impl Records {
@@ -50,37 +78,61 @@ impl Records {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub(crate) fn open(data: &Path) -> Result<Self, RecordsError> {
+    pub fn open(data: &Path) -> Result<Self, RecordsError> {
         let instance = Instance::peek(data)?;
         let database = Database::open_read_only(data.join(FILE_NAME))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let workbench = database.workbench(Arc::clone(&clock), Arc::new(SystemRandom), None, u64::MAX)?;
-        Ok(Self {
+        let source = Source::Folder {
             data: data.to_owned(),
-            instance,
-            ledger: Arc::new(database.ledger(Arc::clone(&clock))),
-            workbench: Arc::new(workbench),
-            clock,
-        })
+            database: database.clone(),
+            audit: AuditReader::new(&data.join("audit")),
+        };
+        let ledger = Arc::new(database.ledger(Arc::clone(&clock)));
+        Ok(Self { instance, ledger, workbench: Arc::new(workbench), clock, source })
     }
 
-    /// The data folder.
-    pub(crate) fn data(&self) -> &Path {
-        &self.data
+    /// The records behind these ports, which nobody writes to while they are checked.
+    pub fn of_ports(ports: Ports) -> Self {
+        let Ports { instance, ledger, workbench, audit, clock, authorities, log_keys } = ports;
+        Self { instance, ledger, workbench, clock, source: Source::Ports { audit, authorities, log_keys } }
     }
 
-    /// The instance that the folder belongs to.
+    /// The instance that they belong to.
     pub(crate) const fn instance(&self) -> InstanceId {
         self.instance
     }
 
-    /// The folder of its audit log.
-    pub(crate) fn audit_folder(&self) -> PathBuf {
-        self.data.join("audit")
+    /// The certificates of the CA itself, and the keys of its logs.
+    pub(super) fn authorities(&self, report: &mut Report) -> Authorities {
+        match &self.source {
+            Source::Folder { data, .. } => Authorities::read(data, report),
+            Source::Ports { authorities, log_keys, .. } => Authorities::of(authorities, log_keys, report),
+        }
     }
 
-    pub(super) fn audit(&self) -> AuditReader {
-        AuditReader::new(&self.audit_folder())
+    /// The store's file, if there is one.
+    pub(super) const fn database(&self) -> Option<&Database> {
+        match &self.source {
+            Source::Folder { database, .. } => Some(database),
+            Source::Ports { .. } => None,
+        }
+    }
+
+    /// Where the audit log begins: its first files may have been moved away.
+    pub(super) fn first_line(&self) -> Result<AuditMark, String> {
+        match &self.source {
+            Source::Folder { audit, .. } => audit.first().map_err(|error| error.to_string()),
+            Source::Ports { .. } => Ok(AuditReader::start()),
+        }
+    }
+
+    /// Lines of the audit log from the mark on, at most `limit`, and the mark behind them.
+    pub(super) async fn lines(&self, from: AuditMark, limit: usize) -> Result<(Vec<AuditLine>, AuditMark), String> {
+        match &self.source {
+            Source::Folder { audit, .. } => audit.lines(from, limit).map_err(|error| error.to_string()),
+            Source::Ports { audit, .. } => audit.lines(from, limit).await.map_err(|error| error.to_string()),
+        }
     }
 
     /// The time of day.
@@ -88,9 +140,12 @@ impl Records {
         self.clock.now()
     }
 
-    /// Whether a server runs on this folder.
+    /// Whether a server writes to them meanwhile.
     pub(crate) fn is_live(&self) -> bool {
-        UnixStream::connect(self.data.join(SOCKET)).is_ok()
+        match &self.source {
+            Source::Folder { data, .. } => UnixStream::connect(data.join(SOCKET)).is_ok(),
+            Source::Ports { .. } => false,
+        }
     }
 }
 

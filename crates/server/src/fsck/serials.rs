@@ -1,11 +1,12 @@
 //! The ledger's serials, one after the other.
 
 use ca::ports::{LedgerEnd, SerialFilter, SerialRecord, SerialStatus, StoreError};
-use pki::Certificate;
+use pki::{Certificate, Reason, Timestamp};
+use store::sqlite::Mend;
 
 use super::log::Logged;
 use super::report::Fault;
-use super::{Fsck, Invariant, LOOKS, PAGE, certificates};
+use super::{CLOCK_STEP, Fsck, Invariant, LOOKS, PAGE, Repair, certificates};
 
 impl Fsck<'_> {
     /// All serials of one part.
@@ -48,6 +49,7 @@ impl Fsck<'_> {
     async fn serial_faults(&self, record: &SerialRecord, logged: &Logged) -> Result<(Vec<Fault>, u64), StoreError> {
         let mut faults: Vec<Fault> = status_fault(record).into_iter().chain(logged_fault(record, logged)).collect();
         faults.extend(self.order_faults(record).await?);
+        faults.extend(self.revocation_fault(record, logged).await?);
         let linting = Certificate::from_der(&record.linting_certificate);
         match &linting {
             Ok(linting) => faults.extend(certificates::record_fault(linting, record)),
@@ -72,6 +74,7 @@ impl Fsck<'_> {
             && let Some(read) = self.records.ledger.signing_record(record.serial).await?
         {
             faults.extend(certificates::rights_faults(linting, &read, &self.proofs));
+            faults.extend(certificates::caa_fault(linting, &read, self.rules));
             if read.key_blocked && read.serial.status == SerialStatus::Good {
                 let detail = "its key is blocked and it is not revoked: `cairn cert revoke` does it";
                 faults.push(Fault::new(Invariant::BlockedKeysRevoked, detail));
@@ -80,30 +83,50 @@ impl Fsck<'_> {
         Ok((faults, scts))
     }
 
+    /// The line of a revocation is synced before the ledger's write.
+    async fn revocation_fault(&self, record: &SerialRecord, logged: &Logged) -> Result<Option<Fault>, StoreError> {
+        let (Some(revocation), Some(read_at)) = (&record.revocation, logged.whole) else { return Ok(None) };
+        let superseded = revocation.reason == Reason::Superseded && record.stored.is_some() && !record.attached;
+        if superseded || logged.signed(record.serial).revoked || revocation.revoked.plus(CLOCK_STEP) >= read_at {
+            return Ok(None);
+        }
+        // The block of a key revokes what is in the making, with one line for all.
+        if self.records.ledger.is_blocked(record.spki_hash).await? {
+            return Ok(None);
+        }
+        let detail = format!("it is revoked since {}, and the audit log does not show it", revocation.revoked);
+        Ok(Some(Fault::new(Invariant::RevocationLogged, detail)))
+    }
+
     async fn order_faults(&self, record: &SerialRecord) -> Result<Option<Fault>, StoreError> {
-        let one = |detail: String| Ok(Some(Fault::new(Invariant::OneCertificatePerOrder, detail)));
+        let one = |detail: String, repair: Option<Repair>| {
+            Ok(Some(Fault { repair, ..Fault::new(Invariant::OneCertificatePerOrder, detail) }))
+        };
         let stored = record.certificate.is_some();
         if record.attached && !stored {
-            return one(format!("order {} is valid with it, and no certificate is stored", record.order));
+            let detail = format!("order {} is valid with it, and no certificate is stored", record.order);
+            return one(detail, Some(Repair::FromLog(record.serial)));
         }
         if stored && !record.attached && record.status != SerialStatus::Revoked {
-            return one(format!("its certificate is not that of order {}, and is not revoked", record.order));
+            let detail = format!("its certificate is not that of order {}, and is not revoked", record.order);
+            let mend = if record.current { Mend::EndWith(record.serial) } else { Mend::Supersede(record.serial) };
+            return one(detail, Some(Repair::Mend(mend)));
         }
         if !record.attached && !record.current {
             return Ok(None);
         }
         let Some(order) = self.records.ledger.order(record.order).await? else {
-            return one(format!("the ledger has no order {}", record.order));
+            return one(format!("the ledger has no order {}", record.order), None);
         };
         if record.attached && !matches!(&order.end, Some((LedgerEnd::Valid(serial), _)) if *serial == record.serial) {
-            return one(format!("order {} has not ended with it", record.order));
+            return one(format!("order {} has not ended with it", record.order), None);
         }
         if record.current && order.end.is_none() && self.records.workbench.read(record.order).await?.is_none() {
             let detail = format!(
                 "order {} has an open issuance and is not on the workbench: a poll brings it back",
                 record.order
             );
-            return Ok(Some(Fault::warning(Invariant::OnePlace, detail)));
+            return Ok(Some(Fault::warning(Invariant::OnePlace, detail).mended(Mend::BringBack(record.order))));
         }
         Ok(None)
     }
@@ -122,10 +145,17 @@ fn status_fault(record: &SerialRecord) -> Option<Fault> {
             SerialStatus::Wait if stored => "it waits and has a certificate",
             SerialStatus::Good if !good => "it is good without a time at which it became so",
             SerialStatus::Good if !record.ct && !stored => "it is good without CT, and has no certificate",
+            _ if precedes(record.good, Some(record.begun)) => "it became good before its issuance began",
+            _ if precedes(record.stored, record.good) => "its certificate was stored before it was good",
             SerialStatus::Revoked | SerialStatus::Wait | SerialStatus::Good => return None,
         }
     };
-    Some(Fault::new(Invariant::StatusConsistent, wrong))
+    Some(Fault::new(Invariant::StatusConsistent, wrong).mended_by(Repair::FromLog(record.serial)))
+}
+
+/// Whether one time is before another, by more than a clock that was set.
+fn precedes(time: Option<Timestamp>, earlier: Option<Timestamp>) -> bool {
+    time.zip(earlier).is_some_and(|(time, earlier)| time.plus(CLOCK_STEP) < earlier)
 }
 
 /// Lines come before the ledger's write: what became good or was stored before the log was read has its line in it.

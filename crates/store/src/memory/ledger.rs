@@ -209,6 +209,23 @@ impl Ledger for MemoryLedger {
         Ok(ended.into_iter().take(limit as usize).map(|(_, order)| order.clone()).collect())
     }
 
+    async fn ended_by_our_fault(&self, behind: Option<(Timestamp, OrderId)>, limit: u32) -> Stored<Vec<LedgerOrder>> {
+        let records = lock(&self.records);
+        let mut ended: Vec<((Timestamp, OrderId), &LedgerOrder)> = records
+            .orders
+            .values()
+            .filter_map(|order| match &order.end {
+                Some((LedgerEnd::Invalid(failure), at)) if failure.is_our_fault() => {
+                    Some(((*at, order.order.id), order))
+                }
+                Some((LedgerEnd::Invalid(_) | LedgerEnd::Valid(_), _)) | None => None,
+            })
+            .collect();
+        ended.retain(|(at, _)| behind.is_none_or(|behind| *at < behind));
+        ended.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        Ok(ended.into_iter().take(limit as usize).map(|(_, order)| order.clone()).collect())
+    }
+
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()> {
         lock(&self.records).rechecks.entry(order).or_default().extend(checks);
         Ok(())

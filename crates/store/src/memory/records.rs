@@ -292,7 +292,10 @@ impl Records {
                     counts.delivered += u64::from(order.delivered.is_some());
                     counts.acknowledged += u64::from(order.acknowledged.is_some());
                 }
-                Some((LedgerEnd::Invalid(_), _)) => counts.invalid += 1,
+                Some((LedgerEnd::Invalid(failure), _)) => {
+                    counts.invalid += 1;
+                    counts.our_fault += u64::from(failure.is_our_fault());
+                }
                 None => {}
             }
         }

@@ -190,6 +190,10 @@ impl Workbench for MemoryWorkbench {
         }))
     }
 
+    async fn oldest(&self, stage: Stage, limit: u32) -> Stored<Vec<ActiveOrder>> {
+        Ok(self.step(|state, _| state.oldest(stage, limit)))
+    }
+
     async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<Order>> {
         Ok(self.step(|state, _| {
             let orders = state.orders.values().map(|entry| &entry.order).filter(|order| order.account == account);

@@ -49,6 +49,11 @@ impl Entry {
         ActiveOrder { order: self.order.clone(), standing: self.standing, claims: self.claims, since: self.since }
     }
 
+    /// Keeps when it came to its place, if no other was there before.
+    fn keep_if_oldest(&self, oldest: &mut Option<Timestamp>) {
+        *oldest = Some(oldest.map_or(self.since, |before| before.min(self.since)));
+    }
+
     const fn is_leased(&self) -> bool {
         matches!(self.standing, Standing::Lease { .. })
     }
@@ -312,6 +317,21 @@ impl State {
         there
     }
 
+    pub(super) fn oldest(&self, stage: Stage, limit: u32) -> Vec<ActiveOrder> {
+        let key = |entry: &Entry| match stage {
+            Stage::MakeChallenge | Stage::Issue => entry.order.deadline().unwrap_or(entry.since),
+            Stage::TestChallenge | Stage::Done => entry.since,
+        };
+        let waits = |entry: &&Entry| match entry.standing {
+            Standing::Queue | Standing::Lease { .. } | Standing::Park { .. } | Standing::Nowhere => true,
+            Standing::Client | Standing::PendingDone => false,
+        };
+        let mut found: Vec<&Entry> =
+            self.orders.values().filter(|entry| entry.order.stage() == stage).filter(waits).collect();
+        found.sort_by_key(|entry| (key(entry), entry.order.id));
+        found.into_iter().take(limit as usize).map(Entry::show).collect()
+    }
+
     pub(super) fn counts(&self) -> Vec<(Stage, StageCount)> {
         let mut counts = Stage::ALL.map(|stage| (stage, StageCount::default()));
         for entry in self.orders.values() {
@@ -322,11 +342,18 @@ impl State {
             match (entry.standing, &entry.order.progress) {
                 (Standing::Queue, _) => {
                     count.queued += 1;
-                    count.oldest_queued =
-                        Some(count.oldest_queued.map_or(entry.since, |oldest| oldest.min(entry.since)));
+                    entry.keep_if_oldest(&mut count.oldest_queued);
                 }
-                (Standing::Lease { .. }, _) => count.leased += 1,
-                (Standing::Park { .. }, _) => count.parked += 1,
+                (Standing::Lease { .. }, _) => {
+                    count.leased += 1;
+                    entry.keep_if_oldest(&mut count.oldest_leased);
+                    count.claims_max = count.claims_max.max(entry.claims);
+                }
+                (Standing::Park { .. }, _) => {
+                    count.parked += 1;
+                    entry.keep_if_oldest(&mut count.oldest_parked);
+                    count.claims_max = count.claims_max.max(entry.claims);
+                }
                 (Standing::Client, _) => count.client += 1,
                 (Standing::PendingDone, Progress::Done { delivered: Some(_), .. }) => count.delivered += 1,
                 (Standing::PendingDone, _) => count.undelivered += 1,

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "failures and time",
         sql: include_str!("../../migrations/sqlite/0005_failures_and_time.sql"),
     },
+    Migration { number: 6, name: "our faults", sql: include_str!("../../migrations/sqlite/0006_our_faults.sql") },
 ];
 
 /// The schema that this version reads and writes.

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod columns;
 mod failure;
+mod inspect;
 mod ledger;
 mod log_store;
 mod migrations;
@@ -27,6 +28,7 @@ use checkpoint::Checkpoints;
 use readers::Readers;
 use writer::{Health, Writer};
 
+pub use inspect::{Mend, Misfit, Misfits, Table, Wrong};
 pub use ledger::SqliteLedger;
 pub use log_store::SqliteLogStore;
 pub use migrations::SCHEMA;
@@ -156,6 +158,25 @@ impl Database {
                 found.push(format!("{table} refers to a record of {parent} that isn't there"));
             }
             Ok(found)
+        })
+        .await
+    }
+
+    /// Looks at the pages, rows and indexes of the file alone; `thorough`: also whether each index has what its table
+    /// has, which takes several times as long. What is wrong, at most 100 lines.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub async fn pages(&self, thorough: bool) -> Stored<Vec<String>> {
+        self.scan(move |connection| {
+            let sql = if thorough {
+                "-- integrity.whole\nPRAGMA integrity_check(100)"
+            } else {
+                "-- integrity.pages\nPRAGMA quick_check(100)"
+            };
+            let lines =
+                connection.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+            Ok(lines.into_iter().filter(|line| line != "ok").collect())
         })
         .await
     }

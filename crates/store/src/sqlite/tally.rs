@@ -21,6 +21,7 @@ pub(crate) struct Tally {
     pub(crate) abandoned: i64,
     pub(crate) valid: i64,
     pub(crate) invalid: i64,
+    pub(crate) our_fault: i64,
     pub(crate) delivered: i64,
     pub(crate) acknowledged: i64,
     /// The newest of what was recorded.
@@ -47,7 +48,7 @@ impl Tally {
                 "-- tally.write
                 UPDATE ledger_counts SET accounts = accounts + ?1, wait = wait + ?2, good = good + ?3,
                     revoked = revoked + ?4, abandoned = abandoned + ?5, valid = valid + ?6, invalid = invalid + ?7,
-                    delivered = delivered + ?8, acknowledged = acknowledged + ?9
+                    delivered = delivered + ?8, acknowledged = acknowledged + ?9, our_fault = our_fault + ?10
                 WHERE row = 1",
             )?
             .execute(params![
@@ -59,7 +60,8 @@ impl Tally {
                 self.valid,
                 self.invalid,
                 self.delivered,
-                self.acknowledged
+                self.acknowledged,
+                self.our_fault
             ])
             .map(drop)
     }
@@ -70,7 +72,7 @@ pub(crate) fn read(connection: &Connection) -> rusqlite::Result<LedgerCounts> {
     connection
         .prepare_cached(
             "-- tally.read
-            SELECT accounts, wait, good, revoked, abandoned, valid, invalid, delivered, acknowledged
+            SELECT accounts, wait, good, revoked, abandoned, valid, invalid, delivered, acknowledged, our_fault
             FROM ledger_counts WHERE row = 1",
         )?
         .query_row([], |row| {
@@ -84,6 +86,7 @@ pub(crate) fn read(connection: &Connection) -> rusqlite::Result<LedgerCounts> {
                 invalid: col(row, 6)?,
                 delivered: col(row, 7)?,
                 acknowledged: col(row, 8)?,
+                our_fault: col(row, 9)?,
             })
         })
 }

@@ -41,6 +41,7 @@ macro_rules! suite {
             arrival_in_a_queue_wakes_who_subscribed_before_it
             orders_are_listed_by_their_ids
             orders_are_counted_where_they_stand
+            what_has_waited_longest_is_listed_first
             nonce_is_good_once
             simultaneous_uses_of_a_nonce_are_one
             nonce_of_somebody_else_is_unknown
@@ -344,6 +345,40 @@ pub(crate) async fn orders_are_counted_where_they_stand(stores: &Stores) {
     assert_eq!((test.client, test.queued, test.leased), (3, 0, 0));
     assert_eq!((issue.queued, issue.parked, issue.leased, issue.oldest_queued), (2, 1, 0, Some(oldest)));
     assert_eq!((done.undelivered, done.delivered, done.nowhere), (1, 1, 0));
+    let before = Some(oldest);
+    assert_eq!((make.oldest_leased, make.oldest_parked, make.claims_max), (before, None, 1));
+    assert_eq!((issue.oldest_leased, issue.oldest_parked, issue.claims_max), (None, before, 1));
+    assert_eq!((test.oldest_queued, test.oldest_leased, test.claims_max), (None, None, 0));
+}
+
+pub(crate) async fn what_has_waited_longest_is_listed_first(stores: &Stores) {
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(stores.processing().await.id);
+        stores.clock.pass_seconds(1);
+    }
+    // To be held, or parked, makes it no younger.
+    let first = stores.claim(Stage::Issue).await;
+    stores.workbench.park(&first.lease, stores.in_seconds(30)).await.unwrap().unwrap();
+    stores.claim(Stage::Issue).await;
+    let tested = [stores.pending(&["a.example.com"]).await, stores.pending(&["b.example.com"]).await];
+    stores.answer(&tested[1], 0).await;
+    stores.clock.pass_seconds(1);
+    stores.answer(&tested[0], 0).await;
+    // Those that wait for their clients don't wait for us.
+    stores.pending(&["c.example.com"]).await;
+
+    let oldest = |stage, limit| async move {
+        let found = stores.workbench.oldest(stage, limit).await.unwrap();
+        found.into_iter().map(|active| (active.order.id, active.claims)).collect::<Vec<_>>()
+    };
+    assert_eq!(oldest(Stage::Issue, 10).await, [(waiting[0], 1), (waiting[1], 1), (waiting[2], 0)]);
+    assert_eq!(oldest(Stage::Issue, 2).await.len(), 2);
+    assert_eq!(oldest(Stage::TestChallenge, 10).await, [(tested[1].id, 0), (tested[0].id, 0)]);
+    assert_eq!(oldest(Stage::MakeChallenge, 10).await, []);
+    (stores.wipe_places)();
+    assert_eq!(oldest(Stage::Issue, 10).await.len(), 3);
+    assert_eq!(oldest(Stage::TestChallenge, 10).await.len(), 3);
 }
 
 pub(crate) async fn nonce_is_good_once(stores: &Stores) {

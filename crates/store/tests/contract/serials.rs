@@ -1,12 +1,14 @@
 //! What the ledger answers about serials and orders.
 
+use acme::{Problem, ProblemType};
 use ca::authorization::{CaaDecision, CaaRecord};
+use ca::order::{Failure, Stage};
 use ca::ports::{AuditMark, LedgerCounts, Revocation, SerialFilter, SerialStatus};
 use ca::{InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256};
 
 use super::Stores;
-use super::fixtures::{Wanted, dns, failure};
+use super::fixtures::{Wanted, dns, failure, problem};
 
 macro_rules! suite {
     ($open:path) => {
@@ -16,6 +18,7 @@ macro_rules! suite {
             abandoned_serials_are_found
             signing_record_has_all_that_a_signer_checks
             ended_orders_come_latest_first
+            orders_that_ended_by_our_fault_are_found_among_the_others
             first_delivery_and_first_acknowledgement_count
             records_are_counted
             audit_marks_are_kept_by_instance
@@ -133,6 +136,34 @@ pub(crate) async fn ended_orders_come_latest_first(stores: &Stores) {
     assert_eq!(listed(Some(ended[1].1), 2).await, ended[2..4]);
 }
 
+pub(crate) async fn orders_that_ended_by_our_fault_are_found_among_the_others(stores: &Stores) {
+    let theirs = Problem::new(ProblemType::Caa, "a CAA record forbids it");
+    let of = |problem: &Problem, name: &str| problem.subproblem(dns(name).wire());
+    let both = Problem::of_several("two", vec![of(&theirs, "a.example.com"), of(&problem("a test"), "b.example.com")]);
+    let mut ours = Vec::new();
+    for kind in [problem("deadline"), theirs.clone(), both, theirs, problem("deadline")] {
+        let wanted = stores.wanted().await;
+        let failure = Failure { stage: Stage::Issue, problem: kind };
+        stores.ledger.finish(&wanted.order, failure.clone(), stores.now()).await.unwrap();
+        if failure.is_our_fault() {
+            ours.push((stores.now(), wanted.order.id));
+        }
+    }
+    stores.begun().await;
+    ours.sort_unstable();
+    ours.reverse();
+    assert_eq!(ours.len(), 3);
+    let listed = |behind, limit| async move {
+        let orders = stores.ledger.ended_by_our_fault(behind, limit).await.unwrap();
+        orders.into_iter().map(|order| (order.end.unwrap().1, order.order.id)).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(None, 100).await, ours);
+    assert_eq!(listed(None, 1).await, ours[..1]);
+    // All ended in the same millisecond, and none is left out between two pages.
+    assert_eq!(listed(Some(ours[0]), 100).await, ours[1..]);
+    assert_eq!(stores.ledger.counts().await.unwrap().our_fault, 3);
+}
+
 pub(crate) async fn first_delivery_and_first_acknowledgement_count(stores: &Stores) {
     let wanted = stores.begun().await;
     stores.ledger.mark_good(wanted.serial, stores.now()).await.unwrap();
@@ -169,6 +200,7 @@ pub(crate) async fn records_are_counted(stores: &Stores) {
         abandoned: 1,
         valid: 1,
         invalid: 1,
+        our_fault: 1,
         delivered: 1,
         acknowledged: 0,
     };

@@ -22,7 +22,7 @@ pub(super) async fn show(asked: &Show, paper: &mut Paper<'_>) -> Result<(), Fail
             asked.serial
         )));
     };
-    let logs = log_keys(records.data());
+    let logs = log_keys(&asked.folder.data);
     let certificate = record.certificate.as_deref().map(Certificate::from_der).transpose();
     let certificate =
         certificate.map_err(|error| Failure::Failed(format!("its certificate can't be read: {error}")))?;

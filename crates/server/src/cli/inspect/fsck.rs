@@ -1,5 +1,7 @@
-//! `cairn fsck`.
+//! `cairn fsck`. Exit codes: 0 all holds (there may be warnings); 1 something does not hold, or still does not after
+//! a repair; 2 the command itself is wrong; 3 it could not look, or not repair.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 use super::print::{Listing, Paper};
 use super::{Failure, Folder, progress_bar};
 use crate::config::{self, Choices, Config, File};
-use crate::fsck::{self, Finding, Invariant, Report, Rules, Severity};
+use crate::fsck::{self, Done, Finding, Invariant, Records, Repair, Repaired, Report, Rules, Severity};
 use crate::published;
 
 /// What is asked for.
@@ -18,9 +20,15 @@ pub(crate) struct Fsck {
     /// The server's configuration file: the number of CRL shards and the time between sweeps are read from it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Lists what is checked, and checks nothing
-    #[arg(long)]
+    /// Lists the rules: what is checked, and what mends it; checks nothing
+    #[arg(long, visible_alias = "rules")]
     list: bool,
+    /// Repairs what can be repaired without a signature, on the folder of a stopped server, and checks again
+    #[arg(long, conflicts_with = "list")]
+    repair: bool,
+    /// With --repair: shows what would be done, and changes nothing
+    #[arg(long, requires = "repair")]
+    dry_run: bool,
 }
 
 /// The configuration that a server on this folder would have.
@@ -36,23 +44,37 @@ pub(super) async fn run(asked: &Fsck, paper: &mut Paper<'_>) -> Result<(), Failu
         list(asked.folder.json, paper);
         return Ok(());
     }
-    let settings = configuration(&asked.folder, asked.config.as_ref())?.settings;
-    let records = asked.folder.open()?;
+    let config = configuration(&asked.folder, asked.config.as_ref())?;
+    let rules = Rules::of(&config.settings, asked.config.is_some());
     let bar = progress_bar();
     let mut tell = |progress: fsck::Progress| {
         bar.set_message(progress.what);
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let rules = Rules { crl_shards: settings.crl_shards, sweep: settings.times.sweep };
+    if asked.repair && !asked.dry_run {
+        let repaired = fsck::repair(&config, rules, &mut tell).await;
+        bar.finish_and_clear();
+        let Repaired { done, report } = repaired.map_err(|error| Failure::Unable(error.to_string()))?;
+        tell_done(&done, &report, asked.folder.json, paper);
+        return verdict(&report);
+    }
+    let records = Records::open(&asked.folder.data).map_err(|error| Failure::Unable(error.to_string()))?;
     let report = fsck::check(&records, rules, &mut tell).await;
     bar.finish_and_clear();
-    let report = report.map_err(|error| Failure::Failed(format!("the store can't be read: {error}")))?;
-    if asked.folder.json {
-        paper.json(&document(&report))
-    } else {
-        table(&report, paper)
+    let report = report.map_err(|error| Failure::Unable(format!("the store can't be read: {error}")))?;
+    match (asked.folder.json, asked.dry_run) {
+        (true, _) => paper.json(&document(&report)),
+        (false, true) => plan(&report, paper),
+        (false, false) => {
+            table(&report, paper);
+            hint(&report, paper);
+        }
     }
+    verdict(&report)
+}
+
+fn verdict(report: &Report) -> Result<(), Failure> {
     match report.number(Severity::Fault) {
         0 => Ok(()),
         1 => Err(Failure::Failed("1 invariant does not hold in one place".to_owned())),
@@ -61,11 +83,12 @@ pub(super) async fn run(asked: &Fsck, paper: &mut Paper<'_>) -> Result<(), Failu
 }
 
 fn list(json: bool, paper: &mut Paper<'_>) {
-    let mut listing = Listing::new(paper, json, &["invariant", "what holds"]);
-    for invariant in Invariant::ALL {
+    let mut listing = Listing::new(paper, json, &["invariant", "what holds", "what mends it"]);
+    for invariant in Invariant::all() {
+        let row = [invariant.name(), invariant.says(), invariant.remedy()];
         listing.push(
-            || vec![invariant.name().to_owned(), invariant.says().to_owned()],
-            || json!({ "invariant": invariant.name(), "says": invariant.says() }),
+            || row.map(str::to_owned).to_vec(),
+            || json!({ "invariant": invariant.name(), "says": invariant.says(), "remedy": invariant.remedy() }),
         );
     }
     listing.end("nothing is checked");
@@ -78,6 +101,7 @@ fn document(report: &Report) -> Value {
             "severity": one.severity,
             "subject": one.subject,
             "detail": one.detail,
+            "repair": one.repair.as_ref().map(Repair::plan),
         })
     };
     let counts: Vec<Value> = report
@@ -93,6 +117,54 @@ fn document(report: &Report) -> Value {
         "counts": counts,
         "findings": report.findings().iter().map(finding).collect::<Vec<_>>(),
     })
+}
+
+/// What `--repair` would do.
+fn plan(report: &Report, paper: &mut Paper<'_>) {
+    if report.is_older_than_the_log() {
+        paper.line("the store is older than its audit log, as after a restored backup: `cairn recover` is for this");
+        return;
+    }
+    let mut listing = Listing::new(paper, false, &["subject", "invariant", "what would be done"]);
+    for one in report.findings() {
+        let what = one.repair.as_ref().map_or_else(
+            || format!("nothing: {}", one.invariant.remedy()),
+            |repair| format!("{}, if it still is so then", repair.plan()),
+        );
+        listing.push(|| vec![one.subject.clone(), one.invariant.name().to_owned(), what], || Value::Null);
+    }
+    listing.end("nothing has to be repaired");
+}
+
+/// That there is something to be repaired, and what else is to be done.
+fn hint(report: &Report, paper: &mut Paper<'_>) {
+    let number = report.repairs().count();
+    if number > 0 {
+        paper.line(&format!(
+            "{number} of them can be repaired: stop the server, then `cairn fsck --repair` (--dry-run shows how)"
+        ));
+    }
+    let left: BTreeSet<Invariant> =
+        report.findings().iter().filter(|one| one.repair.is_none()).map(|one| one.invariant).collect();
+    for invariant in left {
+        paper.line(&format!("{invariant}: {}", invariant.remedy()));
+    }
+}
+
+fn tell_done(done: &[Done], report: &Report, json: bool, paper: &mut Paper<'_>) {
+    if json {
+        let rows = done.iter().map(|one| json!({ "subject": one.subject, "done": one.what })).collect::<Vec<_>>();
+        let mut answer = document(report);
+        answer["repaired"] = rows.into();
+        return paper.json(&answer);
+    }
+    let mut listing = Listing::new(paper, false, &["subject", "what was done"]);
+    for one in done {
+        listing.push(|| vec![one.subject.clone(), one.what.clone()], || Value::Null);
+    }
+    listing.end("nothing was repaired");
+    table(report, paper);
+    hint(report, paper);
 }
 
 fn table(report: &Report, paper: &mut Paper<'_>) {

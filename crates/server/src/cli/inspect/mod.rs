@@ -31,8 +31,8 @@ pub(crate) enum Command {
     /// Looks at orders: where each stands, or how it ended
     #[command(subcommand)]
     Order(order::Command),
-    /// Shows how many orders stand where, and how old the oldest of each queue is
-    Queue(Folder),
+    /// Shows how many orders stand where, how old the oldest are, and which ended by the CA's own fault
+    Queue(queue::Queue),
     /// Looks at serials and their certificates, and revokes them
     #[command(subcommand)]
     Cert(cert::Command),
@@ -51,7 +51,9 @@ pub(crate) enum Command {
     /// Looks at the audit log
     #[command(subcommand)]
     Audit(audit::Command),
-    /// Checks the invariants that can be read from the records, and changes nothing
+    /// Checks the invariants that can be read from the records, of a live or a stopped store; repairs only when told to
+    ///
+    /// Exit codes: 0 all holds; 1 something does not hold; 2 the command is wrong; 3 it could not look, or not repair.
     Fsck(fsck::Fsck),
 }
 
@@ -90,7 +92,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
     match command {
         Command::Order(order::Command::Show(asked)) => order_show::show(&asked, paper).await,
         Command::Order(order::Command::List(asked)) => order::list(&asked, paper).await,
-        Command::Queue(folder) => queue::show(&folder, paper).await,
+        Command::Queue(asked) => queue::run(&asked, paper).await,
         Command::Cert(cert::Command::List(asked)) => cert::list(&asked, paper).await,
         Command::Cert(cert::Command::Show(asked)) => cert_show::show(&asked, paper).await,
         Command::Cert(cert::Command::Revoke(asked)) => cert::revoke(&asked, paper).await,

@@ -203,7 +203,7 @@ pub(super) fn delivery(
 }
 
 /// The most tests that one of its challenges has had since its last answer.
-fn tries(order: &Order) -> u8 {
+pub(super) fn tries(order: &Order) -> u8 {
     let challenges = order.authorizations.iter().flat_map(|authorization| &authorization.challenges);
     let tried = challenges.map(|challenge| match &challenge.state {
         ChallengeState::Answered { tries, .. } => *tries,

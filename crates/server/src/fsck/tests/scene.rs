@@ -15,7 +15,7 @@ use pki::{GeneralName, Serial};
 
 use crate::assembly::Assembly;
 use crate::config::{Choices, Config, File};
-use crate::fsck::{self, Invariant, Records, Report, Rules, Severity};
+use crate::fsck::{self, Invariant, Records, RepairError, Repaired, Report, Rules, Severity};
 
 const BASE: &str = "https://ca.test";
 
@@ -124,9 +124,18 @@ impl Scene {
 
     pub(crate) async fn check(&self) -> Report {
         let records = Records::open(&self.data()).unwrap();
-        let settings = &self.config.settings;
-        let rules = Rules { crl_shards: settings.crl_shards, sweep: settings.times.sweep };
+        let rules = Rules::of(&self.config.settings, true);
         fsck::check(&records, rules, &mut |_| {}).await.unwrap()
+    }
+
+    /// From here on the configuration enforces CAA.
+    pub(crate) fn enforce_caa(&mut self) {
+        self.config.settings.caa = ca::settings::CaaMode::Enforce;
+    }
+
+    /// Repairs what can be.
+    pub(crate) async fn repair(&self) -> Result<Repaired, RepairError> {
+        fsck::repair(&self.config, Rules::of(&self.config.settings, true), &mut |_| {}).await
     }
 
     /// The invariant must be found broken, with this severity.

@@ -4,10 +4,10 @@ mod accounts;
 mod authorizations;
 mod external_keys;
 mod issuance;
-mod orders;
+pub(super) mod orders;
 mod renewal;
 mod revocation;
-mod serials;
+pub(super) mod serials;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -192,6 +192,10 @@ impl Ledger for SqliteLedger {
 
     async fn ended_orders(&self, before: Option<Timestamp>, limit: u32) -> Stored<Vec<LedgerOrder>> {
         self.database.scan(move |connection| orders::ended(connection, before, limit)).await
+    }
+
+    async fn ended_by_our_fault(&self, behind: Option<(Timestamp, OrderId)>, limit: u32) -> Stored<Vec<LedgerOrder>> {
+        self.database.scan(move |connection| orders::ended_by_our_fault(connection, behind, limit)).await
     }
 
     async fn record_rechecks(&self, order: OrderId, checks: Vec<CaaRecord>) -> Stored<()> {

@@ -37,7 +37,7 @@ fn end(row: &Row<'_>) -> Step<Option<(LedgerEnd, Timestamp)>> {
     Ok(Some((end, ended)))
 }
 
-pub(super) fn by_id(connection: &Connection, id: OrderId) -> Step<Option<LedgerOrder>> {
+pub(in crate::sqlite) fn by_id(connection: &Connection, id: OrderId) -> Step<Option<LedgerOrder>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.order
         SELECT d.document, o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered, o.acknowledged
@@ -93,6 +93,26 @@ pub(super) fn open(connection: &Connection, after: Option<OrderId>, limit: u32) 
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn ended_by_our_fault(
+    connection: &Connection,
+    behind: Option<(Timestamp, OrderId)>,
+    limit: u32,
+) -> Step<Vec<LedgerOrder>> {
+    let mut statement = connection.prepare_cached(
+        "-- ledger.ended_by_our_fault
+        SELECT d.document, o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered, o.acknowledged
+        FROM orders o INDEXED BY orders_by_our_fault JOIN order_documents d ON d.order_row = o.row
+        WHERE o.our_fault = 1 AND (o.ended, o.id) < (?1, ?2) ORDER BY o.ended DESC, o.id DESC LIMIT ?3",
+    )?;
+    let (ended, id) = behind.map_or((i64::MAX, Vec::new()), |(ended, id)| (ended.millis(), id.as_bytes().to_vec()));
+    let mut rows = statement.query(params![ended, id, limit])?;
+    let mut orders = Vec::new();
+    while let Some(row) = rows.next()? {
+        orders.push(from_columns(row)?);
+    }
+    Ok(orders)
+}
+
 /// Adds an order of which the ledger hears for the first time. Its row.
 pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuances: u32) -> Step<i64> {
     batch
@@ -108,7 +128,7 @@ pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuance
 }
 
 /// Ends an order `invalid`; the first end wins. The end that stands.
-pub(super) fn finish(
+pub(in crate::sqlite) fn finish(
     batch: &Batch<'_>,
     order: &Order,
     written: &str,
@@ -123,11 +143,15 @@ pub(super) fn finish(
     };
     batch
         .prepare_cached(
-            "-- ledger.finish\nUPDATE orders SET outcome = 'invalid', ended = ?2, failure = ?3 WHERE row = ?1",
+            "-- ledger.finish
+            UPDATE orders SET outcome = 'invalid', ended = ?2, failure = ?3, our_fault = ?4 WHERE row = ?1",
         )?
-        .execute(params![row, Col(at), document("orders.failure", failure)?])?;
+        .execute(params![row, Col(at), document("orders.failure", failure)?, failure.is_our_fault()])?;
     serials::give_up(batch, row, last)?;
-    batch.count(|tally| tally.invalid += 1);
+    batch.count(|tally| {
+        tally.invalid += 1;
+        tally.our_fault += i64::from(failure.is_our_fault());
+    });
     batch.dated(at, Recorded::Order(order.id));
     Ok(LedgerEnd::Invalid(failure.clone()))
 }

@@ -20,7 +20,7 @@ const COLUMNS: &str =
         JOIN linting_certificates l ON l.serial = s.row LEFT JOIN certificates c ON c.serial = s.row";
 
 /// The last four octets as a number: its remainder is the CRL shard, as in [`Serial::shard`].
-pub(super) fn tail(serial: Serial) -> u32 {
+pub(in crate::sqlite) fn tail(serial: Serial) -> u32 {
     let octets = serial.as_bytes();
     octets[octets.len().saturating_sub(4)..].iter().fold(0, |value, octet| value << 8 | u32::from(*octet))
 }
@@ -137,7 +137,7 @@ pub(super) fn give_up(batch: &Batch<'_>, order_row: i64, number: u32) -> Step<()
 }
 
 /// Over `wait` or `good` only.
-pub(super) fn write_revocation(
+pub(in crate::sqlite) fn write_revocation(
     batch: &Batch<'_>,
     row: i64,
     (reason, revoked, by): (Reason, Timestamp, &str),
@@ -153,7 +153,7 @@ pub(super) fn write_revocation(
     Ok(())
 }
 
-pub(super) fn count_revoked(batch: &Batch<'_>, before: SerialStatus, given_up: bool) {
+pub(in crate::sqlite) fn count_revoked(batch: &Batch<'_>, before: SerialStatus, given_up: bool) {
     batch.count(|tally| {
         *tally.status(before) -= 1;
         tally.revoked += 1;

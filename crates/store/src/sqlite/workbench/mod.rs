@@ -1,6 +1,7 @@
 //! The workbench in SQLite: a row for each active order, which says where it stands. The queues are an index over these
 //! rows.
 
+mod counts;
 mod queues;
 mod rows;
 mod sweep;
@@ -343,12 +344,16 @@ impl Workbench for SqliteWorkbench {
         self.database.scan(move |connection| rows::list(connection, filter.stage, filter.after, limit)).await
     }
 
+    async fn oldest(&self, stage: Stage, limit: u32) -> Stored<Vec<ActiveOrder>> {
+        self.database.scan(move |connection| counts::oldest(connection, stage, limit)).await
+    }
+
     async fn orders_of(&self, account: AccountId, behind: Option<OrderCursor>, limit: u32) -> Stored<Vec<Order>> {
         self.database.read(|connection| rows::of_account(connection, account, behind, limit))
     }
 
     async fn counts(&self) -> Stored<Vec<(Stage, StageCount)>> {
-        self.database.scan(|connection| snapshot(connection, rows::counts)).await
+        self.database.scan(|connection| snapshot(connection, counts::counts)).await
     }
 
     async fn issue_nonce(&self) -> Stored<String> {

@@ -1,7 +1,7 @@
 //! An active order as a row: its document, and the place where it stands.
 
 use ca::order::{Order, Outcome, Place, Progress, Stage};
-use ca::ports::{ActiveOrder, Claimed, Lease, StageCount, Standing};
+use ca::ports::{ActiveOrder, Claimed, Lease, Standing};
 use ca::{AccountId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use pki::{Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -354,9 +354,9 @@ pub(super) fn requeue(
     Ok(())
 }
 
-const SHOWN: &str = "SELECT document, place, turn, lease_holder, claims, since FROM active_orders";
+pub(super) const SHOWN: &str = "SELECT document, place, turn, lease_holder, claims, since FROM active_orders";
 
-fn show(row: &Row<'_>) -> Step<ActiveOrder> {
+pub(super) fn show(row: &Row<'_>) -> Step<ActiveOrder> {
     let place: Option<String> = row.get(1)?;
     let turn = maybe(row, 2)?.unwrap_or_else(|| Timestamp::from_millis(0));
     let standing = match PlaceName::of(place.as_deref())? {
@@ -421,59 +421,4 @@ pub(super) fn absent(connection: &Connection, orders: &[OrderId]) -> Step<Vec<Or
         }
     }
     Ok(absent)
-}
-
-pub(super) fn counts(connection: &Connection) -> Step<Vec<(Stage, StageCount)>> {
-    let mut counts = Stage::ALL.map(|stage| (stage, StageCount::default()));
-    let mut statement = connection.prepare_cached(
-        "-- workbench.counts
-        SELECT stage, place, count(*) FROM active_orders INDEXED BY active_orders_by_place GROUP BY place, stage",
-    )?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let (stage, place): (Stage, Option<String>) = (col(row, 0)?, row.get(1)?);
-        let number = col(row, 2)?;
-        let Some((_, count)) = counts.iter_mut().find(|(of, _)| *of == stage) else { continue };
-        match PlaceName::of(place.as_deref())? {
-            None => count.nowhere = number,
-            Some(PlaceName::Queue) => count.queued = number,
-            Some(PlaceName::Lease) => count.leased = number,
-            Some(PlaceName::Park) => count.parked = number,
-            Some(PlaceName::Client) => count.client = number,
-            Some(PlaceName::PendingDone) => count.undelivered = number,
-        }
-    }
-    let mut unreadable = connection.prepare_cached(
-        "-- workbench.counts.unreadable
-        SELECT stage, count(*) FROM active_orders INDEXED BY active_orders_unreadable
-        WHERE unreadable IS NOT NULL GROUP BY stage",
-    )?;
-    let mut rows = unreadable.query([])?;
-    while let Some(row) = rows.next()? {
-        let (stage, number): (Stage, u64) = (col(row, 0)?, col(row, 1)?);
-        if let Some((_, count)) = counts.iter_mut().find(|(of, _)| *of == stage) {
-            count.unreadable = number;
-            count.nowhere = count.nowhere.saturating_sub(number);
-        }
-    }
-    let delivered: u64 = connection
-        .prepare_cached(
-            "-- workbench.counts.delivered
-            SELECT count(delivered) FROM active_orders INDEXED BY active_orders_ended WHERE place = 'pending-done'",
-        )?
-        .query_row([], |row| col(row, 0))?;
-    let mut oldest = connection.prepare_cached(
-        "-- workbench.counts.oldest
-        SELECT since FROM active_orders WHERE place = 'queue' AND stage = ?1 ORDER BY turn LIMIT 1",
-    )?;
-    for (stage, count) in &mut counts {
-        if *stage == Stage::Done {
-            count.undelivered = count.undelivered.saturating_sub(delivered);
-            count.delivered = delivered;
-        }
-        if count.queued > 0 {
-            count.oldest_queued = oldest.query_row([Col(*stage)], |row| maybe(row, 0))?;
-        }
-    }
-    Ok(counts.to_vec())
 }

@@ -1,0 +1,277 @@
+//! Repairing what can be repaired without a signature: a plan, and its carrying out on the store of a stopped server.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ca::ports::{AuditEvent, AuditLine, Clock, KeyBlock, Ledger, Revocation, StoreError, Stored};
+use ca::{Ca, RecoveryError};
+use pki::{Serial, Sha256};
+use store::audit::{AuditLogError, AuditReader};
+use store::instance::{Instance, InstanceError};
+use store::sqlite::{Database, FILE_NAME, Mend, OpenError, OpenOptions};
+
+use super::keyless;
+use super::{Progress, Records, RecordsError, Report, Rules, check};
+use crate::config::Config;
+use crate::world::{SystemClock, SystemRandom};
+
+/// A mended record may show what another one lacks; more often than this nothing new comes of it.
+const ROUNDS: usize = 6;
+/// Lines of the audit log read at a time.
+const LINES: usize = 256;
+
+/// What mends a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// A change in the store's file.
+    Mend(Mend),
+    /// A key is blocked, as the audit log announces.
+    Block {
+        /// SHA-256 of its SubjectPublicKeyInfo.
+        spki_hash: Sha256,
+        /// Who asked.
+        by: String,
+    },
+    /// A CRL number is allocated, as the audit log announces.
+    CrlNumber {
+        /// The issuer.
+        issuer: Sha256,
+        /// The shard.
+        shard: u16,
+        /// The number.
+        number: u64,
+    },
+    /// What the audit log says of a serial is brought into the ledger.
+    FromLog(Serial),
+    /// What each start does: lines of the audit log that the ledger doesn't have, leases, deadlines, retention.
+    Start,
+}
+
+impl Repair {
+    /// What would be done, for people.
+    pub fn plan(&self) -> String {
+        match self {
+            Self::Mend(mend) => plan(mend),
+            Self::Block { spki_hash, .. } => format!("block key {spki_hash}, as the audit log says"),
+            Self::CrlNumber { number, shard, .. } => format!("allocate CRL number {number} of shard {shard}"),
+            Self::FromLog(serial) => format!("bring what the audit log has of {serial} into the ledger"),
+            Self::Start => "do what each start does: audit log, leases, deadlines, retention".to_owned(),
+        }
+    }
+
+    /// The last thing to be done: what is mended before may make it needless.
+    const fn is_last(&self) -> bool {
+        matches!(self, Self::Mend(Mend::Crl { .. }))
+    }
+}
+
+fn plan(mend: &Mend) -> String {
+    match mend {
+        Mend::Order(_) | Mend::ActiveRow(_) => {
+            "write its end as the ledger has it, its stage, its columns, and put it where it belongs; one that can't be \
+             read is brought back from the ledger or taken out"
+                .to_owned()
+        }
+        Mend::BringBack(_) => "bring it back to the workbench, as the ledger has it".to_owned(),
+        Mend::Row(table, _) => format!("write the columns of {} anew from what they follow from", table.name()),
+        Mend::Counts | Mend::ExternalKeyCounts => "count anew".to_owned(),
+        Mend::Orphans => "remove rows that find nothing".to_owned(),
+        Mend::EndWith(serial) => format!("end its order valid, with serial {serial}"),
+        Mend::Supersede(serial) => format!("revoke {serial} (superseded)"),
+        Mend::Good(serial, at) => format!("note that {serial} is good since {at}"),
+        Mend::Revocation(revocation) => format!("write the revocation of {}", revocation.serial),
+        Mend::Certificate { serial, .. } => format!("store the certificate {serial} as the audit log has it"),
+        Mend::Replacement { serial, order } => format!("give order {order} the place of {serial}"),
+        Mend::Crl { .. } => "forget the stored CRL: the next start makes a new one".to_owned(),
+    }
+}
+
+/// Why nothing could be repaired.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// The folder is another's, or held.
+    #[error("{0}; a store is repaired while no server runs on it")]
+    Instance(#[from] InstanceError),
+    /// The store can't be opened.
+    #[error("store: {0}")]
+    Open(#[from] OpenError),
+    /// Its records can't be read.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// The audit log can't be opened.
+    #[error("audit log: {0}")]
+    Audit(#[from] AuditLogError),
+    /// A read or a write failed.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+    /// What each start does could not be done.
+    #[error("{0}; what was repaired before stays so")]
+    Recovery(#[from] RecoveryError),
+    /// The ledger is from a backup.
+    #[error(
+        "the audit log has signatures for serials that the ledger never allocated: the store is older than its log, as \
+         after a restored backup. Nothing was changed: `cairn recover` is for this"
+    )]
+    Older,
+}
+
+/// What was done to a subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The order, serial, table, …
+    pub subject: String,
+    /// What was done.
+    pub what: String,
+}
+
+/// What a repair came to.
+#[derive(Debug)]
+pub struct Repaired {
+    /// What was done, in this order.
+    pub done: Vec<Done>,
+    /// What a look at everything found afterwards.
+    pub report: Report,
+}
+
+/// Repairs what can be repaired without a signature, on the folder of a stopped server. Each change is one transaction
+/// that looks again before it writes, so that a repair that was cut off is taken up by the next one.
+///
+/// # Errors
+/// See [`RepairError`]; what was done before stays done.
+pub async fn repair(
+    config: &Config,
+    rules: Rules,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Repaired, RepairError> {
+    // Nothing is made where nothing is: taking the folder would begin a new CA in it.
+    Instance::peek(&config.data)?;
+    let instance = Instance::take(&config.data, &SystemRandom)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let database = Database::open(config.data.join(FILE_NAME), OpenOptions::default())?;
+    let repairs =
+        Repairs { data: &config.data, ledger: Arc::new(database.ledger(Arc::clone(&clock))), database, clock };
+    let (mut done, mut started) = (Vec::new(), false);
+    for _ in 0..ROUNDS {
+        let report = check(&Records::open(&config.data)?, rules, progress).await?;
+        if report.is_older_than_the_log() {
+            return Err(RepairError::Older);
+        }
+        let mended = repairs.all(&report).await?;
+        let again = !mended.is_empty();
+        done.extend(mended);
+        if again {
+            continue;
+        }
+        if started || !report.repairs().any(|(_, repair)| *repair == Repair::Start) {
+            return Ok(Repaired { done, report });
+        }
+        let ca = keyless::ca(config, &instance, &repairs.database, &repairs.clock)?;
+        done.push(Done { subject: "the start".to_owned(), what: start(&ca).await? });
+        started = true;
+    }
+    let report = check(&Records::open(&config.data)?, rules, progress).await?;
+    Ok(Repaired { done, report })
+}
+
+/// What each start does before it serves.
+async fn start(ca: &Ca) -> Result<String, RepairError> {
+    let recovered = ca.recover().await?;
+    let swept = ca.sweep().await?;
+    ca.keep_audit_mark().await?;
+    Ok(format!(
+        "lines of the audit log brought in: {}; leases freed: {}; orders put back on their queues: {}, dead at their \
+         deadline: {}, past their retention: {}",
+        recovered.lines, recovered.leases, swept.requeued, swept.died, swept.retired
+    ))
+}
+
+struct Repairs<'a> {
+    data: &'a Path,
+    ledger: Arc<dyn Ledger>,
+    database: Database,
+    clock: Arc<dyn Clock>,
+}
+
+impl Repairs<'_> {
+    /// All that a report has repairs for, but for what only the start does.
+    async fn all(&self, report: &Report) -> Result<Vec<Done>, RepairError> {
+        let last = report.repairs().all(|(_, repair)| repair.is_last() || *repair == Repair::Start);
+        let mut done = Vec::new();
+        let mut logged: BTreeMap<Serial, String> = BTreeMap::new();
+        for (subject, repair) in report.repairs().filter(|(_, repair)| last || !repair.is_last()) {
+            let what = match repair {
+                Repair::Mend(mend) => self.mend(mend).await?,
+                Repair::Block { spki_hash, by } => self.block(*spki_hash, by).await?,
+                Repair::CrlNumber { issuer, shard, number } => {
+                    let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
+                    allocated.then(|| format!("CRL number {number} is allocated"))
+                }
+                Repair::FromLog(serial) => {
+                    logged.insert(*serial, subject.to_owned());
+                    None
+                }
+                Repair::Start => None,
+            };
+            done.extend(what.map(|what| Done { subject: subject.to_owned(), what }));
+        }
+        if !logged.is_empty() {
+            done.extend(self.bring_in(&logged).await?);
+        }
+        Ok(done)
+    }
+
+    async fn mend(&self, mend: &Mend) -> Stored<Option<String>> {
+        self.database.mend(mend.clone(), self.clock.now()).await
+    }
+
+    async fn block(&self, spki_hash: Sha256, by: &str) -> Stored<Option<String>> {
+        if self.ledger.is_blocked(spki_hash).await? {
+            return Ok(None);
+        }
+        let block = KeyBlock { spki_hash, at: self.clock.now(), by: by.to_owned() };
+        let revoked = self.ledger.block(block).await?.len();
+        Ok(Some(format!("the key is blocked; serials revoked with it: {revoked}")))
+    }
+
+    /// What the audit log has of these serials, in one walk through it.
+    async fn bring_in(&self, wanted: &BTreeMap<Serial, String>) -> Result<Vec<Done>, RepairError> {
+        let reader = AuditReader::new(&self.data.join("audit"));
+        let (mut at, mut done) = (reader.first()?, Vec::new());
+        loop {
+            let (lines, next) = reader.lines(at, LINES)?;
+            if lines.is_empty() {
+                return Ok(done);
+            }
+            for line in lines {
+                let Some((serial, mend)) = told(line) else { continue };
+                if let Some(subject) = wanted.get(&serial)
+                    && let Some(what) = self.mend(&mend).await?
+                {
+                    done.push(Done { subject: subject.clone(), what });
+                }
+            }
+            at = next;
+        }
+    }
+}
+
+/// What a line says of a serial.
+fn told(line: AuditLine) -> Option<(Serial, Mend)> {
+    match line.event {
+        AuditEvent::Precertificate { serial, .. } => Some((serial, Mend::Good(serial, line.at))),
+        AuditEvent::Certificate { serial, der, .. } => Some((serial, Mend::Certificate { serial, der, at: line.at })),
+        AuditEvent::Revocation { serial, reason, revoked, by } => {
+            Some((serial, Mend::Revocation(Revocation { serial, reason, revoked, by })))
+        }
+        AuditEvent::Begun { .. }
+        | AuditEvent::KeyBlock { .. }
+        | AuditEvent::CrlNumber { .. }
+        | AuditEvent::Crl { .. }
+        | AuditEvent::Authority { .. }
+        | AuditEvent::Continued { .. }
+        | AuditEvent::CheckpointKey { .. }
+        | AuditEvent::Checkpoint { .. }
+        | AuditEvent::ClockAccepted { .. } => None,
+    }
+}
