@@ -262,7 +262,7 @@ const ROWS: [Row; 39] = [
         name: "store-sound",
         says: "the pages, rows and indexes of the store's file are sound (indexes against tables while no server \
                runs)",
-        remedy: "--repair for rows that only find others; else restore the store from a backup, then `cairn recover`",
+        remedy: "--repair for indexes; else restore the store from a backup, then `cairn recover`",
     },
     Row {
         invariant: Invariant::ColumnsFollow,

@@ -76,6 +76,7 @@ fn plan(mend: &Mend) -> String {
         Mend::BringBack(_) => "bring it back to the workbench, as the ledger has it".to_owned(),
         Mend::Row(table, _) => format!("write the columns of {} anew from what they follow from", table.name()),
         Mend::Counts | Mend::ExternalKeyCounts => "count anew".to_owned(),
+        Mend::Indexes => "make all indexes anew from their tables".to_owned(),
         Mend::Orphans => "remove rows that find nothing".to_owned(),
         Mend::EndWith(serial) => format!("end its order valid, with serial {serial}"),
         Mend::Supersede(serial) => format!("revoke {serial} (superseded)"),

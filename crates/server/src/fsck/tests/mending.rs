@@ -446,6 +446,22 @@ async fn certificate_of_another_issuance_that_is_not_revoked() {
 }
 
 #[tokio::test]
+async fn index_that_lacks_what_its_table_has() {
+    let (scene, _) = Scene::with_two_certificates().await;
+    let becomes = |condition: &str| {
+        format!(
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = 'CREATE INDEX orders_by_end ON orders (ended) WHERE {condition}'
+                 WHERE name = 'orders_by_end'"
+        )
+    };
+    scene.plant(&becomes("ended < 0"));
+    scene.plant(&format!("REINDEX orders_by_end; {}", becomes("ended IS NOT NULL")));
+    mends_fault(&scene, Invariant::StoreSound).await;
+    assert_eq!(scene.check().await.checked.ended_orders, 2);
+}
+
+#[tokio::test]
 async fn number_of_issuances_that_there_were_not() {
     mends_rows(Invariant::IssuancesNumbered, "UPDATE orders SET issuances = 3 WHERE serial = $A").await;
 }

@@ -53,11 +53,6 @@ async fn leaf_of_a_built_in_log_that_is_gone() {
 }
 
 #[tokio::test]
-async fn value_that_the_schema_does_not_allow() {
-    stays_in_rows(Invariant::StoreSound, "UPDATE ct_logs SET log_id = x'00' WHERE row = 1").await;
-}
-
-#[tokio::test]
 async fn account_bound_with_a_key_that_is_gone() {
     stays_in_rows(Invariant::NothingDangles, "UPDATE accounts SET external_key = 'kid-1' WHERE row = 1").await;
 }

@@ -32,6 +32,8 @@ pub enum Mend {
     ExternalKeyCounts,
     /// Rows that only find others, and find nothing.
     Orphans,
+    /// All indexes, from what their tables have.
+    Indexes,
     /// An order whose stored certificate is good, and its last, ends with it.
     EndWith(Serial),
     /// A stored certificate that is good and not its order's is revoked as superseded, as it was to be when it was
@@ -83,6 +85,10 @@ pub(super) fn mend(batch: &Batch<'_>, mend: &Mend, now: Timestamp) -> Done {
         Mend::Counts => counts(batch),
         Mend::ExternalKeyCounts => external_key_counts(batch),
         Mend::Orphans => orphans(batch),
+        Mend::Indexes => {
+            batch.execute_batch("-- mend.indexes\nREINDEX")?;
+            Ok(Some("all indexes are made anew from their tables".to_owned()))
+        }
         Mend::EndWith(serial) => end_with(batch, *serial),
         Mend::Supersede(serial) => supersede(batch, *serial, now),
         Mend::Good(serial, at) => good(batch, *serial, *at),
