@@ -301,8 +301,8 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
     /// At most `limit` active orders, in the order of their ids.
     async fn list(&self, filter: OrderFilter, limit: u32) -> Stored<Vec<ActiveOrder>>;
 
-    /// Orders of a stage that wait for us: those in its queue, held by a worker, waiting for the next try, or nowhere; at
-    /// most `limit`, those first that have waited longest. In `MakeChallenge` and `Issue` these are those that die
+    /// Orders of a stage that wait for us: those in its queue, held by a worker, waiting for the next try, or nowhere;
+    /// at most `limit`, those first that have waited longest. In `MakeChallenge` and `Issue` these are those that die
     /// first; in the others those that came first to where they stand.
     async fn oldest(&self, stage: Stage, limit: u32) -> Stored<Vec<ActiveOrder>>;
 

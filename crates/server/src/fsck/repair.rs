@@ -69,8 +69,8 @@ impl Repair {
 fn plan(mend: &Mend) -> String {
     match mend {
         Mend::Order(_) | Mend::ActiveRow(_) => {
-            "write its end as the ledger has it, its stage, its columns, and put it where it belongs; one that can't be \
-             read is brought back from the ledger or taken out"
+            "write its end as the ledger has it, its stage, its columns, and put it where it belongs; one that can't \
+             be read is brought back from the ledger or taken out"
                 .to_owned()
         }
         Mend::BringBack(_) => "bring it back to the workbench, as the ledger has it".to_owned(),

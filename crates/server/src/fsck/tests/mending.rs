@@ -1,5 +1,5 @@
-//! Inconsistencies that can be mended without a signature: each is planted in the file, found by its rule, repaired, and
-//! found no more; a second repair has nothing to do.
+//! Inconsistencies that can be mended without a signature: each is planted in the file, found by its rule, repaired,
+//! and found no more; a second repair has nothing to do.
 
 use acme::{Problem, ProblemType};
 use ca::external_account::ExternalAccountKey;
@@ -436,7 +436,8 @@ async fn certificate_of_another_issuance_that_is_not_revoked() {
     // The order is given the first one, which has no certificate: so the second is nobody's.
     scene.plant(&format!(
         "UPDATE orders SET outcome = 'invalid', serial = NULL, our_fault = 0,
-             failure = '{{\"stage\":\"issue\",\"problem\":{{\"type\":\"urn:ietf:params:acme:error:caa\",\"detail\":\"a\",\"status\":403}}}}'
+             failure = '{{\"stage\":\"issue\",
+                 \"problem\":{{\"type\":\"urn:ietf:params:acme:error:caa\",\"detail\":\"a\",\"status\":403}}}}'
          WHERE id = x'{order}'; DELETE FROM active_orders"
     ));
     mends_fault(&scene, Invariant::OneCertificatePerOrder).await;

@@ -104,7 +104,8 @@ async fn order_in_issue_that_nobody_has_authorized() {
 async fn authorization_that_is_not_that_of_the_orders_name() {
     stays_in_pending(
         Invariant::StageFits,
-        "document = json_set(document, '$.authorizations[0].identifier', json('{\"type\":\"dns\",\"value\":\"b.example.org\"}'))",
+        "document = json_set(document, '$.authorizations[0].identifier',
+             json('{\"type\":\"dns\",\"value\":\"b.example.org\"}'))",
     )
     .await;
 }

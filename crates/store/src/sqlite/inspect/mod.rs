@@ -1,8 +1,8 @@
-//! Looking at the file below the ports: what a record's columns say against its document, what hangs on nothing, what is
-//! counted wrong. And mending it, each time in one transaction that looks again first, so that twice is once.
+//! Looking at the file below the ports: what a record's columns say against its document, what hangs on nothing, what
+//! is counted wrong. And mending it, each time in one transaction that looks again first, so that twice is once.
 //!
-//! A page is read in one snapshot, and all that belongs together is written in one transaction: a writer beside it leads
-//! to no false finding.
+//! A page is read in one snapshot, and all that belongs together is written in one transaction: a writer beside it
+//! leads to no false finding.
 
 mod active;
 mod ledger;
