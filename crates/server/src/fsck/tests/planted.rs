@@ -358,8 +358,10 @@ async fn late() -> Scene {
     running.ca.workbench.claim(Stage::Issue, terms).await.unwrap().unwrap();
     // A write that is waited for: what was committed before it is on disk too.
     running.stop().await;
-    scene.plant("UPDATE active_orders SET turn = 1000, deadline = 1000,
-        document = json_set(document, '$.progress.deadline', 1000)");
+    scene.plant(
+        "UPDATE active_orders SET turn = 1000, deadline = 1000,
+        document = json_set(document, '$.progress.deadline', 1000)",
+    );
     scene
 }
 
