@@ -44,8 +44,6 @@ pub(crate) struct Course {
     pub(crate) url: String,
     made: Instant,
     pub(crate) progress: Progress,
-    /// Whether its client knows that it was ready.
-    pub(crate) ready: bool,
     end: Option<(Instant, Value)>,
     /// The chain that its client downloaded.
     pub(crate) chain: Option<String>,
@@ -101,7 +99,7 @@ impl Book {
     pub(crate) fn made(&self, url: &str) -> Entry {
         let mut pages = self.pages();
         let url = url.to_owned();
-        let course = Course { url, made: now(), progress: Progress::Pending, ready: false, end: None, chain: None };
+        let course = Course { url, made: now(), progress: Progress::Pending, end: None, chain: None };
         pages.courses.push(course);
         pages.steps += 1;
         Entry(pages.courses.len() - 1)
@@ -127,7 +125,6 @@ impl Book {
         }
         let step = u64::from(progress > course.progress);
         course.progress = progress;
-        course.ready |= progress == Progress::Ready;
         if progress == Progress::Ended {
             course.end = Some((now(), order.clone()));
         }
@@ -196,11 +193,6 @@ impl Book {
         }
         let mut last_ends: Vec<Duration> = last_ends.into_iter().flatten().collect();
         last_ends.sort_unstable();
-        let hits = |course: &Course| {
-            let ended = course.end.as_ref().map(|(ended, _)| *ended);
-            let hit = |blow: &&Blow| course.made < blow.over && ended.is_none_or(|ended| blow.fell < ended);
-            pages.blows.iter().filter(hit).count()
-        };
         Report {
             what,
             blows: pages.blows.len(),
@@ -208,9 +200,7 @@ impl Book {
             valid: pages.courses.iter().filter(|course| course.is_valid()).count(),
             downloaded: pages.courses.iter().filter(|course| course.chain.is_some()).count(),
             without_end: pages.courses.iter().filter(|course| course.end.is_none()).cloned().collect(),
-            our_fault: (pages.courses.iter().filter(|course| course.is_our_fault()))
-                .map(|course| (course.clone(), hits(course)))
-                .collect(),
+            our_fault: pages.courses.iter().filter(|course| course.is_our_fault()).cloned().collect(),
             taken_back: pages.taken_back.clone(),
             refusals: pages.refusals,
             last_ends,
@@ -227,8 +217,8 @@ pub(crate) struct Report {
     pub(crate) valid: usize,
     downloaded: usize,
     pub(crate) without_end: Vec<Course>,
-    /// Orders that are `invalid`, and how many blows hit each.
-    pub(crate) our_fault: Vec<(Course, usize)>,
+    /// Orders that are `invalid`: the clients of these tests make no faults.
+    pub(crate) our_fault: Vec<Course>,
     pub(crate) taken_back: Vec<String>,
     refusals: u64,
     /// For each blow, the time from the restart after it to the end of the last order that it hit as the last one;

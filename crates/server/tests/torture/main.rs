@@ -11,6 +11,7 @@ mod kill;
 mod load;
 mod parameters;
 mod power_cut;
+mod seen_elsewhere;
 mod small_disk;
 mod stop;
 #[path = "../serving/support/mod.rs"]

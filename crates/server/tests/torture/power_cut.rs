@@ -110,5 +110,5 @@ async fn what_was_told_outlives_a_power_cut_that_drops_all_that_was_not_synced()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_told_outlives_a_power_cut_that_tears_and_reorders_what_was_not_synced() {
-    survive("torn", true, 0).await;
+    survive("torn", true, SLOW_SYNC_MS).await;
 }
