@@ -141,12 +141,9 @@ static int open_at(int at, const char *path, int flags, mode_t mode)
 	int error = errno;
 	if (fd >= 0 && fstat(fd, &found) == 0) {
 		known[slot(found.st_ino)] = found.st_ino;
-		if (!there)
-			record('C', found.st_ino, 0, path, NULL, 0);
-		else if ((flags & O_TRUNC) != 0 && (flags & O_ACCMODE) != O_RDONLY)
+		record(there ? 'O' : 'C', found.st_ino, 0, path, NULL, 0);
+		if (there && (flags & O_TRUNC) != 0 && (flags & O_ACCMODE) != O_RDONLY)
 			record('T', found.st_ino, 0, NULL, NULL, 0);
-		else
-			record('O', found.st_ino, 0, path, NULL, 0);
 	}
 	pthread_mutex_unlock(&lock);
 	errno = error;
