@@ -273,6 +273,12 @@ impl Disk {
         }
     }
 
+    /// How many writes and moves were not synced.
+    pub(crate) fn unsynced(&self) -> usize {
+        let writes: usize = self.files.iter().map(|file| file.pending.len()).sum();
+        writes + self.moves.iter().filter(|step| !step.folder().as_os_str().is_empty()).count()
+    }
+
     /// The power is cut: the folder is made anew, with what is left.
     pub(crate) fn cut(&self, mut unsynced: Unsynced<'_>) {
         let mut tree = self.durable.clone();
