@@ -54,7 +54,8 @@ impl Ca {
 
     fn is_due(&self, state: &CrlState) -> bool {
         let Some(last) = &state.last else { return true };
-        if self.is_of_the_future(last.this_update) {
+        // A CRL of the number allocated last may have been published, by whoever can't have it stored any more.
+        if self.is_of_the_future(last.this_update) || state.allocated > last.number {
             return true;
         }
         let age = self.now().since(last.this_update);

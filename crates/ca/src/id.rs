@@ -94,6 +94,12 @@ random_id!(
     AccountId,
     "account id"
 );
+
+impl AccountId {
+    /// No account has it: it stands where a record was restored whose account nobody knows any more.
+    pub const UNKNOWN: Self = Self([0; 16]);
+}
+
 random_id!(
     /// Names an order (RFC 8555 §7.1.3): the `sessionid` of the session database.
     OrderId,

@@ -1,12 +1,18 @@
 //! Recovery at start: the audit log is brought into the ledger, before anything is claimed or swept.
 
-use pki::{Certificate, Reason, Serial};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
+use pki::{Certificate, Reason, Serial, Sha256, Timestamp};
+
+use crate::InstanceId;
 use crate::authority::Ca;
 use crate::clock::BEHIND_MAX;
 use crate::ports::{
-    AuditEvent, AuditLine, AuditMark, KeyBlock, Revocation, Revoked, StoreError, StoreErrorKind, Stored,
+    AuditEvent, AuditLine, AuditMark, KeyBlock, LineCounts, Revocation, Revoked, StoreError, StoreErrorKind, Stored,
+    StoredFinal,
 };
+use crate::restoration::accept_clock;
 
 /// Why a process that has taken an instance's lock can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +23,7 @@ pub enum RecoveryError {
     /// The log says something that the ledger can't have forgotten by a crash: the ledger is older than the log.
     #[error(
         "line {sequence} of the audit log speaks of {what}, which the ledger does not know: the ledger is older than \
-         the log, as after a restored backup; nothing is signed with it"
+         the log, as after a restored backup; nothing is signed before `cairn recover` has restored what the log holds"
     )]
     LedgerOlderThanLog {
         /// The line.
@@ -25,6 +31,27 @@ pub enum RecoveryError {
         /// What it speaks of.
         what: String,
     },
+    /// A recovery from a log has begun, and was broken off.
+    #[error(
+        "the ledger is being restored from the audit log of instance {from}, since {begun}, and not all of it is done; \
+         nothing is signed before `cairn recover` has done the rest"
+    )]
+    Unfinished {
+        /// Whose log.
+        from: InstanceId,
+        /// Since when.
+        begun: Timestamp,
+    },
+}
+
+impl RecoveryError {
+    /// Whether the ledger has to be restored from an audit log before anything is signed.
+    pub const fn needs_restoration(&self) -> bool {
+        match self {
+            Self::LedgerOlderThanLog { .. } | Self::Unfinished { .. } => true,
+            Self::Store(_) => false,
+        }
+    }
 }
 
 /// What recovery found and did.
@@ -32,9 +59,14 @@ pub enum RecoveryError {
 pub struct Recovered {
     /// Lines of the audit log behind the mark.
     pub lines: u64,
+    /// Those of them that the ledger keeps something of, by kind.
+    pub kinds: LineCounts,
     /// Leases of the process before that were freed.
     pub leases: u64,
 }
+
+/// The CRL numbers that were allocated when the recovery began, by issuer and shard.
+type CrlNumbers = BTreeMap<(Sha256, u16), u64>;
 
 /// Lines of one page.
 const PAGE: usize = 256;
@@ -45,16 +77,23 @@ impl Ca {
     /// # Errors
     /// See [`RecoveryError`]; nothing may be signed then.
     pub async fn recover(&self) -> Result<Recovered, RecoveryError> {
+        let open = self.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
+        if let Some(open) = open {
+            return Err(RecoveryError::Unfinished { from: open.from, begun: open.begun });
+        }
         let mut recovered = Recovered::default();
         let start = AuditMark { sequence: 0, chain: pki::Sha256::from_bytes([0; 32]) };
         let mut mark = self.ledger.audit_mark(self.instance).await?.unwrap_or(start);
+        let mut numbers = CrlNumbers::new();
         loop {
             let (lines, next) = self.audit.lines(mark, PAGE).await?;
             if lines.is_empty() {
                 break;
             }
             for line in &lines {
+                self.require_next_crl_number(line, &mut numbers).await?;
                 self.apply(line).await?;
+                recovered.kinds.add(&line.event);
             }
             recovered.lines += lines.len() as u64;
             mark = next;
@@ -86,12 +125,29 @@ impl Ca {
             tracing::warn!(line = line.sequence, "a line of the audit log is brought into the ledger late");
             self.apply(line).await.map_err(|error| match error {
                 RecoveryError::Store(error) => error,
-                older @ RecoveryError::LedgerOlderThanLog { .. } => {
+                older @ (RecoveryError::LedgerOlderThanLog { .. } | RecoveryError::Unfinished { .. }) => {
                     StoreError::new(StoreErrorKind::Corrupt, older.to_string())
                 }
             })?;
             self.audit.applied(line.sequence);
         }
+    }
+
+    /// A number is written to the ledger before the next one is logged: a crash keeps one of a shard from it at most.
+    async fn require_next_crl_number(&self, line: &AuditLine, numbers: &mut CrlNumbers) -> Result<(), RecoveryError> {
+        let AuditEvent::CrlNumber { issuer, shard, number } = &line.event else { return Ok(()) };
+        let allocated = match numbers.entry((*issuer, *shard)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => {
+                let state = self.ledger.crl_state(*issuer, *shard, self.settings.crl_shards).await?;
+                *unknown.insert(state.allocated)
+            }
+        };
+        if allocated + 1 < *number {
+            let what = format!("CRL number {number} of shard {shard}");
+            return Err(RecoveryError::LedgerOlderThanLog { sequence: line.sequence, what });
+        }
+        Ok(())
     }
 
     async fn apply(&self, line: &AuditLine) -> Result<(), RecoveryError> {
@@ -102,10 +158,10 @@ impl Ca {
             }
             AuditEvent::Certificate { serial, der, .. } => {
                 self.require_allocated(*serial, line.sequence).await?;
-                self.ledger
-                    .store_final(*serial, der, line.at)
-                    .await?
-                    .ok_or_else(|| older(format!("serial {serial}")))?;
+                let stored = self.ledger.store_final(*serial, der, line.at).await?;
+                if stored.ok_or_else(|| older(format!("serial {serial}")))? == StoredFinal::Detached {
+                    self.log_overtaken(*serial).await;
+                }
             }
             AuditEvent::Revocation { serial, reason, revoked, by } => {
                 self.require_allocated(*serial, line.sequence).await?;
@@ -119,27 +175,36 @@ impl Ca {
                 self.ledger.block(KeyBlock { spki_hash: *spki_hash, at: self.now(), by: by.clone() }).await?;
             }
             AuditEvent::CrlNumber { issuer, shard, number } => {
-                let state = self.ledger.crl_state(*issuer, *shard, self.settings.crl_shards).await?;
-                if state.allocated + 1 < *number {
-                    return Err(older(format!("CRL number {number} of shard {shard}")));
-                }
                 self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
             }
             AuditEvent::Authority { der } => self.keep_authority(der).await?,
-            AuditEvent::ClockAccepted { newest, .. } => {
-                let standing = self.ledger.newest().await?.at;
-                // Once: what was written since then counts.
-                if standing <= *newest && standing > line.at {
-                    self.ledger.accept_time(line.at).await?;
-                }
-            }
+            AuditEvent::ClockAccepted { .. } => accept_clock(&*self.ledger, line).await?,
             AuditEvent::Begun { .. }
+            | AuditEvent::Recovered { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }
             | AuditEvent::Checkpoint { .. } => {}
         }
         Ok(())
+    }
+
+    /// A certificate that came too late was revoked with the write that stored it. Its line in the log is for whoever
+    /// has to restore the ledger from that: without it he would take the certificate for its order's. Nothing else
+    /// depends on it.
+    pub(crate) async fn log_overtaken(&self, serial: Serial) {
+        let logged = async {
+            let revocation = self.ledger.serial(serial).await?.and_then(|record| record.revocation);
+            let Some(Revocation { reason, revoked, by, .. }) = revocation.filter(Revocation::is_overtaken) else {
+                return Ok(());
+            };
+            let line = self.audit.append(AuditEvent::Revocation { serial, reason, revoked, by }).await?;
+            self.audit.applied(line);
+            Ok::<(), StoreError>(())
+        };
+        if let Err(error) = logged.await {
+            tracing::warn!(%serial, %error, "the end of a certificate that came too late was not logged");
+        }
     }
 
     async fn require_allocated(&self, serial: Serial, sequence: u64) -> Result<(), RecoveryError> {

@@ -129,6 +129,9 @@ pub fn check_crl(state: &CrlState, number: u64) -> Result<(), Refused> {
 
 fn require_status(record: &SigningRecord, status: SerialStatus) -> Result<(), Refused> {
     let serial = &record.serial;
+    if serial.restored.is_some() {
+        return Err(Refused::because("it was restored from an audit log: all that was signed for it was signed then"));
+    }
     if !serial.current {
         return Err(Refused::because("a newer issuance of this order has begun, or the order has ended"));
     }

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, Random, StoreError, Stored, Workbench};
+use ca::ports::{
+    AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, OpenLog, Random, StoreError, Stored, Workbench,
+};
 use ca::settings::{CaaMode, Settings};
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
-use ca::{Ca, Recovered, RecoveryError};
+use ca::{Ca, RecoveryError, Restoration, Unknown};
 use ct::{
     Acceptance, BuiltinLog, Endpoint, HttpLimits, HttpLog, Log, LogState, Submitter, SubmitterSettings, TlsTrust,
 };
 use keys::{FileLogKey, FileSigner, KeyAlgorithm, ThrowawayKeys};
-use pki::{PublicKey, Timestamp};
+use pki::{LogId, PublicKey, Timestamp};
 use store::audit::{AuditLogError, AuditOptions, Checkpointer, FileAuditLog};
 use store::instance::{Instance, InstanceError};
 use store::nonce::NonceFile;
@@ -23,6 +25,8 @@ use validation::{NetworkValidator, TargetPolicy};
 use crate::checkpoints;
 use crate::config::{Config, RegimeName};
 use crate::dev::{DevValidator, SlowSigner};
+use crate::found::Found;
+use crate::hierarchy::log_keys::{self, RetiredLog};
 use crate::hierarchy::root_crl::{self, RootCrl};
 use crate::hierarchy::{Files, Hierarchy, HierarchyError};
 use crate::published;
@@ -76,6 +80,13 @@ pub enum AssemblyError {
     Published(#[from] published::PublishedError),
 }
 
+impl AssemblyError {
+    /// Whether the ledger has to be restored by `cairn recover` first.
+    pub const fn needs_restoration(&self) -> bool {
+        matches!(self, Self::Recovery(error) if error.needs_restoration())
+    }
+}
+
 /// A CA, ready to work.
 #[derive(Debug)]
 pub struct Assembly {
@@ -91,8 +102,10 @@ pub struct Assembly {
     pub root_crl: Arc<RootCrl>,
     /// Whether the hierarchy was made now: the first start.
     pub first_start: bool,
-    /// What recovery found.
-    pub recovered: Recovered,
+    /// What the process before left, and what recovery found of it.
+    pub found: Found,
+    /// Built-in logs that have ended: they are listed, and answer nothing.
+    pub retired: Vec<RetiredLog>,
     /// Makes the checkpoints of the audit log, if there can be any.
     pub checkpointer: Option<Arc<Checkpointer>>,
     /// To be set when clients are served: what is slow for their tests is slow from then on.
@@ -108,6 +121,14 @@ impl Assembly {
     /// See [`AssemblyError`]; nothing is served or signed then.
     pub async fn open(config: &Config) -> Result<Self, AssemblyError> {
         let instance = Instance::take(&config.data, &SystemRandom)?;
+        Self::open_held(config, instance).await
+    }
+
+    /// The same, in a folder that is held already.
+    ///
+    /// # Errors
+    /// See [`AssemblyError`].
+    pub async fn open_held(config: &Config, instance: Instance) -> Result<Self, AssemblyError> {
         let config = &published::keep(config)?;
         Self::of(config, instance).await
     }
@@ -125,17 +146,23 @@ impl Assembly {
         let (folder, id) = (config.data.join("audit"), instance.id());
         let options = AuditOptions { limits: config.audit.limits, known: ledger.audit_mark(id).await? };
         let audit = Arc::new(FileAuditLog::open_with(&folder, id, options, Arc::clone(&clock), on_fatal)?);
+        let mut found = Found::of(config, &instance, &audit)?;
         let workbench: Arc<dyn Workbench> = Arc::new(database.workbench(
             Arc::clone(&clock),
             Arc::clone(&random),
             Some(Arc::new(nonces)),
             config.active_orders,
         )?);
+        // Before any key is touched: a ledger that is older than its log signs nothing, not even a root's CRL.
+        let (log, crl_shards) = (&OpenLog(&*audit), config.settings.crl_shards);
+        let (ledger_of, from) = (&*ledger, instance.id());
+        require_current(&Restoration { ledger: ledger_of, workbench: &*workbench, log, from, crl_shards }).await?;
         let hierarchy = Hierarchy::open(config, &*clock, &*random)?;
         let issuer = hierarchy.issuer.issuer().clone();
         let started = Arc::new(AtomicBool::new(false));
         let store: Arc<dyn LogStore> = Arc::new(database.log_store(Arc::clone(&clock)));
         let acceptance = Arc::new(Acceptance::new(vec![issuer.clone()], Arc::clone(&ledger)));
+        put_aside_retired(config, &*ledger).await?;
         let logs = builtin_logs(config, &store, &acceptance, &clock)?;
         let submitter =
             Submitter::new(all_logs(config, &logs, &clock)?, Arc::clone(&clock), SubmitterSettings::default());
@@ -160,7 +187,7 @@ impl Assembly {
             linting_key: Arc::new(ThrowawayKeys::new()),
             ct: Arc::new(submitter),
         };
-        let recovered = ca.recover().await?;
+        found.recovered = ca.recover().await?;
         let Hierarchy { root, root_crl, root_crl_made, made: first_start, .. } = hierarchy;
         keep_authorities(&ca).await?;
         if root_crl_made {
@@ -168,6 +195,7 @@ impl Assembly {
         }
         let checkpointer = checkpoints::begin(config, &folder, &instance, &audit, &ca.clock).await;
         let (ca, root_crl) = (Arc::new(ca), Arc::new(root_crl));
+        let retired = log_keys::retired(&Files::of(&config.hierarchy))?;
         Ok(Self {
             ca,
             logs,
@@ -175,12 +203,34 @@ impl Assembly {
             root,
             root_crl,
             first_start,
-            recovered,
+            found,
+            retired,
             checkpointer,
             started,
             _instance: instance,
         })
     }
+}
+
+/// Whether the ledger is as new as the log: or nothing may be signed.
+async fn require_current(restoration: &Restoration<'_>) -> Result<(), AssemblyError> {
+    let open = restoration.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
+    if let Some(open) = open {
+        return Err(RecoveryError::Unfinished { from: open.from, begun: open.begun }.into());
+    }
+    match restoration.is_needed().await? {
+        None => Ok(()),
+        Some(Unknown { sequence, what, .. }) => Err(RecoveryError::LedgerOlderThanLog { sequence, what }.into()),
+    }
+}
+
+/// A log that has ended stays ended, wherever its key came back from.
+async fn put_aside_retired(config: &Config, ledger: &dyn Ledger) -> Result<(), AssemblyError> {
+    let retired: Vec<LogId> = ledger.recoveries().await?.into_iter().flat_map(|one| one.retired).collect();
+    for path in log_keys::put_aside(&Files::of(&config.hierarchy), &retired)? {
+        tracing::warn!(path = %path.display(), "the key of a built-in log that has ended was put aside");
+    }
+    Ok(())
 }
 
 /// An account that agreed when the terms had no version has agreed to the first one.

@@ -106,10 +106,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         bind("admin", config.admin, Some(tls), limits, options[1])?,
     ];
     let assembly = Assembly::open(&config).await?;
-    if assembly.recovered != ca::Recovered::default() {
-        let ca::Recovered { lines, leases } = assembly.recovered;
-        tracing::info!(lines, leases, "recovered: lines of the audit log were applied, leases freed");
-    }
+    tell_what_was_found(&assembly).await;
     for (kid, key) in &config.external_account_keys {
         let terms = KeyTerms { label: "from the configuration".to_owned(), ..KeyTerms::default() };
         assembly.ca.add_external_account_key(kid.clone(), key.clone(), terms).await?;
@@ -148,6 +145,19 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     wind_down(&assembly, tasks).await;
     Ok(())
+}
+
+/// After an end that was not in order the first sweep is part of the recovery, and so of what is said of it.
+async fn tell_what_was_found(assembly: &Assembly) {
+    if assembly.first_start {
+        return;
+    }
+    let swept = if assembly.found.is_unclean() { assembly.ca.sweep().await } else { Ok(ca::Swept::default()) };
+    let swept = swept.unwrap_or_else(|error| {
+        tracing::error!(%error, "the first sweep failed; the next one goes on");
+        ca::Swept::default()
+    });
+    assembly.found.tell(swept);
 }
 
 /// What workers hold is finished first.
@@ -349,6 +359,7 @@ fn admin_state(config: &Config, assembly: &Assembly) -> Arc<admin::AdminDoor> {
         ca: Arc::clone(&assembly.ca),
         database: assembly.database.clone(),
         logs: assembly.logs.clone(),
+        retired: assembly.retired.clone(),
         dev: (config.regime == RegimeName::Dev).then(|| Files::of(&config.hierarchy)),
     })
 }

@@ -21,6 +21,13 @@ const OURS_ONLY: u32 = 0o700;
 pub struct Instance {
     id: InstanceId,
     folder: PathBuf,
+    lock: File,
+    died: Option<u32>,
+}
+
+/// The lock of a data folder whose process never returns. Ends with this value.
+#[derive(Debug)]
+pub struct Held {
     // Never read: held for its lock.
     _lock: File,
 }
@@ -86,14 +93,57 @@ impl Instance {
             .create(folder)
             .map_err(|source| failed("make the folder", folder, source))?;
         refuse_foreign(folder)?;
+        Self::take_own(folder, random)
+    }
+
+    /// Takes a folder into which the store of an instance was moved without that instance's id: it gets one of its own.
+    /// One that has an id keeps it.
+    ///
+    /// # Errors
+    /// `Missing`: there is no store of this name.
+    pub fn take_moved(folder: &Path, store: &str, random: &dyn Random) -> Result<Self, InstanceError> {
+        if !folder.join(ID_FILE).exists() && !folder.join(store).exists() {
+            return Err(InstanceError::Missing { folder: folder.to_owned() });
+        }
+        Self::take_own(folder, random)
+    }
+
+    fn take_own(folder: &Path, random: &dyn Random) -> Result<Self, InstanceError> {
         fs::set_permissions(folder, fs::Permissions::from_mode(OURS_ONLY))
             .map_err(|source| failed("set mode 0700 on", folder, source))?;
-        let lock = take_lock(folder)?;
+        let (lock, died) = take_lock(folder)?;
         let id = match read_id(folder) {
             Err(InstanceError::Missing { .. }) => make_id(folder, random)?,
             other => other?,
         };
-        Ok(Self { id, folder: folder.to_owned(), _lock: lock })
+        Ok(Self { id, folder: folder.to_owned(), lock, died })
+    }
+
+    /// Holds the lock of another instance's folder, so that its process can't run meanwhile. `None`: the folder has no
+    /// lock, so no process ever ran in it. Nothing in it is changed.
+    ///
+    /// # Errors
+    /// `Locked`: its process runs.
+    pub fn hold(folder: &Path) -> Result<Option<Held>, InstanceError> {
+        let path = folder.join(LOCK_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(failed("open", &path, source)),
+        };
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Held { _lock: file })),
+            Err(TryLockError::WouldBlock) => {
+                let pid = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
+                Err(InstanceError::Locked { folder: folder.to_owned(), pid })
+            }
+            Err(TryLockError::Error(source)) => Err(failed("lock", &path, source)),
+        }
+    }
+
+    /// The process that held the folder before and did not give it back in order: it was killed, or the machine was.
+    pub const fn died(&self) -> Option<u32> {
+        self.died
     }
 
     /// The id kept in a data folder, without taking the folder: for commands that only read.
@@ -109,6 +159,15 @@ impl Instance {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// Whoever gives a folder back in order leaves no pid in it.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.set_len(0) {
+            tracing::warn!(folder = %self.folder.display(), %error, "the lock file could not be emptied");
+        }
     }
 }
 
@@ -131,7 +190,8 @@ fn refuse_foreign(folder: &Path) -> Result<(), InstanceError> {
     stranger.map_or(Ok(()), |found| Err(InstanceError::Foreign { folder: folder.to_owned(), found }))
 }
 
-fn take_lock(folder: &Path) -> Result<File, InstanceError> {
+/// The lock, and the process that had it and did not give it back.
+fn take_lock(folder: &Path) -> Result<(File, Option<u32>), InstanceError> {
     let path = folder.join(LOCK_FILE);
     let mut file = OpenOptions::new()
         .read(true)
@@ -151,11 +211,12 @@ fn take_lock(folder: &Path) -> Result<File, InstanceError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed("lock", &path, source)),
     }
+    let died = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
     let pid = format!("{}\n", std::process::id());
     file.set_len(0)
         .and_then(|()| file.write_all(pid.as_bytes()))
         .map_err(|source| failed("write the pid to", &path, source))?;
-    Ok(file)
+    Ok((file, died))
 }
 
 fn read_id(folder: &Path) -> Result<InstanceId, InstanceError> {
@@ -230,6 +291,44 @@ mod tests {
         assert!(refused.to_string().contains(&format!("pid {}", std::process::id())), "{refused}");
         drop(held);
         assert!(Instance::take(folder.path(), &Sevens).is_ok());
+    }
+
+    #[test]
+    fn end_that_was_not_in_order_is_noticed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Instance::take(folder.path(), &Sevens).unwrap());
+        let held = Instance::take(folder.path(), &Sevens).unwrap();
+        assert_eq!(held.died(), None);
+        // A killed process leaves its pid behind.
+        let left = fs::read(folder.path().join(LOCK_FILE)).unwrap();
+        drop(held);
+        fs::write(folder.path().join(LOCK_FILE), left).unwrap();
+        assert_eq!(Instance::take(folder.path(), &Sevens).unwrap().died(), Some(std::process::id()));
+        assert_eq!(Instance::take(folder.path(), &Sevens).unwrap().died(), None);
+    }
+
+    #[test]
+    fn folder_of_another_is_held_as_long_as_its_log_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Instance::hold(folder.path()).unwrap().is_none(), "nobody ever ran there");
+        let running = Instance::take(folder.path(), &Sevens).unwrap();
+        assert!(matches!(Instance::hold(folder.path()), Err(InstanceError::Locked { pid: Some(_), .. })));
+        drop(running);
+        let held = Instance::hold(folder.path()).unwrap();
+        assert!(held.is_some() && Instance::take(folder.path(), &Sevens).is_err());
+        drop(held);
+        assert!(Instance::take(folder.path(), &Sevens).is_ok());
+    }
+
+    #[test]
+    fn moved_store_gets_an_id_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = Instance::take_moved(folder.path(), "cairn.db", &Sevens);
+        assert!(matches!(refused, Err(InstanceError::Missing { .. })));
+        fs::write(folder.path().join("cairn.db"), "a store").unwrap();
+        assert!(matches!(Instance::take(folder.path(), &Sevens), Err(InstanceError::Foreign { .. })));
+        let moved = Instance::take_moved(folder.path(), "cairn.db", &Sevens).unwrap().id();
+        assert_eq!(Instance::take(folder.path(), &Eights).unwrap().id(), moved);
     }
 
     #[test]

@@ -377,7 +377,10 @@ impl<'a> Run<'a> {
         self.done(9, Some(serial), "certificate signed, logged and stored");
         match stored.ok_or_else(|| unknown_serial(serial))? {
             StoredFinal::OrderValid => Ok(Issued { serial, number }),
-            StoredFinal::Detached => Err(self.why_detached(serial).await),
+            StoredFinal::Detached => {
+                self.ca.log_overtaken(serial).await;
+                Err(self.why_detached(serial).await)
+            }
         }
     }
 }

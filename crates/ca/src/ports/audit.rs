@@ -1,10 +1,10 @@
 //! The audit log: one for each instance that signs or revokes, with its own hash chain.
 
 use async_trait::async_trait;
-use pki::{Reason, Serial, Sha256, Timestamp};
+use pki::{LogId, Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::Stored;
+use super::{LineCounts, Stored};
 use crate::{InstanceId, OrderId};
 
 /// What a line of the audit log says.
@@ -122,6 +122,23 @@ pub enum AuditEvent {
         /// Who says so.
         by: String,
     },
+    /// The ledger was older than an audit log, and was given back what that log holds.
+    Recovered {
+        /// Whose log it was.
+        from: InstanceId,
+        /// The first line that the ledger did not know.
+        first: u64,
+        /// When the last line before that was written.
+        since: Option<Timestamp>,
+        /// When the last line of the log was written.
+        until: Timestamp,
+        /// When the recovery began.
+        begun: Timestamp,
+        /// What was restored.
+        restored: LineCounts,
+        /// The built-in logs that ended with it.
+        retired: Vec<LogId>,
+    },
 }
 
 /// One key of checkpoints names another one its successor.
@@ -147,7 +164,8 @@ impl AuditEvent {
             | Self::CrlNumber { .. }
             | Self::Crl { .. }
             | Self::Authority { .. }
-            | Self::ClockAccepted { .. } => true,
+            | Self::ClockAccepted { .. }
+            | Self::Recovered { .. } => true,
             Self::Begun { .. } | Self::Continued { .. } | Self::CheckpointKey { .. } | Self::Checkpoint { .. } => false,
         }
     }
@@ -197,4 +215,30 @@ pub trait AuditLog: Send + Sync + std::fmt::Debug {
     /// The lines from the mark on, in order, in pages of at most `limit`; the chain is verified from the mark. Used
     /// before anything is signed.
     async fn lines(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)>;
+}
+
+/// Lines of an audit log to be read: this instance's own, or that of one that never returns.
+#[async_trait]
+pub trait AuditSource: Send + Sync {
+    /// The lines from the mark on, as [`AuditLog::lines`] has them.
+    async fn page(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)>;
+
+    /// The line before the mark, if there is one and it can be had.
+    async fn before(&self, mark: AuditMark) -> Stored<Option<AuditLine>>;
+}
+
+/// The lines of a log that is open for writing.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenLog<'a>(pub &'a dyn AuditLog);
+
+#[async_trait]
+impl AuditSource for OpenLog<'_> {
+    async fn page(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)> {
+        self.0.lines(from, limit).await
+    }
+
+    /// None: it stands before what was opened.
+    async fn before(&self, _mark: AuditMark) -> Stored<Option<AuditLine>> {
+        Ok(None)
+    }
 }

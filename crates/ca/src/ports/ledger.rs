@@ -8,8 +8,8 @@ use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, KeyChangeRecord, KeyNotChanged, NewAccountRecord, Newest, NotBound, RenewalAdvice,
-    RenewalRule, RenewalScope, Stored,
+    AuditMark, Begin, BeginRefused, KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord,
+    RenewalAdvice, RenewalRule, RenewalScope, Restore, Restored, Settled, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -110,6 +110,16 @@ pub struct Revocation {
     pub by: String,
 }
 
+impl Revocation {
+    /// Who revokes what this CA itself has to.
+    pub const CAIRN: &str = "cairn";
+
+    /// Whether it is that of a certificate that came too late: `store_final` revoked it.
+    pub fn is_overtaken(&self) -> bool {
+        self.reason == Reason::Superseded && self.by == Self::CAIRN
+    }
+}
+
 /// What `revoke` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revoked {
@@ -164,6 +174,11 @@ pub struct SerialRecord {
     pub current: bool,
     /// Its revocation.
     pub revocation: Option<Revocation>,
+    /// Where it comes from, if the ledger had forgotten it. Then its linting certificate is the precertificate itself
+    /// (without CT the certificate; empty, if not even that is known), `begun` is when that was logged, the profile's
+    /// hash is all zeros, and account and profile are those of its order: [`AccountId::UNKNOWN`] and no name, unless
+    /// the order was known otherwise.
+    pub restored: Option<Restored>,
 }
 
 impl SerialRecord {
@@ -503,6 +518,37 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// revoked then. For an operator: where the scope names no serial, account, key or name, it walks through all
     /// serials, which takes seconds for millions of them.
     async fn count_renewals(&self, scope: RenewalScope, now: Timestamp) -> Stored<u64>;
+
+    /// Begins a recovery of a ledger that is older than an audit log, with the next number. One that has not ended is
+    /// answered as it stands, and nothing is begun. While one has not ended, nothing may be signed.
+    async fn begin_recovery(&self, recovery: RecoveryRecord) -> Stored<RecoveryRecord>;
+
+    /// Gives a page of that log back, and moves its mark, in one transaction. Insert-only: what the ledger knows stays,
+    /// and a status moves as it always does. Orders are left open until all pages are read: [`Ledger::unsettled`] has
+    /// their serials. What was not known before, added to the record of the recovery; `None`: no recovery from this log
+    /// has begun, and nothing was written.
+    async fn restore(&self, restore: Restore) -> Stored<Option<LineCounts>>;
+
+    /// Serials whose orders were left open by [`Ledger::restore`], at most `limit`.
+    async fn unsettled(&self, limit: u32) -> Stored<Vec<SerialRecord>>;
+
+    /// Settles such a serial, once all pages were read. If it has a certificate, is its order's last issuance, and the
+    /// order has not ended, the order is `valid`; in every other case the certificate is no order's, and revoked
+    /// (`superseded`; an earlier revocation stays). If it has none, the order ends with `given_up`, if that is given
+    /// and the order has not ended. A serial of a blocked key is revoked. Done again, it changes nothing. `None`: the
+    /// serial was never allocated.
+    async fn settle_restored(
+        &self,
+        serial: Serial,
+        given_up: Option<Failure>,
+        at: Timestamp,
+    ) -> Stored<Option<Settled>>;
+
+    /// Ends the recovery of this number, once. `false`: there is none that has not ended.
+    async fn end_recovery(&self, number: u64, at: Timestamp) -> Stored<bool>;
+
+    /// All recoveries, in their order.
+    async fn recoveries(&self) -> Stored<Vec<RecoveryRecord>>;
 
     /// How many records there are.
     async fn counts(&self) -> Stored<LedgerCounts>;

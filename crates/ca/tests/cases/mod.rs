@@ -20,6 +20,7 @@ mod order_lists;
 mod recovery;
 mod renewal;
 mod replaces;
+mod restoration;
 mod reuse;
 mod revocation;
 mod shares;

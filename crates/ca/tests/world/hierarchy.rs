@@ -56,6 +56,11 @@ impl Hierarchy {
         IssuerKey::new(self.issuer.clone(), KeyPair::from_pkcs8_der(&self.issuer_key).unwrap()).unwrap()
     }
 
+    /// The logs end, and others begin in their places.
+    pub(crate) fn renew_logs(&mut self) {
+        self.log_keys = [octets(&pair()), octets(&pair())];
+    }
+
     /// The keys of the logs, as a starting process reads them.
     pub(crate) fn log_pairs(&self) -> impl Iterator<Item = KeyPair> {
         self.log_keys.iter().map(|key| KeyPair::from_pkcs8_der(key).unwrap())

@@ -38,7 +38,7 @@ pub(crate) use clock::{START, SeededRandom, TestClock};
 pub(crate) use hierarchy::{Hierarchy, octets, pair};
 pub(crate) use network::Network;
 pub(crate) use points::{Call, Points, Side};
-pub(crate) use stores::{Backend, INSTANCE};
+pub(crate) use stores::{Backend, Backup, INSTANCE};
 
 use ports::{LogStoreWithOutages, PointedAuditLog, PointedCt, PointedLedger, PointedSigner, PointedWorkbench};
 use stores::Stores;
@@ -174,6 +174,26 @@ impl World {
         drop((ca, ledger, workbench, audit));
         lasting.stores.lose_workbench();
         Self::start(lasting)
+    }
+
+    /// A backup of the stores, without the audit log.
+    pub(crate) fn backup(&self) -> Backup {
+        self.lasting.stores.backup()
+    }
+
+    /// The process ends, the backup is restored beside the audit log, and a process starts.
+    pub(crate) fn restart_from(self, backup: &Backup) -> Self {
+        let Self { mut lasting, ca, ledger, workbench, audit, .. } = self;
+        assert_eq!(Arc::strong_count(&ca), 1, "a worker of the killed process lives on");
+        drop((ca, ledger, workbench, audit));
+        lasting.stores.restore(backup);
+        Self::start(lasting)
+    }
+
+    /// The process ends, and a process starts with other built-in logs.
+    pub(crate) fn restart_with_new_logs(mut self) -> Self {
+        self.lasting.hierarchy.renew_logs();
+        self.restart()
     }
 
     /// Every active order is taken out of its place, as by a hand.

@@ -46,6 +46,9 @@ enum Kept {
     },
 }
 
+/// What stores were at some time.
+pub(crate) struct Backup(Kept);
+
 /// The ports of a process.
 pub(crate) struct Opened {
     pub(crate) ledger: Arc<dyn Ledger>,
@@ -105,6 +108,43 @@ impl Stores {
                 *workbench = Arc::new(MemoryWorkbench::new(self.clock.clone(), self.random.clone(), ACTIVE_MAX));
             }
             Kept::Sqlite { workbench_file, .. } => *workbench_file = Some("workbench.db".to_owned()),
+        }
+    }
+
+    /// A backup of ledger, workbench and built-in logs, as they are now. The audit log stays outside.
+    pub(crate) fn backup(&self) -> Backup {
+        Backup(match &self.kept {
+            Kept::Memory { ledger, workbench, logs, audit } => Kept::Memory {
+                ledger: Arc::new(ledger.backup()),
+                workbench: Arc::new(workbench.backup()),
+                logs: Arc::new(logs.backup()),
+                audit: Arc::clone(audit),
+            },
+            Kept::Sqlite { folder, .. } => {
+                let copy = tempfile::tempdir().unwrap();
+                let file = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+                let to = copy.path().join(FILE_NAME);
+                file.execute("VACUUM INTO ?1", [to.to_str().unwrap()]).unwrap();
+                Kept::Sqlite { folder: copy, workbench_file: None }
+            }
+        })
+    }
+
+    /// The backup takes the place of what was there since. Seen by the next process that opens the stores.
+    pub(crate) fn restore(&mut self, backup: &Backup) {
+        match (&mut self.kept, &backup.0) {
+            (Kept::Memory { ledger, workbench, logs, .. }, Kept::Memory { ledger: l, workbench: w, logs: c, .. }) => {
+                (*ledger, *workbench, *logs) = (Arc::new(l.backup()), Arc::new(w.backup()), Arc::new(c.backup()));
+            }
+            (Kept::Sqlite { folder, .. }, Kept::Sqlite { folder: copy, .. }) => {
+                for name in [format!("{FILE_NAME}-wal"), format!("{FILE_NAME}-shm")] {
+                    let _not_there = std::fs::remove_file(folder.path().join(name));
+                }
+                std::fs::copy(copy.path().join(FILE_NAME), folder.path().join(FILE_NAME)).unwrap();
+            }
+            (Kept::Memory { .. }, Kept::Sqlite { .. }) | (Kept::Sqlite { .. }, Kept::Memory { .. }) => {
+                panic!("a backup is restored where it was made")
+            }
         }
     }
 

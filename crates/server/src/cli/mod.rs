@@ -1,5 +1,5 @@
 //! The command line. Exit codes: 0 done; 1 it could not be done, or a check found something; 2 the command itself is
-//! wrong; 3 a check could not look.
+//! wrong; 3 a check could not look; 4 `cairn recover` has to restore the ledger first.
 
 mod inspect;
 
@@ -10,9 +10,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use keys::KeyAlgorithm;
 
+use crate::assembly::AssemblyError;
 use crate::config::{self, Choices, Config, File};
+use crate::serve::ServeError;
 use crate::telemetry::{self, LogFormat};
 use crate::{dev, pebble, serve, world};
+
+/// Who restarts servers need not try again after this one.
+const EXIT_NEEDS_RESTORATION: u8 = 4;
 
 /// A certificate authority for ACME: precertificates, lints, CT, CAA and CRLs in one binary.
 #[derive(Debug, Parser)]
@@ -94,11 +99,20 @@ pub(crate) enum Failure {
     /// A check could not look, or not repair: exit code 3, so that nobody takes it for a finding.
     #[error("{0}")]
     Unable(String),
+    /// The ledger has to be restored first: exit code 4.
+    #[error("{0}")]
+    NeedsRestoration(String),
 }
 
 impl Failure {
     pub(crate) fn failed(error: impl std::fmt::Display) -> Self {
         Self::Failed(error.to_string())
+    }
+
+    /// A CA that could not be put together.
+    pub(crate) fn assembly(error: &AssemblyError) -> Self {
+        let message = error.to_string();
+        if error.needs_restoration() { Self::NeedsRestoration(message) } else { Self::Failed(message) }
     }
 }
 
@@ -137,6 +151,10 @@ pub fn run() -> ExitCode {
             eprintln!("cairn: {message}");
             ExitCode::from(3)
         }
+        Err(Failure::NeedsRestoration(message)) => {
+            eprintln!("cairn: {message}");
+            ExitCode::from(EXIT_NEEDS_RESTORATION)
+        }
     }
 }
 
@@ -154,7 +172,10 @@ fn run_serve(serve: Serve) -> Result<(), Failure> {
     };
     let config = Config::new(serve.data, &file, &choices).map_err(usage)?;
     config::require_dev_for_faults(&config, &file, &choices).map_err(usage)?;
-    runtime()?.block_on(serve::serve(config)).map_err(Failure::failed)
+    runtime()?.block_on(serve::serve(config)).map_err(|error| match error {
+        ServeError::Assembly(error) => Failure::assembly(&error),
+        other => Failure::failed(other),
+    })
 }
 
 fn development_variables() -> std::collections::BTreeMap<String, String> {

@@ -7,21 +7,27 @@ use pki::{Certificate, LogId, PublicKey, Sha256};
 
 use super::Invariant;
 use super::report::{Fault, Report};
-use crate::hierarchy::Files;
 use crate::hierarchy::chains::{self, CHAINS_MAX};
+use crate::hierarchy::{Files, log_keys};
 
 /// More issuers than this are no hierarchy of one CA.
 const AUTHORITIES_MAX: usize = 1_000;
 
-/// The keys of the built-in logs of a data folder, as far as they can be read: number and key.
+/// The keys of the built-in logs of a data folder, as far as they can be read: number and key. Those of logs that have
+/// ended have the number of the log that took their place.
 pub(crate) fn log_keys(data: &Path) -> BTreeMap<LogId, (u8, PublicKey)> {
     let files = Files::of(data);
+    let retired = log_keys::retired(&files).unwrap_or_default().into_iter().map(|log| {
+        let digits = log.name.trim_start_matches("log-").split('.').next().unwrap_or_default();
+        (LogId::of(&log.key), (digits.parse().unwrap_or_default(), log.key))
+    });
     (0..u8::MAX)
         .filter_map(|number| {
             let pair = files.key(&format!("log-{number}")).load().ok()?;
             let key = pair.public_key().clone();
             Some((LogId::of(&key), (number, key)))
         })
+        .chain(retired)
         .collect()
 }
 

@@ -23,7 +23,8 @@ impl Fsck<'_> {
         for issuer in issuers {
             self.shards_fault(&issuer, lines);
             for shard in 0..self.rules.crl_shards {
-                let last = lines.last.get(&(issuer, shard)).copied().unwrap_or_default();
+                let mut last = lines.last.get(&(issuer, shard)).copied().unwrap_or_default();
+                last.began = lines.began;
                 let read = self.crl(issuer, shard, last, lines.whole).await;
                 self.go_on(&format!("CRL of shard {shard}"), read)?;
                 self.tell("CRLs", self.report.checked.crls, total);
@@ -108,7 +109,8 @@ impl Fsck<'_> {
             }
         }
         // One that was made after the log was read has its line behind what was read.
-        let before = last.this_update < self.began.whole_second();
+        let moved_here = logged.began.is_some_and(|began| last.this_update < began.whole_second());
+        let before = last.this_update < self.began.whole_second() && !moved_here;
         match logged.signed {
             Some((number, sha256)) if number == last.number && sha256 != Sha256::of(&last.der) => {
                 wrong.push(format!("the audit log has another CRL of number {number}"));

@@ -32,11 +32,13 @@ pub(super) struct Logged {
     signed: HashMap<Serial, Signed>,
     /// The log was read to its end, as it was at this time.
     pub(super) whole: Option<Timestamp>,
+    /// When the log began: an older ledger was moved here from another instance.
+    pub(super) began: Option<Timestamp>,
 }
 
 impl Logged {
     pub(super) fn new(part: u16, parts: u16) -> Self {
-        Self { part, parts, signed: HashMap::new(), whole: None }
+        Self { part, parts, signed: HashMap::new(), whole: None, began: None }
     }
 
     /// Whether this serial is of this part.
@@ -60,6 +62,8 @@ impl Logged {
 pub(super) struct LastCrl {
     pub(super) allocated: Option<u64>,
     pub(super) signed: Option<(u64, Sha256)>,
+    /// When the log began: an older CRL is in another one.
+    pub(super) began: Option<Timestamp>,
 }
 
 /// What the audit log says of CRLs.
@@ -68,6 +72,8 @@ pub(super) struct CrlLines {
     pub(super) last: BTreeMap<(Sha256, u16), LastCrl>,
     /// The log was read to its end.
     pub(super) whole: bool,
+    /// When the log began.
+    pub(super) began: Option<Timestamp>,
 }
 
 /// A signature's line.
@@ -191,8 +197,12 @@ impl Fsck<'_> {
                 self.add(&at_line(sequence), faults.into_iter().collect());
                 Ok(())
             }
-            AuditEvent::Begun { .. }
-            | AuditEvent::Continued { .. }
+            AuditEvent::Begun { .. } => {
+                logged.began = Some(line.at);
+                crls.began = Some(line.at);
+                Ok(())
+            }
+            AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }
             | AuditEvent::Checkpoint { .. }
             | AuditEvent::Precertificate { .. }
@@ -202,6 +212,7 @@ impl Fsck<'_> {
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
+            | AuditEvent::Recovered { .. }
             | AuditEvent::ClockAccepted { .. } => Ok(()),
         }
     }

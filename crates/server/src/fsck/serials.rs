@@ -1,5 +1,6 @@
 //! The ledger's serials, one after the other.
 
+use ca::InstanceId;
 use ca::ports::{LedgerEnd, SerialFilter, SerialRecord, SerialStatus, StoreError};
 use pki::{Certificate, Reason, Timestamp};
 use store::sqlite::Mend;
@@ -47,12 +48,15 @@ impl Fsck<'_> {
     }
 
     async fn serial_faults(&self, record: &SerialRecord, logged: &Logged) -> Result<(Vec<Fault>, u64), StoreError> {
-        let mut faults: Vec<Fault> = status_fault(record).into_iter().chain(logged_fault(record, logged)).collect();
+        let mut faults: Vec<Fault> =
+            status_fault(record).into_iter().chain(logged_fault(record, logged, self.records.instance())).collect();
         faults.extend(self.order_faults(record).await?);
         faults.extend(self.revocation_fault(record, logged).await?);
         let linting = Certificate::from_der(&record.linting_certificate);
         match &linting {
             Ok(linting) => faults.extend(certificates::record_fault(linting, record)),
+            // Nothing is known of it but that it was revoked while it was `wait`.
+            Err(_) if record.restored.is_some() && record.linting_certificate.is_empty() => {}
             Err(error) => {
                 let detail = format!("its linting certificate can't be read: {error}");
                 faults.push(Fault::new(Invariant::CertificateMatchesRecord, detail));
@@ -70,7 +74,7 @@ impl Fsck<'_> {
             }
         }
         // What is signed for has to be right even if no final certificate came of it.
-        if let (Ok(linting), true) = (&linting, record.status != SerialStatus::Wait)
+        if let (Ok(linting), true) = (&linting, record.status != SerialStatus::Wait && record.restored.is_none())
             && let Some(read) = self.records.ledger.signing_record(record.serial).await?
         {
             faults.extend(certificates::rights_faults(linting, &read, &self.proofs));
@@ -159,8 +163,13 @@ fn precedes(time: Option<Timestamp>, earlier: Option<Timestamp>) -> bool {
 }
 
 /// Lines come before the ledger's write: what became good or was stored before the log was read has its line in it.
-fn logged_fault(record: &SerialRecord, logged: &Logged) -> Option<Fault> {
+fn logged_fault(record: &SerialRecord, logged: &Logged, instance: InstanceId) -> Option<Fault> {
     let read_at = logged.whole?;
+    // It is in the log of another instance, from which the ledger was moved or restored.
+    let restored = record.restored.is_some_and(|restored| restored.from != instance);
+    if restored || logged.began.is_some_and(|began| record.begun < began) {
+        return None;
+    }
     let signed = logged.signed(record.serial);
     let missing = if record.stored.is_some_and(|at| at < read_at) && !signed.certificate {
         "certificate"

@@ -2,6 +2,7 @@
 //! can be taken away afterwards.
 
 pub mod chains;
+pub mod log_keys;
 mod make;
 pub mod root_crl;
 

@@ -14,6 +14,7 @@ mod new_orders;
 mod orders;
 mod pebble;
 mod protocol;
+mod recover;
 mod renewal;
 mod revocation;
 mod states;

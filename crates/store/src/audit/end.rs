@@ -56,6 +56,15 @@ pub(super) fn end_of(path: &Path, before: &dyn Fn() -> Result<AuditMark, AuditLo
 
 /// The number of the last whole line of a file, if it has one. Nothing is checked.
 pub(super) fn last_sequence(path: &Path) -> Result<Option<u64>, AuditLogError> {
+    last_of(path, sequence_of)
+}
+
+/// The last whole line of a file, if it has one that can be read. Nothing is checked.
+pub(super) fn last_line(path: &Path) -> Result<Option<AuditLine>, AuditLogError> {
+    last_of(path, decode)
+}
+
+fn last_of<T>(path: &Path, read: fn(&[u8]) -> Option<T>) -> Result<Option<T>, AuditLogError> {
     let io = |source| AuditLogError::io("read", path, source);
     let file = File::open(path).map_err(io)?;
     let length = file.metadata().map_err(io)?.len();
@@ -64,7 +73,7 @@ pub(super) fn last_sequence(path: &Path) -> Result<Option<u64>, AuditLogError> {
         let mut octets = vec![0; usize::try_from(length).unwrap_or(usize::MAX).min(wanted)];
         let offset = length - octets.len() as u64;
         file.read_exact_at(&mut octets, offset).map_err(io)?;
-        let last = Window { path, octets: &octets, offset }.lines().last().and_then(|(_, line)| sequence_of(line));
+        let last = Window { path, octets: &octets, offset }.lines().last().and_then(|(_, line)| read(line));
         if last.is_some() || offset == 0 || wanted > 4 * LINE_OCTETS_MAX {
             return Ok(last);
         }

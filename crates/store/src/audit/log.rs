@@ -250,16 +250,7 @@ impl AuditLog for FileAuditLog {
     }
 
     async fn lines(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)> {
-        self.reader.lines(from, limit).map_err(|error| {
-            let kind = match &error {
-                AuditLogError::Io { .. } => StoreErrorKind::Unavailable,
-                AuditLogError::OfAnother { .. }
-                | AuditLogError::FileMissing { .. }
-                | AuditLogError::Damaged { .. }
-                | AuditLogError::CutShort { .. } => StoreErrorKind::Corrupt,
-            };
-            StoreError::new(kind, error.to_string())
-        })
+        self.reader.lines(from, limit).map_err(StoreError::from)
     }
 }
 

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ca::InstanceId;
-use ca::ports::AuditMark;
+use ca::ports::{AuditMark, StoreError, StoreErrorKind};
 
 pub use checkpointer::{
     CheckpointError, CheckpointRules, Checkpointer, change_checkpoint_key, named_key, newest_checkpoint,
@@ -129,5 +129,18 @@ pub enum AuditLogError {
 impl AuditLogError {
     fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { doing, path: path.to_owned(), source }
+    }
+}
+
+impl From<AuditLogError> for StoreError {
+    fn from(error: AuditLogError) -> Self {
+        let kind = match &error {
+            AuditLogError::Io { .. } => StoreErrorKind::Unavailable,
+            AuditLogError::OfAnother { .. }
+            | AuditLogError::FileMissing { .. }
+            | AuditLogError::Damaged { .. }
+            | AuditLogError::CutShort { .. } => StoreErrorKind::Corrupt,
+        };
+        Self::new(kind, error.to_string())
     }
 }

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use ca::ports::{AuditLine, AuditMark};
+use async_trait::async_trait;
+use ca::InstanceId;
+use ca::ports::{AuditLine, AuditMark, AuditSource, Stored};
 
 use super::AuditLogError;
-use super::end::last_sequence;
+use super::end::{last_line, last_sequence};
 use super::files::{Lines, beginning, find, numbers, path_of};
 use super::line::{CHAIN_START, chain_after, chain_of, decode};
 
@@ -70,6 +72,39 @@ impl AuditReader {
         Ok((page, mark))
     }
 
+    /// Whose log it is; `None`: it has not begun.
+    ///
+    /// # Errors
+    /// `Damaged`: its first line does not say so.
+    pub fn owner(&self) -> Result<Option<InstanceId>, AuditLogError> {
+        let numbers = numbers(&self.folder)?;
+        Ok(beginning(&self.folder, &numbers)?.map(|(_, instance)| instance))
+    }
+
+    /// The last whole line.
+    ///
+    /// # Errors
+    /// `Io`, `FileMissing`.
+    pub fn last(&self) -> Result<Option<AuditLine>, AuditLogError> {
+        for number in numbers(&self.folder)?.iter().rev() {
+            if let Some(line) = last_line(&path_of(&self.folder, *number))? {
+                return Ok(Some(line));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The line before the mark.
+    fn line_before(&self, mark: AuditMark) -> Result<Option<AuditLine>, AuditLogError> {
+        let Some(sequence) = mark.sequence.checked_sub(1) else { return Ok(None) };
+        let numbers = numbers(&self.folder)?;
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let (number, offset) = find(&self.folder, &numbers, sequence)?;
+        Ok(Lines::open(path_of(&self.folder, number), offset)?.next()?.and_then(decode))
+    }
+
     fn place(&self, numbers: &[u32], from: AuditMark) -> Result<(u32, u64), AuditLogError> {
         if let Some((mark, number, offset)) = *self.last.lock().unwrap_or_else(PoisonError::into_inner)
             && mark == from
@@ -117,6 +152,17 @@ impl AuditReader {
 
     fn cut_short(&self, lines: u64, from: AuditMark) -> AuditLogError {
         AuditLogError::CutShort { folder: self.folder.clone(), lines, mark: from.sequence }
+    }
+}
+
+#[async_trait]
+impl AuditSource for AuditReader {
+    async fn page(&self, from: AuditMark, limit: usize) -> Stored<(Vec<AuditLine>, AuditMark)> {
+        Ok(self.lines(from, limit)?)
+    }
+
+    async fn before(&self, mark: AuditMark) -> Stored<Option<AuditLine>> {
+        Ok(self.line_before(mark)?)
     }
 }
 

@@ -384,6 +384,7 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
         | AuditEvent::Authority { .. }
+        | AuditEvent::Recovered { .. }
         | AuditEvent::Continued { .. }
         | AuditEvent::CheckpointKey { .. }
         | AuditEvent::Checkpoint { .. }

@@ -32,9 +32,10 @@ impl Records {
             attached: false,
             current: true,
             revocation: None,
+            restored: None,
         };
         let names: BTreeSet<_> = begin.names.clone();
-        self.serials.insert(begin.serial, Issued { record, names, revocation_written: None });
+        self.serials.insert(begin.serial, Issued { record, names, revocation_written: None, unsettled: false });
         self.allocated.push(begin.serial);
         self.dated(begin.at, Recorded::Issuance(begin.serial));
         Ok(number)

@@ -11,9 +11,9 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Newest,
-    NotBound, Recorded, RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord,
-    SerialStatus, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood, NewAccountRecord,
+    Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Revocation, Revoked,
+    SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -32,6 +32,12 @@ impl MemoryLedger {
     /// An empty ledger.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, records: Mutex::default() }
+    }
+
+    /// A backup: another ledger with the same records.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        Self { clock: Arc::clone(&self.clock), records: Mutex::new(lock(&self.records).clone()) }
     }
 
     /// Stops issuance, for the reason given, or lets it go on with `None`. What `begin` compares.
@@ -481,6 +487,40 @@ impl Ledger for MemoryLedger {
 
     async fn count_renewals(&self, scope: RenewalScope, now: Timestamp) -> Stored<u64> {
         Ok(lock(&self.records).count_renewals(&scope, now))
+    }
+
+    async fn begin_recovery(&self, recovery: RecoveryRecord) -> Stored<RecoveryRecord> {
+        Ok(lock(&self.records).begin_recovery(recovery))
+    }
+
+    async fn restore(&self, restore: Restore) -> Stored<Option<LineCounts>> {
+        Ok(lock(&self.records).restore(restore))
+    }
+
+    async fn unsettled(&self, limit: u32) -> Stored<Vec<SerialRecord>> {
+        let records = lock(&self.records);
+        let unsettled = records.allocated.iter().filter_map(|serial| records.serials.get(serial));
+        let unsettled = unsettled.filter(|issued| issued.unsettled).take(limit as usize);
+        Ok(unsettled.map(|issued| records.show(issued)).collect())
+    }
+
+    async fn settle_restored(
+        &self,
+        serial: Serial,
+        given_up: Option<Failure>,
+        at: Timestamp,
+    ) -> Stored<Option<Settled>> {
+        Ok(lock(&self.records).settle_restored(serial, given_up, at))
+    }
+
+    async fn end_recovery(&self, number: u64, at: Timestamp) -> Stored<bool> {
+        let mut records = lock(&self.records);
+        let open = records.recoveries.iter_mut().find(|one| one.number == number && one.ended.is_none());
+        Ok(open.map(|recovery| recovery.ended = Some(at)).is_some())
+    }
+
+    async fn recoveries(&self) -> Stored<Vec<RecoveryRecord>> {
+        Ok(lock(&self.records).recoveries.clone())
     }
 
     async fn counts(&self) -> Stored<LedgerCounts> {

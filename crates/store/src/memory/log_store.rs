@@ -16,7 +16,7 @@ pub struct MemoryLogStore {
     logs: Mutex<BTreeMap<LogId, Log>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Log {
     leaves: Vec<Leaf>,
     by_identity: BTreeMap<Sha256, u64>,
@@ -29,6 +29,12 @@ impl MemoryLogStore {
     /// Empty logs.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { clock, logs: Mutex::default() }
+    }
+
+    /// A backup: another store with the same logs.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        Self { clock: Arc::clone(&self.clock), logs: Mutex::new(lock(&self.logs).clone()) }
     }
 }
 

@@ -9,14 +9,14 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
-    LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RenewalRule, RenewalScope, Revocation, Revoked,
-    SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope, Revocation,
+    Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
 
 /// All records of a ledger.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Records {
     pub(super) accounts: BTreeMap<AccountId, Account>,
     pub(super) by_key: BTreeMap<[u8; 32], AccountId>,
@@ -39,15 +39,18 @@ pub(super) struct Records {
     /// Each with when it was taken back.
     pub(super) renewal_rules: Vec<(RenewalRule, Option<Timestamp>)>,
     pub(super) newest: Newest,
+    pub(super) recoveries: Vec<RecoveryRecord>,
 }
 
 /// A serial. What follows from its order (`attached`, `current`) is not kept but asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Issued {
     pub(super) record: SerialRecord,
     pub(super) names: BTreeSet<GeneralName>,
     /// When its revocation, or the change of that, was written.
     pub(super) revocation_written: Option<Timestamp>,
+    /// Restored, and its order left open.
+    pub(super) unsettled: bool,
 }
 
 /// When something happened, and when it was written.

@@ -38,6 +38,15 @@ impl MemoryWorkbench {
         Self { clock, random, active_max, state: Mutex::default(), changed, queued }
     }
 
+    /// A backup: another workbench with the same orders. Nobody waits on it.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let (clock, random) = (Arc::clone(&self.clock), Arc::clone(&self.random));
+        let copy = Self::new(clock, random, self.active_max);
+        lock(&self.state).clone_into(&mut lock(&copy.state));
+        copy
+    }
+
     /// Takes every active order out of its place, as a fault or a hand could: what the sweep mends.
     pub fn wipe_places(&self) {
         self.step(|state, now| state.wipe_places(now));

@@ -15,7 +15,7 @@ use pki::{Sha256, Timestamp};
 const NONCES_REMEMBERED: usize = 1 << 16;
 
 /// All that a workbench holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct State {
     pub(super) orders: BTreeMap<OrderId, Entry>,
     /// By stage and the count of arrivals, so that the first is the oldest.
@@ -30,7 +30,7 @@ pub(super) struct State {
 }
 
 /// An active order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) order: Order,
     standing: Standing,

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0005_failures_and_time.sql"),
     },
     Migration { number: 6, name: "our faults", sql: include_str!("../../migrations/sqlite/0006_our_faults.sql") },
+    Migration { number: 7, name: "recoveries", sql: include_str!("../../migrations/sqlite/0007_recoveries.sql") },
 ];
 
 /// The schema that this version reads and writes.

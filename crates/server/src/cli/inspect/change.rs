@@ -27,7 +27,7 @@ pub(super) async fn run(
         Some(outcome) => Ok(outcome),
         None => {
             let config = fsck::configuration(folder, config)?;
-            let assembly = Assembly::open(&config).await.map_err(Failure::failed)?;
+            let assembly = Assembly::open(&config).await.map_err(|error| Failure::assembly(&error))?;
             Ok(admin_socket::execute(&assembly.ca, command).await)
         }
     }

@@ -12,6 +12,7 @@ mod order;
 mod order_show;
 mod print;
 mod queue;
+mod recover;
 mod renew;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     ///
     /// Exit codes: 0 all holds; 1 something does not hold; 2 the command is wrong; 3 it could not look, or not repair.
     Fsck(fsck::Fsck),
+    /// Restores a ledger that is older than its audit log, as after a restored backup, from that log
+    Recover(recover::Recover),
 }
 
 /// Which data folder, and how the answer is written.
@@ -106,6 +109,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Clock(clock::Command::Accept(asked)) => clock::accept(&asked, paper).await,
         Command::Audit(command) => audit::run(command, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
+        Command::Recover(asked) => recover::run(&asked, paper).await,
     }
 }
 

@@ -40,7 +40,10 @@ async fn json(scene: &Scene, line: &str) -> Value {
 
 fn message(done: Result<(), Failure>) -> String {
     match done.unwrap_err() {
-        Failure::Usage(message) | Failure::Failed(message) | Failure::Unable(message) => message,
+        Failure::Usage(message)
+        | Failure::Failed(message)
+        | Failure::Unable(message)
+        | Failure::NeedsRestoration(message) => message,
     }
 }
 

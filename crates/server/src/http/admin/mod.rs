@@ -13,12 +13,13 @@ use axum::routing::get;
 use ca::Ca;
 use ct::{BuiltinLog, Endpoint, ReadError};
 use data_encoding::BASE64;
-use pki::Sha256;
+use pki::{LogId, Sha256};
 use serde::{Deserialize, Serialize};
 use store::sqlite::Database;
 
 use super::acme::json;
 use crate::hierarchy::Files;
+use crate::hierarchy::log_keys::RetiredLog;
 use crate::metrics;
 
 /// What the admin listener needs.
@@ -30,6 +31,8 @@ pub struct AdminDoor {
     pub database: Database,
     /// The built-in logs.
     pub logs: Vec<Arc<BuiltinLog>>,
+    /// Those that have ended.
+    pub retired: Vec<RetiredLog>,
     /// Where the keys are that Pebble's paths give away: in the regime `dev` alone.
     pub dev: Option<Files>,
 }
@@ -114,14 +117,27 @@ async fn log_list(State(door): State<Arc<AdminDoor>>) -> Response {
         description: String,
         log_id: String,
         key: String,
-        url: String,
+        /// `None`: it answers nothing any more.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        url: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        state: Option<&'static str>,
     }
     let logs = door.logs.iter().enumerate().map(|(number, log)| Listed {
         description: format!("Cairn built-in log {number}"),
         log_id: log.log_id().to_string(),
         key: BASE64.encode(log.public_key().spki_der()),
-        url: format!("/logs/{number}/"),
+        url: Some(format!("/logs/{number}/")),
+        state: None,
     });
+    let retired = door.retired.iter().map(|log| Listed {
+        description: format!("Cairn built-in log that has ended ({})", log.name),
+        log_id: LogId::of(&log.key).to_string(),
+        key: BASE64.encode(log.key.spki_der()),
+        url: None,
+        state: Some("retired"),
+    });
+    let logs = logs.chain(retired);
     json(StatusCode::OK, &List { operators: [Operator { name: "Cairn", logs: logs.collect() }] })
 }
 

@@ -179,18 +179,18 @@ fn look(connection: &Connection, order: OrderId, account: AccountId, key: Sha256
 }
 
 /// A serial as the transitions see it.
-struct State {
-    row: i64,
+pub(super) struct State {
+    pub(super) row: i64,
     status: SerialStatus,
     ct: bool,
     order_row: i64,
     current: bool,
     attached: bool,
     given_up: bool,
-    stored: bool,
+    pub(super) stored: bool,
 }
 
-fn state(connection: &Connection, serial: Serial) -> Step<Option<State>> {
+pub(super) fn state(connection: &Connection, serial: Serial) -> Step<Option<State>> {
     Ok(connection
         .prepare_cached(
             "-- ledger.issuance.state
@@ -230,9 +230,19 @@ pub(super) fn mark_good(batch: &Batch<'_>, serial: Serial, at: Timestamp) -> Ste
         return Ok(None);
     };
     let current = state.current;
+    let status = match state.status {
+        SerialStatus::Wait | SerialStatus::Good => SerialStatus::Good,
+        SerialStatus::Revoked => SerialStatus::Revoked,
+    };
+    mark_good_of(batch, serial, &state, at)?;
+    Ok(Some(MarkedGood { status, current }))
+}
+
+/// Whether it was `wait` until now.
+pub(super) fn mark_good_of(batch: &Batch<'_>, serial: Serial, state: &State, at: Timestamp) -> Step<bool> {
     match state.status {
         SerialStatus::Wait => {}
-        status @ (SerialStatus::Good | SerialStatus::Revoked) => return Ok(Some(MarkedGood { status, current })),
+        SerialStatus::Good | SerialStatus::Revoked => return Ok(false),
     }
     batch
         .prepare_cached("-- ledger.mark_good\nUPDATE serials SET status = 'good', good = ?2 WHERE row = ?1")?
@@ -242,7 +252,7 @@ pub(super) fn mark_good(batch: &Batch<'_>, serial: Serial, at: Timestamp) -> Ste
         tally.good += 1;
     });
     batch.dated(at, Recorded::Issuance(serial));
-    Ok(Some(MarkedGood { status: SerialStatus::Good, current }))
+    Ok(true)
 }
 
 pub(super) fn store_final(

@@ -6,6 +6,7 @@ mod external_keys;
 mod issuance;
 pub(super) mod orders;
 mod renewal;
+mod restore;
 mod revocation;
 pub(super) mod serials;
 
@@ -20,9 +21,9 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, ListedOrder, MarkedGood, NewAccountRecord, Newest,
-    NotBound, RenewalAdvice, RenewalRule, RenewalScope, Revocation, Revoked, SerialFilter, SerialRecord, SigningRecord,
-    Stored, StoredFinal,
+    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood, NewAccountRecord,
+    Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Revocation, Revoked,
+    SerialFilter, SerialRecord, Settled, SigningRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -300,16 +301,7 @@ impl Ledger for SqliteLedger {
 
     async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()> {
         let der = der.to_vec();
-        self.write(move |batch| {
-            batch
-                .prepare_cached(
-                    "-- ledger.store_authority
-                    INSERT INTO authorities (id, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![Col(id), der])?;
-            Ok(())
-        })
-        .await
+        self.write(move |batch| add_authority(batch, id, &der).map(drop)).await
     }
 
     async fn has_authority(&self, id: Sha256) -> Stored<bool> {
@@ -330,17 +322,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn set_audit_mark(&self, instance: InstanceId, mark: AuditMark) -> Stored<()> {
-        let write = move |batch: &Batch<'_>| {
-            batch
-                .prepare_cached(
-                    "-- ledger.set_audit_mark
-                    INSERT INTO audit_marks (instance, sequence, chain) VALUES (?1, ?2, ?3)
-                    ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, chain = excluded.chain
-                    WHERE excluded.sequence > audit_marks.sequence",
-                )?
-                .execute(params![Col(instance), Col(mark.sequence), Col(mark.chain)])?;
-            Ok(())
-        };
+        let write = move |batch: &Batch<'_>| write_audit_mark(batch, instance, mark);
         self.database.writer().write(Durability::Ordered, write).await
     }
 
@@ -386,6 +368,30 @@ impl Ledger for SqliteLedger {
         self.database.scan(move |connection| renewal::count(connection, &scope, now)).await
     }
 
+    async fn begin_recovery(&self, recovery: RecoveryRecord) -> Stored<RecoveryRecord> {
+        self.write(move |batch| restore::begin(batch, &recovery)).await
+    }
+
+    async fn restore(&self, page: Restore) -> Stored<Option<LineCounts>> {
+        self.write(move |batch| restore::restore(batch, &page)).await
+    }
+
+    async fn unsettled(&self, limit: u32) -> Stored<Vec<SerialRecord>> {
+        self.database.scan(move |connection| serials::unsettled(connection, limit)).await
+    }
+
+    async fn settle_restored(&self, serial: Serial, given_up: Option<Death>, at: Timestamp) -> Stored<Option<Settled>> {
+        self.write(move |batch| restore::settle(batch, serial, given_up.as_ref(), at)).await
+    }
+
+    async fn end_recovery(&self, number: u64, at: Timestamp) -> Stored<bool> {
+        self.write(move |batch| restore::end(batch, number, at)).await
+    }
+
+    async fn recoveries(&self) -> Stored<Vec<RecoveryRecord>> {
+        self.database.read(restore::recoveries)
+    }
+
     async fn counts(&self) -> Stored<LedgerCounts> {
         self.database.read(|connection| Ok(tally::read(connection)?))
     }
@@ -406,4 +412,26 @@ impl Ledger for SqliteLedger {
         };
         self.database.writer().submit(Durability::Synced, move |batch| tally::accept(batch, at), after).await
     }
+}
+
+/// Whether it was not there before.
+fn add_authority(batch: &Batch<'_>, id: Sha256, der: &[u8]) -> Step<bool> {
+    let added = batch
+        .prepare_cached(
+            "-- ledger.store_authority\nINSERT INTO authorities (id, der) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![Col(id), der])?;
+    Ok(added == 1)
+}
+
+fn write_audit_mark(batch: &Batch<'_>, instance: InstanceId, mark: AuditMark) -> Step<()> {
+    batch
+        .prepare_cached(
+            "-- ledger.set_audit_mark
+            INSERT INTO audit_marks (instance, sequence, chain) VALUES (?1, ?2, ?3)
+            ON CONFLICT (instance) DO UPDATE SET sequence = excluded.sequence, chain = excluded.chain
+            WHERE excluded.sequence > audit_marks.sequence",
+        )?
+        .execute(params![Col(instance), Col(mark.sequence), Col(mark.chain)])?;
+    Ok(())
 }

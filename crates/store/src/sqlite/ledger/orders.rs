@@ -141,6 +141,13 @@ pub(in crate::sqlite) fn finish(
         Some((row, last, None)) => (row, last),
         None => (hear_of(batch, order, written, 0)?, 0),
     };
+    end_invalid(batch, row, last, failure, at)?;
+    batch.dated(at, Recorded::Order(order.id));
+    Ok(LedgerEnd::Invalid(failure.clone()))
+}
+
+/// Ends an open order without a certificate.
+pub(super) fn end_invalid(batch: &Batch<'_>, row: i64, last: u32, failure: &Death, at: Timestamp) -> Step<()> {
     batch
         .prepare_cached(
             "-- ledger.finish
@@ -152,8 +159,7 @@ pub(in crate::sqlite) fn finish(
         tally.invalid += 1;
         tally.our_fault += i64::from(failure.is_our_fault());
     });
-    batch.dated(at, Recorded::Order(order.id));
-    Ok(LedgerEnd::Invalid(failure.clone()))
+    Ok(())
 }
 
 type Known = (i64, u32, Option<(LedgerEnd, Timestamp)>);

@@ -52,18 +52,24 @@ pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, written: Time
 /// sees the other.
 pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock) -> Step<Vec<Serial>> {
     let open = serials::open_of_key(batch, block.spki_hash)?;
-    batch
+    add_block(batch, block)?;
+    for (row, _, status) in &open {
+        serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), block.at)?;
+        serials::count_revoked(batch, *status, false);
+    }
+    Ok(open.into_iter().map(|(_, serial, _)| serial).collect())
+}
+
+/// Whether it was not blocked before.
+pub(super) fn add_block(batch: &Batch<'_>, block: &KeyBlock) -> Step<bool> {
+    let added = batch
         .prepare_cached(
             "-- ledger.block
             INSERT INTO blocked_keys (spki_hash, blocked, blocked_by) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
         )?
         .execute(params![Col(block.spki_hash), Col(block.at), block.by])?;
     batch.dated(block.at, Recorded::KeyBlock(block.spki_hash));
-    for (row, _, status) in &open {
-        serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), block.at)?;
-        serials::count_revoked(batch, *status, false);
-    }
-    Ok(open.into_iter().map(|(_, serial, _)| serial).collect())
+    Ok(added == 1)
 }
 
 pub(super) fn is_blocked(connection: &Connection, spki_hash: Sha256) -> Step<bool> {

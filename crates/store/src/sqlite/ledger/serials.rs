@@ -2,7 +2,7 @@
 
 use ca::AccountId;
 use ca::account::Account;
-use ca::ports::{IssuanceNumber, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord};
+use ca::ports::{IssuanceNumber, Restored, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -15,7 +15,8 @@ use crate::sqlite::writer::Batch;
 const COLUMNS: &str =
     "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
         s.good, s.stored, s.not_after, s.spki_hash, l.der, c.der, o.serial IS s.serial,
-        o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by, s.failure
+        o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by, s.failure, s.restored,
+        s.restored_from
     FROM serials s JOIN orders o ON o.row = s.order_row
         JOIN linting_certificates l ON l.serial = s.row LEFT JOIN certificates c ON c.serial = s.row";
 
@@ -27,6 +28,7 @@ pub(in crate::sqlite) fn tail(serial: Serial) -> u32 {
 
 fn from_columns(row: &Row<'_>) -> rusqlite::Result<SerialRecord> {
     let serial = col(row, 0)?;
+    let restored = maybe(row, 22)?.zip(maybe(row, 23)?);
     let revoked = maybe(row, 18)?.zip(maybe(row, 19)?).zip(row.get::<_, Option<String>>(20)?);
     Ok(SerialRecord {
         serial,
@@ -49,6 +51,7 @@ fn from_columns(row: &Row<'_>) -> rusqlite::Result<SerialRecord> {
         attached: row.get(16)?,
         current: row.get(17)?,
         revocation: revoked.map(|((revoked, reason), by)| Revocation { serial, reason, revoked, by }),
+        restored: restored.map(|(at, from)| Restored { from, at }),
     })
 }
 
@@ -90,6 +93,14 @@ pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -
     values.push(Box::new(limit));
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), from_columns)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Restored ones whose orders were left open.
+pub(super) fn unsettled(connection: &Connection, limit: u32) -> Step<Vec<SerialRecord>> {
+    let mut statement = connection
+        .prepare_cached(&format!("-- ledger.unsettled\n{COLUMNS} WHERE s.unsettled = 1 ORDER BY s.row LIMIT ?1"))?;
+    let rows = statement.query_map([limit], from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

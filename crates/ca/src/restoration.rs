@@ -1,0 +1,419 @@
+//! Restoration: a ledger that is older than an audit log, as after a restored backup, is given back what that log
+//! holds. Nothing is signed here, and no key is needed; nothing else may run beside it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use acme::{DnsName, Identifier, Problem, ProblemType};
+use futures_util::future::try_join_all;
+use pki::{Certificate, GeneralName, LogId, Serial, Sha256, Timestamp};
+
+use crate::order::{Failure, Order, Progress, Stage};
+use crate::ports::{
+    AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, KeyBlock, Ledger, LineCounts, RecoveryRecord, Restore,
+    RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus, StoreError, StoreErrorKind, Stored,
+    Workbench,
+};
+use crate::validity::AskedValidity;
+use crate::{AccountId, InstanceId, OrderId};
+
+/// Lines of one transaction.
+const PAGE: usize = 256;
+/// BR 6.3.2: no certificate of the time before 2026 was valid for longer. What is revoked and otherwise unknown stays
+/// on CRLs for so long.
+const LIFETIME_MAX: Duration = Duration::from_secs(398 * 86_400);
+
+/// A line that speaks of what the ledger never knew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its number.
+    pub sequence: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What it speaks of.
+    pub what: String,
+}
+
+/// What stands in an audit log behind the ledger's mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// A recovery that was broken off, from whichever log.
+    pub unfinished: Option<RecoveryRecord>,
+    /// The first line of which the ledger can't know by a crash alone. `None`: a start brings in what is missing.
+    pub unknown: Option<Unknown>,
+    /// When the last line before that was written; without such a line, the last one of all.
+    pub since: Option<Timestamp>,
+    /// When the last line of the log was written.
+    pub until: Option<Timestamp>,
+    /// What the lines behind the mark are.
+    pub behind: LineCounts,
+    /// Those of them whose contents the ledger lacks.
+    pub missing: LineCounts,
+    /// Built-in logs that ended with earlier recoveries that the log shows.
+    pub retired: Vec<LogId>,
+}
+
+impl Survey {
+    /// Whether nothing may be signed before the ledger was restored.
+    pub const fn is_needed(&self) -> bool {
+        self.unknown.is_some() || self.unfinished.is_some()
+    }
+}
+
+/// Restores one ledger from one audit log.
+pub struct Restoration<'a> {
+    /// What is restored.
+    pub ledger: &'a dyn Ledger,
+    /// Which may know orders that the ledger does not.
+    pub workbench: &'a dyn Workbench,
+    /// The log.
+    pub log: &'a dyn AuditSource,
+    /// Whose log it is.
+    pub from: InstanceId,
+    /// CRLs of an issuer are cut into so many shards.
+    pub crl_shards: u16,
+}
+
+/// What a line means to the ledger as it is.
+enum Means {
+    /// Nothing new.
+    Known,
+    /// What a crash may have kept from it.
+    Missing,
+    /// What it never knew.
+    Unknown(String),
+}
+
+impl Restoration<'_> {
+    /// Whether the ledger has to be restored before anything is signed. Reads only.
+    ///
+    /// # Errors
+    /// Ledger or log can't be read.
+    pub async fn is_needed(&self) -> Stored<Option<Unknown>> {
+        let mut mark = self.mark().await?;
+        loop {
+            let (lines, next) = self.log.page(mark, PAGE).await?;
+            if lines.is_empty() {
+                return Ok(None);
+            }
+            for line in &lines {
+                if let Means::Unknown(what) = self.means(line).await? {
+                    return Ok(Some(Unknown { sequence: line.sequence, at: line.at, what }));
+                }
+            }
+            mark = next;
+        }
+    }
+
+    /// What the log holds that the ledger lacks. Reads only. `progress` is told how many lines were read.
+    ///
+    /// # Errors
+    /// Ledger or log can't be read.
+    pub async fn survey(&self, progress: &mut (dyn FnMut(u64) + Send)) -> Stored<Survey> {
+        let unfinished = self.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
+        let mut mark = self.mark().await?;
+        let last = self.log.before(mark).await?.map(|line| line.at);
+        let mut survey = Survey {
+            unfinished,
+            unknown: None,
+            since: last,
+            until: last,
+            behind: LineCounts::default(),
+            missing: LineCounts::default(),
+            retired: Vec::new(),
+        };
+        loop {
+            let (lines, next) = self.log.page(mark, PAGE).await?;
+            if lines.is_empty() {
+                return Ok(survey);
+            }
+            for line in &lines {
+                let means = self.means(line).await?;
+                survey.add(line, means);
+            }
+            mark = next;
+            progress(mark.sequence);
+        }
+    }
+
+    async fn mark(&self) -> Stored<AuditMark> {
+        let start = AuditMark { sequence: 0, chain: Sha256::from_bytes([0; 32]) };
+        Ok(self.ledger.audit_mark(self.from).await?.unwrap_or(start))
+    }
+
+    async fn means(&self, line: &AuditLine) -> Stored<Means> {
+        let of_serial = async |serial: Serial, lacks: fn(&SerialRecord) -> bool| {
+            Stored::Ok(match self.ledger.serial(serial).await? {
+                None => Means::Unknown(format!("serial {serial}")),
+                Some(record) if lacks(&record) => Means::Missing,
+                Some(_) => Means::Known,
+            })
+        };
+        let missing = |is_missing: bool| if is_missing { Means::Missing } else { Means::Known };
+        match &line.event {
+            AuditEvent::Precertificate { serial, .. } => {
+                of_serial(*serial, |record| record.status == SerialStatus::Wait).await
+            }
+            AuditEvent::Certificate { serial, .. } => of_serial(*serial, |record| record.certificate.is_none()).await,
+            AuditEvent::Revocation { serial, .. } => of_serial(*serial, |record| record.revocation.is_none()).await,
+            AuditEvent::KeyBlock { spki_hash, .. } => Ok(missing(!self.ledger.is_blocked(*spki_hash).await?)),
+            AuditEvent::CrlNumber { issuer, shard, number } => {
+                let allocated = self.ledger.crl_state(*issuer, *shard, self.crl_shards).await?.allocated;
+                if allocated + 1 < *number {
+                    return Ok(Means::Unknown(format!("CRL number {number} of shard {shard}")));
+                }
+                Ok(missing(allocated < *number))
+            }
+            AuditEvent::Authority { .. }
+            | AuditEvent::Begun { .. }
+            | AuditEvent::Continued { .. }
+            | AuditEvent::CheckpointKey { .. }
+            | AuditEvent::Checkpoint { .. }
+            | AuditEvent::ClockAccepted { .. }
+            | AuditEvent::Crl { .. }
+            | AuditEvent::Recovered { .. } => Ok(Means::Known),
+        }
+    }
+
+    /// Restores what the log holds, and settles the orders: all that a ledger can be given back. `begin` says what is
+    /// kept of the recovery if it was not begun before; it is not ended here ([`Restoration::finish`]). Broken off at
+    /// any point and begun again, it goes on. `progress` is told how many lines were read.
+    ///
+    /// # Errors
+    /// What stands in the log can't be restored, or a store could not be asked.
+    pub async fn restore(
+        &self,
+        begin: RecoveryRecord,
+        authorities: &[Certificate],
+        now: Timestamp,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Stored<RecoveryRecord> {
+        let recovery = self.ledger.begin_recovery(begin).await?;
+        if recovery.from != self.from {
+            let detail = format!("a recovery from the log of instance {} has to be ended first", recovery.from);
+            return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
+        }
+        let mut authorities = authorities.to_vec();
+        let mut mark = self.mark().await?;
+        loop {
+            let (lines, next) = self.log.page(mark, PAGE).await?;
+            if lines.is_empty() {
+                break;
+            }
+            let mut page = Vec::with_capacity(lines.len());
+            for line in &lines {
+                page.extend(self.read(line, &mut authorities).await?);
+            }
+            mark = next;
+            let restore = Restore { from: self.from, lines: page, mark, at: now };
+            self.ledger.restore(restore).await?.ok_or_else(|| corrupt("the recovery is not on record".to_owned()))?;
+            for line in &lines {
+                accept_clock(self.ledger, line).await?;
+            }
+            progress(mark.sequence);
+        }
+        self.settle_all(now).await?;
+        let recoveries = self.ledger.recoveries().await?;
+        Ok(recoveries.into_iter().find(|one| one.number == recovery.number).unwrap_or(recovery))
+    }
+
+    /// Ends the recovery: what was done is logged, then the ledger may be used again.
+    ///
+    /// # Errors
+    /// The log or the ledger could not be written; the recovery goes on when it is begun again.
+    pub async fn finish(&self, recovery: &RecoveryRecord, audit: &dyn AuditLog, now: Timestamp) -> Stored<()> {
+        let RecoveryRecord { from, first, since, until, begun, restored, ref retired, .. } = *recovery;
+        let retired = retired.clone();
+        let line = audit.append(AuditEvent::Recovered { from, first, since, until, begun, restored, retired }).await?;
+        audit.applied(line);
+        self.workbench.free_leases(from).await?;
+        self.ledger.end_recovery(recovery.number, now).await?;
+        Ok(())
+    }
+
+    async fn read(&self, line: &AuditLine, authorities: &mut Vec<Certificate>) -> Stored<Option<RestoredLine>> {
+        let unreadable = |what: String| corrupt(format!("line {} of the audit log: {what}", line.sequence));
+        Ok(Some(match &line.event {
+            AuditEvent::Precertificate { order, serial, der } | AuditEvent::Certificate { order, serial, der } => {
+                let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
+                if certificate.serial() != *serial {
+                    return Err(unreadable(format!("its certificate has serial {}", certificate.serial())));
+                }
+                let issuer = issuer_of(&certificate, authorities).map_err(unreadable)?;
+                let is_final = matches!(line.event, AuditEvent::Certificate { .. });
+                let ct = !is_final || certificate.scts().is_ok_and(|scts| !scts.is_empty());
+                RestoredLine::Signature(Box::new(RestoredSignature {
+                    serial: *serial,
+                    order: self.order(*order, certificate.names(), line.at).await?,
+                    issuer,
+                    ct,
+                    is_final,
+                    der: der.clone(),
+                    spki_hash: certificate.public_key().spki_hash(),
+                    names: certificate.names().clone(),
+                    not_after: certificate.validity().not_after,
+                    at: line.at,
+                }))
+            }
+            AuditEvent::Revocation { serial, reason, revoked, by } => {
+                // The issuer stands first, below all others.
+                let issuer = authorities.first().ok_or_else(|| unreadable("no issuer is known".to_owned()))?;
+                RestoredLine::Revocation {
+                    revocation: Revocation { serial: *serial, reason: *reason, revoked: *revoked, by: by.clone() },
+                    issuer: issuer.public_key().spki_hash(),
+                    not_after: revoked.plus(LIFETIME_MAX).whole_second(),
+                    order: Box::new(unknown_order(order_named_by(*serial), &BTreeSet::new(), *revoked)),
+                }
+            }
+            AuditEvent::KeyBlock { spki_hash, by } => {
+                RestoredLine::KeyBlock(KeyBlock { spki_hash: *spki_hash, at: line.at, by: by.clone() })
+            }
+            AuditEvent::CrlNumber { issuer, shard, number } | AuditEvent::Crl { issuer, shard, number, .. } => {
+                RestoredLine::CrlNumber { issuer: *issuer, shard: *shard, number: *number }
+            }
+            AuditEvent::Authority { der } => {
+                let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
+                let id = certificate.fingerprint();
+                authorities.push(certificate);
+                RestoredLine::Authority { id, der: der.clone() }
+            }
+            AuditEvent::Begun { .. }
+            | AuditEvent::Continued { .. }
+            | AuditEvent::CheckpointKey { .. }
+            | AuditEvent::Checkpoint { .. }
+            | AuditEvent::ClockAccepted { .. }
+            | AuditEvent::Recovered { .. } => return Ok(None),
+        }))
+    }
+
+    /// The order as a store knows it, or as much of it as follows from its certificate.
+    async fn order(&self, id: OrderId, names: &BTreeSet<GeneralName>, at: Timestamp) -> Stored<Order> {
+        if let Some(known) = self.ledger.order(id).await? {
+            return Ok(known.order);
+        }
+        let active = self.workbench.read(id).await?;
+        Ok(active.map_or_else(|| unknown_order(id, names, at), |active| active.order))
+    }
+
+    /// Decides what became of each order whose end the log may show, now that all of it was read.
+    async fn settle_all(&self, now: Timestamp) -> Stored<()> {
+        loop {
+            let page = self.ledger.unsettled(u32::try_from(PAGE).unwrap_or(u32::MAX)).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            try_join_all(page.iter().map(|record| self.settle(record, now))).await?;
+        }
+    }
+
+    /// An order that stands on the workbench goes on, if it has not ended; any other has nobody to go on with it.
+    async fn settle(&self, record: &SerialRecord, now: Timestamp) -> Stored<()> {
+        let is_active = self.workbench.read(record.order).await?.is_some();
+        let given_up = (!is_active).then(|| Failure {
+            stage: Stage::Issue,
+            problem: Problem::new(
+                ProblemType::ServerInternal,
+                "the order was lost when the CA was restored from a backup (stage issue); make a new order",
+            ),
+        });
+        self.ledger.settle_restored(record.serial, given_up, now).await?;
+        if is_active && let Some((end, ended)) = self.ledger.order(record.order).await?.and_then(|known| known.end) {
+            self.workbench.settle(record.order, &[], Some((end.into(), ended))).await?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Restoration<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Restoration(from {})", self.from)
+    }
+}
+
+impl Survey {
+    fn add(&mut self, line: &AuditLine, means: Means) {
+        self.behind.add(&line.event);
+        if let AuditEvent::Recovered { retired, .. } = &line.event {
+            self.retired.extend(retired);
+        }
+        match means {
+            Means::Known => {}
+            Means::Missing => self.missing.add(&line.event),
+            Means::Unknown(what) => {
+                self.missing.add(&line.event);
+                self.unknown.get_or_insert(Unknown { sequence: line.sequence, at: line.at, what });
+            }
+        }
+        if self.unknown.is_none() {
+            self.since = Some(line.at);
+        }
+        self.until = Some(line.at);
+    }
+}
+
+/// What an operator said of the clock counts once: what was written since then counts.
+pub(crate) async fn accept_clock(ledger: &dyn Ledger, line: &AuditLine) -> Stored<()> {
+    if let AuditEvent::ClockAccepted { newest, .. } = &line.event {
+        let standing = ledger.newest().await?.at;
+        if standing <= *newest && standing > line.at {
+            ledger.accept_time(line.at).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The id of the issuer that signed this, which is verified.
+fn issuer_of(certificate: &Certificate, authorities: &[Certificate]) -> Result<Sha256, String> {
+    let mut named = authorities.iter().filter(|one| {
+        one.subject() == certificate.issuer() && certificate.authority_key_identifier() == one.key_identifier()
+    });
+    let issuer = named.next().ok_or_else(|| {
+        format!(
+            "serial {} was issued by {}, which is neither in the data folder nor in the log: bring keys and \
+             certificates of that time back first",
+            certificate.serial(),
+            certificate.issuer()
+        )
+    })?;
+    certificate.verify_signed_by(issuer.public_key()).map_err(|error| format!("its signature is wrong: {error}"))?;
+    Ok(issuer.public_key().spki_hash())
+}
+
+/// What is known of an order from its certificate alone.
+fn unknown_order(id: OrderId, names: &BTreeSet<GeneralName>, at: Timestamp) -> Order {
+    Order {
+        id,
+        account: AccountId::UNKNOWN,
+        profile: String::new(),
+        identifiers: names.iter().filter_map(identifier).collect(),
+        validity: AskedValidity::default(),
+        replaces: None,
+        method: None,
+        created: at,
+        expires: at,
+        authorizations: Vec::new(),
+        progress: Progress::TestChallenge,
+    }
+}
+
+fn identifier(name: &GeneralName) -> Option<Identifier> {
+    match name {
+        GeneralName::Dns(name) => match name.strip_prefix("*.") {
+            Some(below) => DnsName::parse(below).ok().map(Identifier::Wildcard),
+            None => DnsName::parse(name).ok().map(Identifier::Dns),
+        },
+        GeneralName::Ip(address) => Some(Identifier::Ip(*address)),
+    }
+}
+
+/// An order of its own for a serial of which nothing else is known: the same each time.
+fn order_named_by(serial: Serial) -> OrderId {
+    let hash = Sha256::of_parts(&[b"restored ", serial.as_bytes()]);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.as_bytes()[..16]);
+    OrderId::from_bytes(id)
+}
+
+fn corrupt(detail: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Corrupt, detail)
+}

@@ -1,0 +1,227 @@
+//! What is restored from an audit log.
+
+use std::collections::BTreeSet;
+
+use ca::order::{Failure, Order};
+use ca::ports::{
+    IssuanceNumber, LedgerEnd, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine,
+    RestoredSignature, Revocation, Revoked, SerialRecord, SerialStatus, Settled,
+};
+use pki::{Reason, Serial, Sha256, Timestamp};
+
+use super::records::{Issued, Records, heard_of};
+
+const BY: &str = Revocation::CAIRN;
+
+impl Records {
+    pub(super) fn begin_recovery(&mut self, mut recovery: RecoveryRecord) -> RecoveryRecord {
+        if let Some(open) = self.recoveries.iter().find(|one| one.ended.is_none()) {
+            return open.clone();
+        }
+        recovery.number = self.recoveries.len() as u64 + 1;
+        self.recoveries.push(recovery.clone());
+        recovery
+    }
+
+    pub(super) fn restore(&mut self, restore: Restore) -> Option<LineCounts> {
+        let Restore { from, lines, mark, at } = restore;
+        let open = self.recoveries.iter().position(|one| one.ended.is_none() && one.from == from)?;
+        let restored = Restored { from, at };
+        let mut counts = LineCounts::default();
+        for line in lines {
+            match line {
+                RestoredLine::Signature(signature) => {
+                    let new = u64::from(self.restore_signature(&signature, restored));
+                    *(if signature.is_final { &mut counts.certificates } else { &mut counts.precertificates }) += new;
+                }
+                RestoredLine::Revocation { revocation, issuer, not_after, order } => {
+                    let new = self.restore_revocation(revocation, (issuer, not_after), &order, restored);
+                    counts.revocations += u64::from(new);
+                }
+                RestoredLine::KeyBlock(block) => {
+                    let (key, revoked) = (block.spki_hash, block.at.whole_second());
+                    let by = block.by.clone();
+                    counts.key_blocks += u64::from(!self.blocked.contains_key(&key));
+                    self.blocked.entry(key).or_insert(block);
+                    let of_key: Vec<Serial> = self
+                        .serials
+                        .values()
+                        .map(|one| &one.record)
+                        .filter(|one| one.spki_hash == key)
+                        .map(|one| one.serial)
+                        .collect();
+                    for serial in of_key {
+                        let reason = Reason::KeyCompromise;
+                        self.revoke(Revocation { serial, reason, revoked, by: by.clone() }, at);
+                    }
+                }
+                RestoredLine::CrlNumber { issuer, shard, number } => {
+                    let last = self.crl_numbers.entry((issuer, shard)).or_default();
+                    counts.crl_numbers += u64::from(number > *last);
+                    *last = number.max(*last);
+                }
+                RestoredLine::Authority { id, der } => {
+                    counts.authorities += u64::from(!self.authorities.contains_key(&id));
+                    self.authorities.entry(id).or_insert(der);
+                }
+            }
+        }
+        self.marks.insert(from, mark);
+        let recovery = &mut self.recoveries[open];
+        recovery.restored = recovery.restored.plus(&counts);
+        Some(counts)
+    }
+
+    fn restore_signature(&mut self, signature: &RestoredSignature, restored: Restored) -> bool {
+        let Some(issued) = self.serials.get_mut(&signature.serial) else {
+            self.add_restored(signature, restored);
+            return true;
+        };
+        let was_good = issued.record.status != SerialStatus::Wait;
+        if !was_good {
+            issued.record.status = SerialStatus::Good;
+            issued.record.good = Some(signature.at);
+        }
+        if !signature.is_final {
+            return !was_good;
+        }
+        if issued.record.certificate.is_some() {
+            return false;
+        }
+        issued.record.certificate = Some(signature.der.clone());
+        issued.record.stored = Some(signature.at);
+        issued.unsettled = true;
+        true
+    }
+
+    fn add_restored(&mut self, signature: &RestoredSignature, restored: Restored) {
+        let RestoredSignature { serial, order, issuer, ct, is_final, der, spki_hash, names, not_after, at } = signature;
+        self.dated(*at, Recorded::Issuance(*serial));
+        let number = self.number_restored(order);
+        let known = &self.orders[&order.id].order;
+        let record = SerialRecord {
+            serial: *serial,
+            status: SerialStatus::Good,
+            order: order.id,
+            number,
+            account: known.account,
+            issuer: *issuer,
+            profile: known.profile.clone(),
+            profile_hash: Sha256::from_bytes([0; 32]),
+            ct: *ct,
+            begun: *at,
+            good: Some(*at),
+            stored: is_final.then_some(*at),
+            not_after: *not_after,
+            spki_hash: *spki_hash,
+            linting_certificate: der.clone(),
+            certificate: is_final.then(|| der.clone()),
+            attached: false,
+            current: true,
+            revocation: None,
+            restored: Some(restored),
+        };
+        self.add_issued(Issued { record, names: names.clone(), revocation_written: None, unsettled: true });
+    }
+
+    /// The next number of an order that the ledger may hear of for the first time.
+    fn number_restored(&mut self, order: &Order) -> IssuanceNumber {
+        let of_order = self.serials.values().map(|one| &one.record).filter(|one| one.order == order.id);
+        let last = of_order.map(|one| one.number.0).max().unwrap_or(0);
+        let number = IssuanceNumber(last + 1);
+        self.orders.entry(order.id).or_insert_with(|| heard_of(order)).last = Some(number);
+        number
+    }
+
+    fn add_issued(&mut self, issued: Issued) {
+        let serial = issued.record.serial;
+        self.serials.insert(serial, issued);
+        self.allocated.push(serial);
+    }
+
+    fn restore_revocation(
+        &mut self,
+        revocation: Revocation,
+        (issuer, not_after): (Sha256, Timestamp),
+        order: &Order,
+        restored: Restored,
+    ) -> bool {
+        let (serial, reason, revoked) = (revocation.serial, revocation.reason, revocation.revoked);
+        if !self.serials.contains_key(&serial) {
+            let number = self.number_restored(order);
+            let record = SerialRecord {
+                serial,
+                status: SerialStatus::Wait,
+                order: order.id,
+                number,
+                account: order.account,
+                issuer,
+                profile: order.profile.clone(),
+                profile_hash: Sha256::from_bytes([0; 32]),
+                ct: true,
+                begun: revoked,
+                good: None,
+                stored: None,
+                not_after,
+                spki_hash: Sha256::from_bytes([0; 32]),
+                linting_certificate: Vec::new(),
+                certificate: None,
+                attached: false,
+                current: true,
+                revocation: None,
+                restored: Some(restored),
+            };
+            let names = BTreeSet::new();
+            self.add_issued(Issued { record, names, revocation_written: None, unsettled: true });
+        }
+        let by = revocation.by.clone();
+        match self.revoke(revocation, restored.at) {
+            Revoked::Done => true,
+            Revoked::Already(earlier) if reason == Reason::KeyCompromise && earlier.reason != reason => {
+                if let Some(issued) = self.serials.get_mut(&serial) {
+                    issued.record.revocation = Some(Revocation { reason, by, ..earlier });
+                    issued.revocation_written = Some(restored.at);
+                }
+                true
+            }
+            Revoked::Already(_) | Revoked::UnknownSerial => false,
+        }
+    }
+
+    pub(super) fn settle_restored(
+        &mut self,
+        serial: Serial,
+        given_up: Option<Failure>,
+        at: Timestamp,
+    ) -> Option<Settled> {
+        let shown = self.show(self.serials.get(&serial)?);
+        let unsettled = self.serials.get(&serial).is_some_and(|issued| issued.unsettled);
+        let overtaken = shown.revocation.as_ref().is_some_and(Revocation::is_overtaken);
+        let settled = match shown.stored {
+            Some(_) if shown.attached => Settled::Attached,
+            Some(stored) if shown.current && !overtaken && unsettled => {
+                self.orders.get_mut(&shown.order)?.end = Some((LedgerEnd::Valid(serial), stored));
+                Settled::Attached
+            }
+            Some(_) => Settled::Detached,
+            None => Settled::Left,
+        };
+        if !unsettled {
+            return Some(settled);
+        }
+        if settled != Settled::Attached
+            && shown.current
+            && let Some(failure) = given_up
+        {
+            self.orders.get_mut(&shown.order)?.end.get_or_insert((LedgerEnd::Invalid(failure), at));
+        }
+        let (revoked, by) = (at.whole_second(), BY.to_owned());
+        if self.blocked.contains_key(&shown.spki_hash) {
+            self.revoke(Revocation { serial, reason: Reason::KeyCompromise, revoked, by }, at);
+        } else if settled == Settled::Detached {
+            self.revoke(Revocation { serial, reason: Reason::Superseded, revoked, by }, at);
+        }
+        self.serials.get_mut(&serial)?.unsettled = false;
+        Some(settled)
+    }
+}

@@ -1,0 +1,374 @@
+//! What is restored from an audit log.
+
+use ca::order::{Failure as Death, Order};
+use ca::ports::{
+    KeyBlock, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine, RestoredSignature, Revocation,
+    Revoked, SerialStatus, Settled,
+};
+use pki::{Reason, Serial, Sha256, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{issuance, orders, revocation, serials};
+use crate::sqlite::columns::{Col, Json, col, document, json};
+use crate::sqlite::failure::Step;
+use crate::sqlite::writer::Batch;
+
+const BY: &str = Revocation::CAIRN;
+const NOT_KNOWN: Sha256 = Sha256::from_bytes([0; 32]);
+
+pub(super) fn recoveries(connection: &Connection) -> Step<Vec<RecoveryRecord>> {
+    let mut statement =
+        connection.prepare_cached("-- ledger.recoveries\nSELECT document FROM recoveries ORDER BY number")?;
+    let rows = statement.query_map([], |row| json(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn open(connection: &Connection) -> Step<Option<RecoveryRecord>> {
+    Ok(connection
+        .prepare_cached("-- ledger.recovery\nSELECT document FROM recoveries WHERE ended IS NULL")?
+        .query_row([], |row| row.get::<_, Json<RecoveryRecord>>(0))
+        .optional()?
+        .map(|document| document.0))
+}
+
+pub(super) fn begin(batch: &Batch<'_>, recovery: &RecoveryRecord) -> Step<RecoveryRecord> {
+    if let Some(standing) = open(batch)? {
+        return Ok(standing);
+    }
+    let last: u64 = batch
+        .prepare_cached("-- ledger.begin_recovery.last\nSELECT coalesce(max(number), 0) FROM recoveries")?
+        .query_row([], |row| col(row, 0))?;
+    let begun = RecoveryRecord { number: last + 1, ..recovery.clone() };
+    batch
+        .prepare_cached(
+            "-- ledger.begin_recovery\nINSERT INTO recoveries (number, from_instance, document) VALUES (?1, ?2, ?3)",
+        )?
+        .execute(params![Col(begun.number), Col(begun.from), document("recoveries.document", &begun)?])?;
+    Ok(begun)
+}
+
+fn write(batch: &Batch<'_>, recovery: &RecoveryRecord) -> Step<()> {
+    batch
+        .prepare_cached("-- ledger.recovery.write\nUPDATE recoveries SET document = ?2, ended = ?3 WHERE number = ?1")?
+        .execute(params![
+            Col(recovery.number),
+            document("recoveries.document", recovery)?,
+            recovery.ended.map(Timestamp::millis)
+        ])?;
+    Ok(())
+}
+
+pub(super) fn end(batch: &Batch<'_>, number: u64, at: Timestamp) -> Step<bool> {
+    let Some(standing) = open(batch)?.filter(|standing| standing.number == number) else {
+        return Ok(false);
+    };
+    write(batch, &RecoveryRecord { ended: Some(at), ..standing })?;
+    Ok(true)
+}
+
+pub(super) fn restore(batch: &Batch<'_>, restore: &Restore) -> Step<Option<LineCounts>> {
+    let Restore { from, lines, mark, at } = restore;
+    let Some(recovery) = open(batch)?.filter(|recovery| recovery.from == *from) else {
+        return Ok(None);
+    };
+    let restored = Restored { from: *from, at: *at };
+    let mut counts = LineCounts::default();
+    for line in lines {
+        count(&mut counts, line, apply(batch, line, restored)?);
+    }
+    super::write_audit_mark(batch, *from, *mark)?;
+    write(batch, &RecoveryRecord { restored: recovery.restored.plus(&counts), ..recovery })?;
+    Ok(Some(counts))
+}
+
+fn count(counts: &mut LineCounts, line: &RestoredLine, is_new: bool) {
+    let kind = match line {
+        RestoredLine::Signature(signature) if signature.is_final => &mut counts.certificates,
+        RestoredLine::Signature(_) => &mut counts.precertificates,
+        RestoredLine::Revocation { .. } => &mut counts.revocations,
+        RestoredLine::KeyBlock(_) => &mut counts.key_blocks,
+        RestoredLine::CrlNumber { .. } => &mut counts.crl_numbers,
+        RestoredLine::Authority { .. } => &mut counts.authorities,
+    };
+    *kind += u64::from(is_new);
+}
+
+/// Whether it was new.
+fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<bool> {
+    match line {
+        RestoredLine::Signature(signature) => restore_signature(batch, signature, restored),
+        RestoredLine::Revocation { revocation, issuer, not_after, order } => {
+            match revocation::revoke(batch, revocation, restored.at)? {
+                Revoked::Done => Ok(true),
+                Revoked::Already(_) if revocation.reason == Reason::KeyCompromise => {
+                    revocation::upgrade(batch, revocation.serial, &revocation.by, restored.at)
+                }
+                Revoked::Already(_) => Ok(false),
+                Revoked::UnknownSerial => {
+                    add_revoked(batch, revocation, (*issuer, *not_after), order, restored)?;
+                    Ok(true)
+                }
+            }
+        }
+        RestoredLine::KeyBlock(block) => block_key(batch, block, restored.at),
+        RestoredLine::CrlNumber { issuer, shard, number } => {
+            revocation::allocate_crl_number(batch, *issuer, *shard, *number)
+        }
+        RestoredLine::Authority { id, der } => super::add_authority(batch, *id, der),
+    }
+}
+
+/// Whether it was new.
+fn restore_signature(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restored) -> Step<bool> {
+    let Some(state) = issuance::state(batch, signature.serial)? else {
+        add_signed(batch, signature, restored)?;
+        return Ok(true);
+    };
+    let at = signature.at;
+    let waited = issuance::mark_good_of(batch, signature.serial, &state, at)?;
+    if !signature.is_final || state.stored {
+        return Ok(waited && !signature.is_final);
+    }
+    store_certificate(batch, state.row, &signature.der)?;
+    batch
+        .prepare_cached("-- ledger.restore.certificate\nUPDATE serials SET stored = ?2, unsettled = 1 WHERE row = ?1")?
+        .execute(params![state.row, Col(at)])?;
+    Ok(true)
+}
+
+fn store_certificate(batch: &Batch<'_>, row: i64, der: &[u8]) -> Step<()> {
+    batch
+        .prepare_cached("-- ledger.restore.certificate.der\nINSERT INTO certificates (serial, der) VALUES (?1, ?2)")?
+        .execute(params![row, der])?;
+    Ok(())
+}
+
+/// The row of an order, which the ledger may hear of for the first time, with the next number, and whether it has
+/// ended.
+fn next_number(batch: &Batch<'_>, order: &Order) -> Step<(i64, u32, bool)> {
+    let known = batch
+        .prepare_cached(
+            "-- ledger.restore.order\nSELECT row, issuances, outcome IS NOT NULL FROM orders WHERE id = ?1",
+        )?
+        .query_row([Col(order.id)], |row| Ok((row.get(0)?, row.get::<_, u32>(1)?, row.get(2)?)))
+        .optional()?;
+    let (row, last, ended) = match known {
+        Some(known) => known,
+        None => (orders::hear_of(batch, order, &document("order_documents.document", order)?, 0)?, 0, false),
+    };
+    batch
+        .prepare_cached("-- ledger.restore.number\nUPDATE orders SET issuances = ?2 WHERE row = ?1")?
+        .execute(params![row, last + 1])?;
+    if !ended {
+        serials::give_up(batch, row, last)?;
+    }
+    Ok((row, last + 1, ended))
+}
+
+fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restored) -> Step<()> {
+    let (order_row, number, ended) = next_number(batch, &signature.order)?;
+    let at = Col(signature.at);
+    batch
+        .prepare_cached(
+            "-- ledger.restore.signature
+            INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
+                profile_hash, spki_hash, begun, good, stored, not_after, restored, restored_from, unsettled)
+            SELECT ?1, ?2, ?3, ?4, account, 'good', ?5, ?6, ?7, document ->> '$.profile', ?8, ?9, ?10, ?10, ?11, ?12,
+                ?13, ?14, 1
+            FROM orders JOIN order_documents ON order_row = row WHERE row = ?3",
+        )?
+        .execute(params![
+            Col(signature.serial),
+            serials::tail(signature.serial),
+            order_row,
+            number,
+            ended,
+            signature.ct,
+            Col(signature.issuer),
+            Col(NOT_KNOWN),
+            Col(signature.spki_hash),
+            at,
+            signature.is_final.then_some(at),
+            Col(signature.not_after),
+            Col(restored.at),
+            Col(restored.from),
+        ])?;
+    let row = batch.last_insert_rowid();
+    add_planned(batch, row, &signature.der)?;
+    let mut named =
+        batch.prepare_cached("-- ledger.restore.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
+    for name in &signature.names {
+        named.execute(params![name.to_string(), row])?;
+    }
+    if signature.is_final {
+        store_certificate(batch, row, &signature.der)?;
+    }
+    batch.count(|tally| {
+        tally.good += 1;
+        tally.abandoned += i64::from(ended);
+    });
+    batch.dated(signature.at, Recorded::Issuance(signature.serial));
+    Ok(())
+}
+
+/// The bytes that were signed stand where those stand that were to be signed.
+fn add_planned(batch: &Batch<'_>, row: i64, der: &[u8]) -> Step<()> {
+    batch
+        .prepare_cached("-- ledger.restore.planned\nINSERT INTO linting_certificates (serial, der) VALUES (?1, ?2)")?
+        .execute(params![row, der])?;
+    Ok(())
+}
+
+/// A serial of which nothing is known but that it was revoked.
+fn add_revoked(
+    batch: &Batch<'_>,
+    revocation: &Revocation,
+    (issuer, not_after): (Sha256, Timestamp),
+    order: &Order,
+    restored: Restored,
+) -> Step<()> {
+    let (order_row, number, ended) = next_number(batch, order)?;
+    batch
+        .prepare_cached(
+            "-- ledger.restore.revoked
+            INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
+                profile_hash, spki_hash, begun, not_after, revoked, reason, revoked_by, revoked_at, restored,
+                restored_from, unsettled)
+            VALUES (?1, ?2, ?3, ?4, ?5, 'revoked', ?6, 1, ?7, ?8, ?9, ?9, ?10, ?11, ?10, ?12, ?13, ?14, ?14, ?15, 1)",
+        )?
+        .execute(params![
+            Col(revocation.serial),
+            serials::tail(revocation.serial),
+            order_row,
+            number,
+            Col(order.account),
+            ended,
+            Col(issuer),
+            order.profile,
+            Col(NOT_KNOWN),
+            Col(revocation.revoked),
+            Col(not_after),
+            Col(revocation.reason),
+            revocation.by,
+            Col(restored.at),
+            Col(restored.from),
+        ])?;
+    add_planned(batch, batch.last_insert_rowid(), &[])?;
+    batch.count(|tally| tally.revoked += 1);
+    Ok(())
+}
+
+fn block_key(batch: &Batch<'_>, block: &KeyBlock, written: Timestamp) -> Step<bool> {
+    let of_key: Vec<(i64, SerialStatus, bool)> = batch
+        .prepare_cached(
+            "-- ledger.restore.block
+            SELECT row, status, given_up FROM serials WHERE spki_hash = ?1 AND status <> 'revoked' ORDER BY row",
+        )?
+        .query_map([Col(block.spki_hash)], |row| Ok((row.get(0)?, col(row, 1)?, row.get(2)?)))?
+        .collect::<Result<_, _>>()?;
+    for (row, status, given_up) in of_key {
+        let revoked = block.at.whole_second();
+        serials::write_revocation(batch, row, (Reason::KeyCompromise, revoked, &block.by), written)?;
+        serials::count_revoked(batch, status, given_up);
+    }
+    revocation::add_block(batch, block)
+}
+
+/// A serial whose order was left open.
+struct Open {
+    row: i64,
+    order_row: i64,
+    status: SerialStatus,
+    given_up: bool,
+    stored: bool,
+    number: u32,
+    current: bool,
+    attached: bool,
+    overtaken: bool,
+    unsettled: bool,
+    key_blocked: bool,
+}
+
+fn look(connection: &Connection, serial: Serial) -> Step<Option<Open>> {
+    Ok(connection
+        .prepare_cached(
+            "-- ledger.settle_restored.look
+            SELECT s.row, o.row, s.status, s.given_up, s.stored IS NOT NULL, s.number,
+                o.outcome IS NULL AND o.issuances = s.number, o.serial IS s.serial,
+                s.reason IS ?2 AND s.revoked_by IS ?3, s.unsettled,
+                EXISTS (SELECT 1 FROM blocked_keys b WHERE b.spki_hash = s.spki_hash)
+            FROM serials s JOIN orders o ON o.row = s.order_row WHERE s.serial = ?1",
+        )?
+        .query_row(params![Col(serial), Col(Reason::Superseded), BY], |row| {
+            Ok(Open {
+                row: row.get(0)?,
+                order_row: row.get(1)?,
+                status: col(row, 2)?,
+                given_up: row.get(3)?,
+                stored: row.get(4)?,
+                number: row.get(5)?,
+                current: row.get(6)?,
+                attached: row.get(7)?,
+                overtaken: row.get(8)?,
+                unsettled: row.get(9)?,
+                key_blocked: row.get(10)?,
+            })
+        })
+        .optional()?)
+}
+
+pub(super) fn settle(
+    batch: &Batch<'_>,
+    serial: Serial,
+    given_up: Option<&Death>,
+    at: Timestamp,
+) -> Step<Option<Settled>> {
+    let Some(mut open) = look(batch, serial)? else {
+        return Ok(None);
+    };
+    let attach = open.unsettled && open.stored && open.current && !open.overtaken;
+    let settled = match open.stored {
+        true if open.attached || attach => Settled::Attached,
+        true => Settled::Detached,
+        false => Settled::Left,
+    };
+    if !open.unsettled {
+        return Ok(Some(settled));
+    }
+    if attach {
+        batch
+            .prepare_cached(
+                "-- ledger.settle_restored.valid
+                UPDATE orders SET outcome = 'valid', ended = (SELECT stored FROM serials WHERE row = ?2), serial = ?3
+                WHERE row = ?1",
+            )?
+            .execute(params![open.order_row, open.row, Col(serial)])?;
+        batch.count(|tally| tally.valid += 1);
+    } else if open.current
+        && let Some(failure) = given_up
+    {
+        orders::end_invalid(batch, open.order_row, open.number, failure, at)?;
+        open.given_up = true;
+    }
+    revoke_settled(batch, &open, settled, at)?;
+    batch
+        .prepare_cached("-- ledger.settle_restored\nUPDATE serials SET unsettled = 0 WHERE row = ?1")?
+        .execute([open.row])?;
+    Ok(Some(settled))
+}
+
+fn revoke_settled(batch: &Batch<'_>, open: &Open, settled: Settled, at: Timestamp) -> Step<()> {
+    let reason = match (open.key_blocked, settled) {
+        (true, _) => Reason::KeyCompromise,
+        (false, Settled::Detached) => Reason::Superseded,
+        (false, Settled::Attached | Settled::Left) => return Ok(()),
+    };
+    match open.status {
+        SerialStatus::Wait | SerialStatus::Good => {
+            serials::write_revocation(batch, open.row, (reason, at.whole_second(), BY), at)?;
+            serials::count_revoked(batch, open.status, open.given_up);
+        }
+        SerialStatus::Revoked => {}
+    }
+    Ok(())
+}
