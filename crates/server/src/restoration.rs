@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,6 +62,14 @@ pub(crate) enum RestorationError {
         /// What the system said.
         error: io::Error,
     },
+    /// The folder of its own log can't be made.
+    #[error("{}: can't be made: {error}", path.display())]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// Another recovery was broken off.
     #[error(
         "a recovery from the log of instance {0} was broken off: go on with that one first (`cairn recover --log` with \
@@ -88,15 +97,19 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// The log that these paths name: files of one log, their folder, or the data folder that it stands in.
-    pub(crate) fn named(path: &Path) -> Result<Self, RestorationError> {
-        let folder = if path.is_file() {
+    /// The folder of the log that a path names: one of its files, their folder, or the data folder that it stands in.
+    fn folder(path: &Path) -> PathBuf {
+        if path.is_file() {
             path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
         } else if path.join("audit").is_dir() {
             path.join("audit")
         } else {
             path.to_owned()
-        };
+        }
+    }
+
+    /// The log in this folder, which a path named. If its instance's data folder can be seen, that does not run.
+    fn open(folder: PathBuf, path: &Path) -> Result<Self, RestorationError> {
         let held = folder.parent().map(Instance::hold).transpose().map_err(RestorationError::Lives)?.flatten();
         let reader = AuditReader::new(&folder);
         let owner = match reader.owner() {
@@ -133,7 +146,11 @@ impl Workplace {
     pub(crate) fn take(config: Config, moved: bool) -> Result<Self, RestorationError> {
         let data = &config.data;
         let instance = if moved {
-            Instance::take_moved(data, FILE_NAME, &SystemRandom)?
+            let instance = Instance::take_moved(data, FILE_NAME, &SystemRandom)?;
+            let audit = data.join("audit");
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&audit);
+            made.map_err(|error| RestorationError::Folder { path: audit, error })?;
+            instance
         } else {
             Instance::peek(data)?;
             Instance::take(data, &SystemRandom)?
@@ -158,8 +175,12 @@ impl Workplace {
         tell: &mut dyn FnMut(Progress),
     ) -> Result<Log, RestorationError> {
         let own = self.config.data.join("audit").canonicalize().ok();
-        let log = Log::named(path)?;
-        if log.from == self.instance.id() || own.is_some() && log.folder.canonicalize().ok() == own {
+        let folder = Log::folder(path);
+        if own.is_some() && folder.canonicalize().ok() == own {
+            return Err(RestorationError::Own(path.to_owned()));
+        }
+        let log = Log::open(folder, path)?;
+        if log.from == self.instance.id() {
             return Err(RestorationError::Own(path.to_owned()));
         }
         let known = self.ledger.audit_mark(log.from).await?;

@@ -54,7 +54,7 @@ impl RootCrl {
     pub fn open(files: Files, root: Certificate, now: Timestamp) -> Result<(Self, bool), HierarchyError> {
         let (crl, made) = match read(&files)? {
             Some(crl) => (crl, false),
-            None if files.key("root").exists()? => (make(&files, &root, None, now)?, true),
+            None if files.key("root").exists()? => (make(&files, &root, (None, 0), now)?, true),
             None => {
                 let detail = "it is missing, and so is the root's key".to_owned();
                 return Err(HierarchyError::Certificate { path: files.root_crl, detail });
@@ -75,7 +75,9 @@ impl RootCrl {
     pub async fn look_after(&self, ca: &Ca) -> Result<Looked, RootCrlError> {
         let (old, now) = (self.current(), ca.now());
         let left = old.next_update().since(now);
-        if left > RENEWAL {
+        // Numbers above its own were used: a backup has brought an old one back.
+        let used = ca.ledger.crl_state(self.root.public_key().spki_hash(), 0, 1).await?.allocated;
+        if left > RENEWAL && old.number() >= used {
             return Ok(Looked::Fresh);
         }
         if !self.files.key("root").exists().map_err(HierarchyError::from)? {
@@ -84,7 +86,7 @@ impl RootCrl {
         if ca.check_clock().await?.is_err() {
             return Ok(Looked::Waits);
         }
-        let crl = make(&self.files, &self.root, Some(&old), now.whole_second())?;
+        let crl = make(&self.files, &self.root, (Some(&old), used), now.whole_second())?;
         let number = crl.number();
         note(ca, &self.root, &crl).await?;
         self.lock().crl = crl;
@@ -141,13 +143,19 @@ fn read(files: &Files) -> Result<Option<Crl>, HierarchyError> {
     Ok(Some(crl))
 }
 
-fn make(files: &Files, root: &Certificate, old: Option<&Crl>, now: Timestamp) -> Result<Crl, HierarchyError> {
+/// The next one after an old one, with a number above all that were used.
+fn make(
+    files: &Files,
+    root: &Certificate,
+    (old, used): (Option<&Crl>, u64),
+    now: Timestamp,
+) -> Result<Crl, HierarchyError> {
     let pair = files.key("root").load()?;
     let fields = CrlFields {
         issuer: root.subject(),
         issuer_key_identifier: root.public_key().key_identifier(),
         signature_algorithm: pair.default_signature_algorithm(),
-        number: old.map_or(1, |old| old.number() + 1),
+        number: old.map_or(0, Crl::number).max(used) + 1,
         this_update: now,
         next_update: now.plus(VALIDITY).minus(Duration::from_secs(1)),
         distribution_point: None,
@@ -186,6 +194,17 @@ mod tests {
         assert_eq!(crl.current().number(), 2);
         assert_eq!(Crl::from_der(&fs::read(&files.root_crl).unwrap()).unwrap().number(), 2);
         crl.current().verify_signed_by(assembly.root.public_key()).unwrap();
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Fresh);
+    }
+
+    #[tokio::test]
+    async fn root_crl_that_a_backup_brought_back_is_made_anew_above_the_numbers_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, crl, _) = made_before(1, &folder).await;
+        let root = assembly.root.public_key().spki_hash();
+        assert!(assembly.ca.ledger.allocate_crl_number(root, 0, 7).await.unwrap());
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
+        assert_eq!(crl.current().number(), 8);
         assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Fresh);
     }
 

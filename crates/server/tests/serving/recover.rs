@@ -171,7 +171,7 @@ async fn restored_backup_signs_nothing_until_it_was_recovered() {
     let message = refused(&data).await;
     assert!(message.contains("the ledger is older than the log") && message.contains("`cairn recover`"), "{message}");
     let serial = scene.kept.serial().to_string();
-    let output = scene.server.command(&["cert", "revoke", &serial]).await;
+    let output = scene.server.command(&["cert", "revoke", &serial, "--reason", "superseded"]).await;
     assert_eq!(output.status.code(), Some(NEEDS_RECOVERY), "{}", said(&output));
 
     let output = scene.recover(&["--dry-run"]).await;

@@ -186,6 +186,10 @@ pub(super) fn summary(record: &SerialRecord) -> Value {
         "stored": json_time(record.stored),
         "not_after": json_time(record.not_after),
         "names": names(record),
+        "restored": record.restored.map(|restored| json!({
+            "from": restored.from,
+            "at": json_time(restored.at),
+        })),
         "revocation": record.revocation.as_ref().map(|revocation| json!({
             "reason": revocation.reason.name(),
             "revoked": json_time(revocation.revoked),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ca::ports::SerialRecord;
+use ca::ports::{Restored, SerialRecord};
 use pki::{Certificate, LogId, PublicKey, Sct, pem};
 use serde_json::{Value, json};
 
@@ -38,7 +38,10 @@ pub(super) async fn show(asked: &Show, paper: &mut Paper<'_>) -> Result<(), Fail
             paper.text(&pem::encode("CERTIFICATE", der));
         }
         paper.line("");
-        paper.line("linting certificate, signed with a throwaway key");
+        paper.line(match record.restored {
+            None => "linting certificate, signed with a throwaway key",
+            Some(_) => "as it was signed first",
+        });
         paper.text(&pem::encode("CERTIFICATE", &record.linting_certificate));
     }
     Ok(())
@@ -81,6 +84,13 @@ fn facts(record: &SerialRecord, certificate: Option<&Certificate>, logs: &LogKey
     }
     if let Some(revocation) = &record.revocation {
         facts.add("revoked", format!("{} ({}), by {}", revocation.revoked, revocation.reason, revocation.by));
+    }
+    if let Some(Restored { from, at }) = record.restored {
+        facts.add(
+            "restored",
+            format!("{at}, from the audit log of instance {from}, which knows no more of it than this"),
+        );
+        return facts;
     }
     let linting = Certificate::from_der(&record.linting_certificate).map(|one| one.fingerprint().to_string());
     facts.add("linting certificate", linting.unwrap_or_else(|error| format!("can't be read: {error}")));
