@@ -46,10 +46,10 @@ pub(crate) enum RestorationError {
     #[error("hierarchy: {0}")]
     Hierarchy(#[from] HierarchyError),
     /// What was given is no log.
-    #[error("{}: there is no audit log here; name the folder of its files, or the files (NNNNNNNN.jsonl)", .0.display())]
+    #[error("{}: no audit log is here; name the folder of its files, or the files (NNNNNNNN.jsonl)", .0.display())]
     NoLog(PathBuf),
     /// It is the folder's own.
-    #[error("{}: this is the data folder's own audit log; `cairn recover` without --log restores from it", .0.display())]
+    #[error("{}: this is the folder's own audit log; `cairn recover` without --log restores from it", .0.display())]
     Own(PathBuf),
     /// The log's process runs.
     #[error("its log can't be brought in while its instance runs: {0}")]
@@ -208,8 +208,8 @@ impl Workplace {
         Ok(self.restoration(log).survey(tell).await?)
     }
 
-    /// Restores what the log holds, ends the built-in logs if they had promised what the ledger forgot, and lets servers
-    /// start again.
+    /// Restores what the log holds, ends the built-in logs if they had promised what the ledger forgot, and lets
+    /// servers start again.
     pub(crate) async fn restore(
         &self,
         log: &Log,

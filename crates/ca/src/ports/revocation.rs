@@ -1,0 +1,77 @@
+//! What the ledger keeps of revocations, blocked keys and CRLs.
+
+use pki::{Reason, Serial, Sha256, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A revocation to be written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Which serial.
+    pub serial: Serial,
+    /// Why (RFC 5280 §5.3.1).
+    pub reason: Reason,
+    /// When it counts from.
+    pub revoked: Timestamp,
+    /// Who asked.
+    pub by: String,
+}
+
+impl Revocation {
+    /// Who revokes what this CA itself has to.
+    pub const CAIRN: &str = "cairn";
+
+    /// Whether it is that of a certificate that came too late: `store_final` revoked it.
+    pub fn is_overtaken(&self) -> bool {
+        self.reason == Reason::Superseded && self.by == Self::CAIRN
+    }
+}
+
+/// What `revoke` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// It is revoked now.
+    Done,
+    /// It was revoked before: that revocation stands.
+    Already(Revocation),
+    /// The ledger never allocated this serial.
+    UnknownSerial,
+}
+
+/// A key to be blocked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyBlock {
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki_hash: Sha256,
+    /// When.
+    pub at: Timestamp,
+    /// Who asked.
+    pub by: String,
+}
+
+/// A CRL as the ledger keeps it: the last one of each issuer and shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlRecord {
+    /// The issuer.
+    pub issuer: Sha256,
+    /// The shard.
+    pub shard: u16,
+    /// Its number.
+    pub number: u64,
+    /// When it was made.
+    pub this_update: Timestamp,
+    /// When the next one is due at the latest.
+    pub next_update: Timestamp,
+    /// The whole of it, DER.
+    pub der: Vec<u8>,
+}
+
+/// The state of CRL numbering of one issuer and shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CrlState {
+    /// The last number allocated; 0: none yet.
+    pub allocated: u64,
+    /// The last CRL stored.
+    pub last: Option<CrlRecord>,
+    /// When the last revocation was written that this shard has to show.
+    pub last_revocation: Option<Timestamp>,
+}
