@@ -8,9 +8,9 @@ use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, CrlRecord, CrlState, KeyBlock, KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest,
-    NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Restored, Revocation, Revoked,
-    Settled, Stored,
+    AuditMark, Begin, BeginRefused, CrlRecord, CrlState, KeyBlock, KeyChangeRecord, KeyNotChanged, LineCounts,
+    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Restored,
+    Revocation, Revoked, Settled, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
