@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ca::ports::{AuditSource, Clock, Ledger, LineCounts, RecoveryRecord, StoreError, Workbench};
 use ca::{InstanceId, Restoration, Survey};
 use pki::Timestamp;
-use store::audit::{self, AuditLogError, AuditReader, FileAuditLog, Progress};
+use store::audit::{self, AuditLogError, AuditOptions, AuditReader, FileAuditLog, Progress};
 use store::instance::{Held, Instance, InstanceError};
 use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
 
@@ -229,7 +229,9 @@ impl Workplace {
         let put_aside = log_keys::put_aside(&files, &record.retired)?;
         let audit = self.config.data.join("audit");
         let on_fatal = Arc::new(|error: &StoreError| tracing::error!(%error, "the audit log can't go on"));
-        let audit = FileAuditLog::open(&audit, self.instance.id(), Arc::clone(&self.clock), on_fatal)?;
+        let id = self.instance.id();
+        let options = AuditOptions { limits: self.config.audit.limits, known: self.ledger.audit_mark(id).await? };
+        let audit = FileAuditLog::open_with(&audit, id, options, Arc::clone(&self.clock), on_fatal)?;
         restoration.finish(&record, &audit, self.clock.now()).await?;
         Ok(Done { record, put_aside })
     }

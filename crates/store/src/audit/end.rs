@@ -9,12 +9,12 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use ca::ports::AuditMark;
+use ca::ports::{AuditLine, AuditMark};
 use pki::Sha256;
 
 use super::AuditLogError;
 use super::files::damaged;
-use super::line::{LINE_OCTETS_MAX, chain_after, chain_of, decode_with_synced, sequence_of};
+use super::line::{LINE_OCTETS_MAX, chain_after, chain_of, decode, decode_with_synced, sequence_of};
 
 /// So much of a file is looked at first.
 const WINDOW_OCTETS: usize = 64 << 10;

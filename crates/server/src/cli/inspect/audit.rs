@@ -117,7 +117,12 @@ async fn examination(asked: &Verify) -> Result<Examination, Failure> {
             // The mark is read before the log: the log has it at least. Without a store the log is still worth a look.
             match asked.folder.open() {
                 Ok(records) => what.known = records.ledger.audit_mark(instance).await.map_err(Failure::failed)?,
-                Err(Failure::Usage(error) | Failure::Failed(error) | Failure::Unable(error)) => {
+                Err(
+                    Failure::Usage(error)
+                    | Failure::Failed(error)
+                    | Failure::Unable(error)
+                    | Failure::NeedsRestoration(error),
+                ) => {
                     eprintln!("cairn: {error}; the log is verified by itself, not against the ledger's mark");
                 }
             }

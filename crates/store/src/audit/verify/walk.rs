@@ -251,7 +251,8 @@ impl<'a> Walk<'a> {
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
-            | AuditEvent::ClockAccepted { .. } => {}
+            | AuditEvent::ClockAccepted { .. }
+            | AuditEvent::Recovered { .. } => {}
         }
     }
 
