@@ -273,6 +273,7 @@ fn told(line: AuditLine) -> Option<(Serial, Mend)> {
         | AuditEvent::Continued { .. }
         | AuditEvent::CheckpointKey { .. }
         | AuditEvent::Checkpoint { .. }
-        | AuditEvent::ClockAccepted { .. } => None,
+        | AuditEvent::ClockAccepted { .. }
+        | AuditEvent::Recovered { .. } => None,
     }
 }
