@@ -75,6 +75,11 @@ impl Fsck<'_> {
 
     /// The line of a CRL number is synced before the ledger's write. A server allocates more while the log is read.
     fn unannounced_fault(&self, state: &CrlState, logged: LastCrl) -> Option<Fault> {
+        // A ledger that was moved here has its numbers of before in the log of another instance.
+        let last = state.last.as_ref().map(|last| last.this_update);
+        if logged.allocated.is_none() && last.zip(logged.began).is_some_and(|(last, began)| last < began) {
+            return None;
+        }
         let announced = logged.allocated.unwrap_or(0);
         (!self.live && state.allocated > announced).then(|| {
             let allocated = state.allocated;
