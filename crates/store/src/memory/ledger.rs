@@ -252,7 +252,7 @@ impl Ledger for MemoryLedger {
         };
         if issued.record.status == SerialStatus::Wait {
             issued.record.status = SerialStatus::Good;
-            issued.record.good = Some(at);
+            issued.record.good = Some(at.max(issued.record.begun));
             records.dated(at, Recorded::Issuance(serial));
         }
         let shown = records.serials.get(&serial).map(|issued| records.show(issued));
@@ -425,14 +425,14 @@ impl Ledger for MemoryLedger {
 
     async fn delivered(&self, order: OrderId, at: Timestamp) -> Stored<()> {
         if let Some(order) = lock(&self.records).orders.get_mut(&order) {
-            order.delivered.get_or_insert(at);
+            order.delivered.get_or_insert(order.end.as_ref().map_or(at, |(_, ended)| at.max(*ended)));
         }
         Ok(())
     }
 
     async fn acknowledged(&self, order: OrderId, at: Timestamp) -> Stored<()> {
         if let Some(order) = lock(&self.records).orders.get_mut(&order) {
-            order.acknowledged.get_or_insert(at);
+            order.acknowledged.get_or_insert(order.end.as_ref().map_or(at, |(_, ended)| at.max(*ended)));
         }
         Ok(())
     }

@@ -213,13 +213,14 @@ impl Records {
         let attach = shown.current && ready;
         let issued = self.serials.get_mut(&serial)?;
         issued.record.certificate = Some(certificate.to_vec());
-        issued.record.stored = Some(at);
+        let stored = at.max(shown.good.unwrap_or(shown.begun));
+        issued.record.stored = Some(stored);
         self.dated(at, Recorded::Issuance(serial));
         let issued = self.serials.get_mut(&serial)?;
         if attach {
             issued.record.status = SerialStatus::Good;
-            issued.record.good.get_or_insert(at);
-            self.orders.get_mut(&shown.order)?.end = Some((LedgerEnd::Valid(serial), at));
+            issued.record.good.get_or_insert(stored);
+            self.orders.get_mut(&shown.order)?.end = Some((LedgerEnd::Valid(serial), stored));
             return Some(StoredFinal::OrderValid);
         }
         let by = "cairn".to_owned();

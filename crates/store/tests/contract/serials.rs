@@ -5,7 +5,7 @@ use ca::authorization::{CaaDecision, CaaRecord};
 use ca::order::{Failure, Stage};
 use ca::ports::{AuditMark, LedgerCounts, Revocation, SerialFilter, SerialStatus};
 use ca::{InstanceId, OrderId};
-use pki::{GeneralName, Reason, Serial, Sha256};
+use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
 
 use super::Stores;
 use super::fixtures::{Wanted, dns, failure, problem};
@@ -20,6 +20,7 @@ macro_rules! suite {
             ended_orders_come_latest_first
             orders_that_ended_by_our_fault_are_found_among_the_others
             first_delivery_and_first_acknowledgement_count
+            what_follows_is_not_recorded_as_earlier_after_a_clock_was_set_back
             records_are_counted
             audit_marks_are_kept_by_instance
             audit_mark_never_goes_back
@@ -162,6 +163,22 @@ pub(crate) async fn orders_that_ended_by_our_fault_are_found_among_the_others(st
     // All ended in the same millisecond, and none is left out between two pages.
     assert_eq!(listed(Some(ours[0]), 100).await, ours[1..]);
     assert_eq!(stores.ledger.counts().await.unwrap().our_fault, 3);
+}
+
+/// A clock that is set back in the midst of an issuance signs nothing more, but what was signed is written down.
+pub(crate) async fn what_follows_is_not_recorded_as_earlier_after_a_clock_was_set_back(stores: &Stores) {
+    let wanted = stores.begun().await;
+    let (begun, back) = (stores.record(wanted.serial).await.begun, Timestamp::from_seconds(1));
+    stores.ledger.mark_good(wanted.serial, back).await.unwrap();
+    stores.ledger.store_final(wanted.serial, b"certificate", back).await.unwrap();
+    stores.ledger.delivered(wanted.order.id, back).await.unwrap();
+    stores.ledger.acknowledged(wanted.order.id, back).await.unwrap();
+    stores.waited_for().await;
+    let record = stores.record(wanted.serial).await;
+    assert_eq!((record.good, record.stored), (Some(begun), Some(begun)));
+    let known = stores.ledger.order(wanted.order.id).await.unwrap().unwrap();
+    assert_eq!(known.end.map(|(_, ended)| ended), Some(begun));
+    assert_eq!((known.delivered, known.acknowledged), (Some(begun), Some(begun)));
 }
 
 pub(crate) async fn first_delivery_and_first_acknowledgement_count(stores: &Stores) {

@@ -225,6 +225,7 @@ pub(super) fn failed(batch: &Batch<'_>, serial: Serial, failure: &str) -> Step<(
     Ok(())
 }
 
+/// What follows from something else is not recorded as earlier, whatever became of the clock in between.
 pub(super) fn mark_good(batch: &Batch<'_>, serial: Serial, at: Timestamp) -> Step<Option<MarkedGood>> {
     let Some(state) = state(batch, serial)? else {
         return Ok(None);
@@ -245,7 +246,9 @@ pub(super) fn mark_good_of(batch: &Batch<'_>, serial: Serial, state: &State, at:
         SerialStatus::Good | SerialStatus::Revoked => return Ok(false),
     }
     batch
-        .prepare_cached("-- ledger.mark_good\nUPDATE serials SET status = 'good', good = ?2 WHERE row = ?1")?
+        .prepare_cached(
+            "-- ledger.mark_good\nUPDATE serials SET status = 'good', good = max(?2, begun) WHERE row = ?1",
+        )?
         .execute(params![state.row, Col(at)])?;
     batch.count(|tally| {
         tally.wait -= 1;
@@ -289,14 +292,18 @@ fn attach(batch: &Batch<'_>, state: &State, serial: Serial, at: Timestamp) -> St
     batch
         .prepare_cached(
             "-- ledger.store_final
-            UPDATE serials SET status = 'good', good = coalesce(good, ?2), stored = ?2 WHERE row = ?1",
+            UPDATE serials SET status = 'good', good = coalesce(good, max(?2, begun)),
+                stored = max(?2, coalesce(good, begun))
+            WHERE row = ?1",
         )?
         .execute(params![state.row, Col(at)])?;
     batch
         .prepare_cached(
-            "-- ledger.store_final.order\nUPDATE orders SET outcome = 'valid', ended = ?2, serial = ?3 WHERE row = ?1",
+            "-- ledger.store_final.order
+            UPDATE orders SET outcome = 'valid', ended = (SELECT stored FROM serials WHERE row = ?2), serial = ?3
+            WHERE row = ?1",
         )?
-        .execute(params![state.order_row, Col(at), Col(serial)])?;
+        .execute(params![state.order_row, state.row, Col(serial)])?;
     batch.count(|tally| {
         *tally.status(state.status) -= 1;
         tally.good += 1;
@@ -316,7 +323,10 @@ fn detach(batch: &Batch<'_>, state: &State, at: Timestamp) -> Step<()> {
         SerialStatus::Revoked => {}
     }
     batch
-        .prepare_cached("-- ledger.store_final.detached\nUPDATE serials SET stored = ?2 WHERE row = ?1")?
+        .prepare_cached(
+            "-- ledger.store_final.detached
+            UPDATE serials SET stored = max(?2, coalesce(good, begun)) WHERE row = ?1",
+        )?
         .execute(params![state.row, Col(at)])?;
     Ok(())
 }

@@ -183,11 +183,13 @@ pub(super) fn mark(batch: &Batch<'_>, id: OrderId, mark: Mark, at: Timestamp) ->
     let sql = match mark {
         Mark::Delivered => {
             "-- ledger.delivered
-            UPDATE orders SET delivered = ?2 WHERE id = ?1 AND delivered IS NULL RETURNING outcome IS 'valid'"
+            UPDATE orders SET delivered = max(?2, coalesce(ended, ?2)) WHERE id = ?1 AND delivered IS NULL
+            RETURNING outcome IS 'valid'"
         }
         Mark::Acknowledged => {
             "-- ledger.acknowledged
-            UPDATE orders SET acknowledged = ?2 WHERE id = ?1 AND acknowledged IS NULL RETURNING outcome IS 'valid'"
+            UPDATE orders SET acknowledged = max(?2, coalesce(ended, ?2)) WHERE id = ?1 AND acknowledged IS NULL
+            RETURNING outcome IS 'valid'"
         }
     };
     let mut statement = batch.prepare_cached(sql)?;
