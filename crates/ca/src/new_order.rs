@@ -12,7 +12,7 @@ use crate::authority::Ca;
 use crate::authorization::{AuthorizationEnd, EndedAuthorization, Method};
 use crate::error::{Answer, Error};
 use crate::order::{Order, Outcome, Progress, Stage};
-use crate::ports::{Fenced, Stored};
+use crate::ports::{Fenced, StoreErrorKind, Stored};
 use crate::profile::Profile;
 use crate::renewal::Predecessor;
 use crate::validity::{AskedValidity, Bounds};
@@ -217,7 +217,13 @@ impl Ca {
         let Some(likeness) = order.likeness().filter(|_| self.settings.reuse.orders) else { return Ok(None) };
         let Some(found) = self.workbench.alike(likeness).await? else { return Ok(None) };
         let now = self.now();
-        let open = self.read_order(found).await?.filter(|open| {
+        let found = match self.workbench.read(found).await {
+            // One that can't be read is given to nobody.
+            Err(error) if error.kind == StoreErrorKind::Corrupt => None,
+            Err(error) => return Err(error.into()),
+            Ok(_) => self.read_order(found).await?,
+        };
+        let open = found.filter(|open| {
             let status = open.status(now);
             open.account == order.account
                 && matches!(status, OrderStatus::Pending | OrderStatus::Ready)

@@ -67,7 +67,7 @@ impl Ca {
     }
 
     /// What the stores know of an order. The ledger is asked after the workbench, and wins: what has ended there, or
-    /// has an issuance there, is copied back.
+    /// has an issuance there, is copied back, also where the workbench was rolled back to a time before.
     pub(crate) async fn read_order(&self, id: OrderId) -> Answer<Option<Order>> {
         let active = self.workbench.read(id).await;
         let known = self.ledger.order(id).await?;
@@ -100,17 +100,17 @@ impl Ca {
                 order.progress = Progress::Done { outcome: end.into(), ended, delivered, acknowledged };
                 Ok(Some(order))
             }
-            (None, Some(active)) => Ok(Some(active.order)),
-            (None, None) => Ok(Some(self.bring_back(known.order).await?)),
+            (None, Some(active)) if active.order.stage() >= Stage::Issue => Ok(Some(active.order)),
+            (None, _) => Ok(Some(self.bring_back(known.order).await?)),
         }
     }
 
-    /// The workbench was lost. The ledger has the order's finalize request: the order goes on.
+    /// The workbench was lost, or rolled back. The ledger has the order's finalize request: the order goes on.
     pub(crate) async fn bring_back(&self, order: Order) -> Stored<Order> {
         let terms = LeaseTerms { holder: self.instance, length: Duration::ZERO };
         match self.workbench.create(order.clone(), terms).await {
             Ok(_) => {
-                tracing::warn!(order = %order.id, "the workbench did not know this order; the ledger did");
+                tracing::warn!(order = %order.id, "the workbench did not know this order in issuance; the ledger did");
                 Ok(order)
             }
             // Of two who ask for it at the same time, one brings it back.

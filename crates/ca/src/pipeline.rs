@@ -1,6 +1,8 @@
 //! What workers do: claim an order, check whether what was pending is already done (ledger first), do it, advance.
 
 use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use acme::{Problem, Token};
@@ -11,9 +13,9 @@ use pki::Timestamp;
 use crate::authority::Ca;
 use crate::authorization::{Authorization, Challenge, ChallengeState, EndedAuthorization, Method};
 use crate::guard::{guarded, panicked};
-use crate::issuance::IssuanceEnd;
+use crate::issuance::{CLOCK_PAUSE, IssuanceEnd};
 use crate::order::{Failure, Order, Outcome, PARK_MAX, Stage, Tested, Verdict, is_due};
-use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, SerialFilter, Stored};
+use crate::ports::{Advance, Claimed, Fenced, Lease, LeaseTerms, LedgerEnd, SerialFilter, StoreErrorKind, Stored};
 use crate::shares::Share;
 use crate::{AuthorizationId, OrderId};
 
@@ -54,21 +56,25 @@ enum Issuing {
 impl Ca {
     /// The loop of a worker of one stage, until `stop` ends: it finishes what it holds, and takes nothing new.
     pub async fn run_worker(&self, stage: Stage, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
+        let mut stop = pin!(stop);
         loop {
+            if stage == Stage::Issue && self.is_clock_behind().await {
+                // Whatever it claimed would have to wait: its turn is kept instead.
+                if let Either::Right(_) = select(self.clock.sleep(CLOCK_PAUSE), &mut stop).await {
+                    return;
+                }
+                continue;
+            }
             let queued = self.workbench.queued(stage);
             match guarded("a claim", self.claim(stage)).await.unwrap_or_else(|| Err(panicked())) {
                 Ok(Some(work)) => {
                     // While it works it must not be the one that is woken.
                     drop(queued);
-                    let mut worked = self.work_guarded(stage, work).await;
-                    while let Err(unparked) = worked {
-                        if let Either::Right(_) =
-                            select(self.clock.sleep(self.settings.times.back_off), &mut stop).await
-                        {
-                            return;
-                        }
-                        worked = guarded("a park", self.park_at(unparked)).await.unwrap_or(Ok(Worked::Fenced));
+                    let lease_ends = work.at + self.lease_terms(stage).length;
+                    if let Err(unparked) = self.work_guarded(stage, work).await
+                        && self.insist_on_park(unparked, lease_ends, stop.as_mut()).await.is_break()
+                    {
+                        return;
                     }
                     if (&mut stop).now_or_never().is_some() {
                         return;
@@ -89,17 +95,44 @@ impl Ca {
         }
     }
 
+    async fn is_clock_behind(&self) -> bool {
+        let checked = guarded("a look at the clock", self.check_clock()).await;
+        matches!(checked, Some(Ok(Err(_))))
+    }
+
+    /// Tries until the order is parked, or the lease has run out: then the sweep gives the order to another. `Break`:
+    /// `stop` has ended.
+    async fn insist_on_park(
+        &self,
+        mut unparked: Unparked,
+        lease_ends: Duration,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> ControlFlow<()> {
+        loop {
+            if let Either::Right(_) = select(self.clock.sleep(self.settings.times.back_off), &mut stop).await {
+                return ControlFlow::Break(());
+            }
+            if self.clock.monotonic() >= lease_ends {
+                return ControlFlow::Continue(());
+            }
+            match guarded("a park", self.park_at(unparked)).await {
+                Some(Err(still)) => unparked = still,
+                Some(Ok(_)) | None => return ControlFlow::Continue(()),
+            }
+        }
+    }
+
     /// A panic ends neither the worker nor the order: it waits for its next try. In `Issue` it counts as a failure of
     /// the issuance that had begun.
     async fn work_guarded(&self, stage: Stage, work: Work<'_>) -> Result<Worked, Unparked> {
-        let lease = work.claimed.lease.clone();
+        let (lease, since) = (work.claimed.lease.clone(), self.now());
         if let Some(worked) = guarded("a worker", self.work(stage, work)).await {
             return worked;
         }
         tracing::error!(order = %lease.order, %stage, "a worker panicked at this order");
         let _panicked_again = guarded("the end of a work that panicked", async {
             if stage == Stage::Issue
-                && let Err(error) = self.note_panic(lease.order).await
+                && let Err(error) = self.note_panic(lease.order, since).await
             {
                 tracing::warn!(order = %lease.order, %error, "the panic of an issuance was not noted");
             }
@@ -110,11 +143,12 @@ impl Ca {
         guarded("a park", self.park(lease, after)).await.unwrap_or(Ok(Worked::Fenced))
     }
 
-    async fn note_panic(&self, order: OrderId) -> Stored<()> {
+    /// A serial that was allocated before this worker came is another's: that one died with its process.
+    async fn note_panic(&self, order: OrderId, since: Timestamp) -> Stored<()> {
         let filter = SerialFilter { order: Some(order), ..SerialFilter::default() };
         // The ledger compares that it is the last, so that the others stay as they are.
         let begun = self.ledger.serials(filter, self.settings.issuance_caps().begun).await?;
-        match begun.last() {
+        match begun.last().filter(|last| last.begun >= since) {
             Some(last) => self.ledger.issuance_failed(last.serial, "its worker panicked").await,
             None => Ok(()),
         }
@@ -212,6 +246,11 @@ impl Ca {
         match self.workbench.park(&unparked.lease, unparked.until).await {
             Ok(Ok(())) => Ok(Worked::Parked),
             Ok(Err(Fenced::Stale)) => Ok(Worked::Fenced),
+            // No later try can read it either: whoever meets it next sets it aside.
+            Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                tracing::error!(order = %unparked.lease.order, %error, "the order can't be read; its worker leaves it");
+                Ok(Worked::Fenced)
+            }
             Err(error) => {
                 tracing::error!(order = %unparked.lease.order, %error, "the order could not be parked");
                 Err(unparked)

@@ -14,7 +14,7 @@ use crate::account::Account;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
 use crate::order::{Order, Stage};
-use crate::ports::{LedgerEnd, RenewalAdvice, RenewalRule, RenewalScope, SerialRecord, Stored};
+use crate::ports::{LedgerEnd, RenewalAdvice, RenewalRule, RenewalScope, SerialRecord, StoreErrorKind, Stored};
 use crate::signing::general_name;
 
 /// Each look at renewal information goes through all rules for sets: so many may stand.
@@ -255,7 +255,11 @@ impl Ca {
     async fn came_to_nothing(&self, id: OrderId) -> Stored<bool> {
         // The time of the first look: what was open then may have gone on since.
         let now = self.now();
-        let active = self.workbench.read(id).await?;
+        let active = match self.workbench.read(id).await {
+            // What can't be read is worked on by nobody: what came of it is in the ledger, if anything did.
+            Err(error) if error.kind == StoreErrorKind::Corrupt => None,
+            active => active?,
+        };
         if let Some(known) = self.ledger.order(id).await? {
             return Ok(matches!(known.end, Some((LedgerEnd::Invalid(_), _))));
         }

@@ -52,8 +52,16 @@ impl Ca {
             tracing::error!(%error, "the audit log could not be brought into the ledger; the next sweep tries again");
         }
         let mut swept = Swept::default();
-        self.bring_back_open_orders(&mut swept).await?;
+        // What keeps one order from its return, or from its death, keeps no other from its own.
+        let brought_back = self.bring_back_open_orders(&mut swept).await;
+        let gone_through = self.go_through_active_orders(&mut swept).await;
+        brought_back.and(gone_through).map(|()| swept)
+    }
+
+    /// The first error of an order is answered when all the others were seen to.
+    async fn go_through_active_orders(&self, swept: &mut Swept) -> Stored<()> {
         let mut after: Option<OrderId> = None;
+        let mut result = Ok(());
         loop {
             let page = self.workbench.sweep(after, self.settings.limits.sweep_page, self.settings.retention).await?;
             for (order, stage) in &page.requeued {
@@ -63,27 +71,29 @@ impl Ca {
             swept.retired += page.retired;
             for order in &page.overdue {
                 let died = guarded("the death of an order", self.die_at_deadline(order)).await.unwrap_or(Ok(false));
-                swept.died += u64::from(self.passed_over(order.id, died)?);
+                result = result.and(self.passed_over(order.id, died, swept));
             }
             after = page.next;
             if after.is_none() {
-                return Ok(swept);
+                return result;
             }
         }
     }
 
-    /// Orders in issuance that the workbench does not know, because it was lost: they go on, or die at their deadline.
+    /// Orders in issuance that the workbench does not know to be so, because it was lost or rolled back: they go on, or
+    /// die at their deadline. The first error is answered when all the others were seen to.
     async fn bring_back_open_orders(&self, swept: &mut Swept) -> Stored<()> {
         let mut after: Option<OrderId> = None;
+        let mut result = Ok(());
         loop {
             let open = self.ledger.open_orders(after, self.settings.limits.sweep_page).await?;
             after = open.last().copied();
             if after.is_none() {
-                return Ok(());
+                return result;
             }
             for id in self.workbench.absent(&open).await? {
                 let died = guarded("the return of an order", self.bring_back_or_die(id)).await.unwrap_or(Ok(false));
-                swept.died += u64::from(self.passed_over(id, died)?);
+                result = result.and(self.passed_over(id, died, swept));
             }
         }
     }
@@ -101,16 +111,20 @@ impl Ca {
         Ok(false)
     }
 
-    /// One record that can't be read is none of the others' fault: it is said once, and they go on.
-    fn passed_over(&self, order: OrderId, done: Stored<bool>) -> Stored<bool> {
-        match done {
+    /// Counts an order that died. One record that can't be read is none of the others' fault: it is said once.
+    fn passed_over(&self, order: OrderId, died: Stored<bool>, swept: &mut Swept) -> Stored<()> {
+        match died {
             Err(error) if error.kind == StoreErrorKind::Corrupt => {
                 if self.unreadable.is_new(order) {
                     tracing::error!(%order, %error, "a record of this order can't be read; see `cairn fsck`");
                 }
-                Ok(false)
+                Ok(())
             }
-            done => done,
+            Err(error) => Err(error),
+            Ok(died) => {
+                swept.died += u64::from(died);
+                Ok(())
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ca::Ca;
 use ca::external_account::KeyTerms;
 use ca::order::Stage;
+use ca::ports::AuditMark;
 use ct::BuiltinLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -285,7 +286,7 @@ async fn sweep(ca: Arc<Ca>, stop: watch::Receiver<bool>) {
 async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiver<bool>) {
     let mut kept = None;
     loop {
-        if let Err(error) = ca.renew_crls().await {
+        if let Some(Err(error)) = ca::guarded("the CRLs", ca.renew_crls()).await {
             tracing::error!(%error, "a CRL could not be made; trying again");
         }
         for log in &logs {
@@ -293,16 +294,22 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiv
                 tracing::error!(%error, "a tree head could not be made; trying again");
             }
         }
-        let mark = ca.audit.mark();
-        if kept != Some(mark) {
-            match ca.keep_audit_mark().await {
-                Ok(()) => kept = Some(mark),
-                Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
-            }
-        }
+        let _panicked = ca::guarded("the audit log's mark", keep_mark(&ca, &mut kept)).await;
         if pause(&ca, UPKEEP, &stop).await {
             return;
         }
+    }
+}
+
+/// Keeps how far the audit log is in the ledger, if it has come further.
+async fn keep_mark(ca: &Ca, kept: &mut Option<AuditMark>) {
+    let mark = ca.audit.mark();
+    if *kept == Some(mark) {
+        return;
+    }
+    match ca.keep_audit_mark().await {
+        Ok(()) => *kept = Some(mark),
+        Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
     }
 }
 

@@ -8,9 +8,9 @@ mod contract;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ca::order::{Order, Stage};
-use ca::ports::{Clock, OrderFilter, Random, StageCount, StoreErrorKind, Workbench};
-use contract::fixtures::TERMS;
+use ca::order::{Order, Outcome, Stage};
+use ca::ports::{Advance, Clock, Fenced, OrderFilter, Random, StageCount, StoreErrorKind, Workbench};
+use contract::fixtures::{TERMS, failure};
 use contract::world::{SeededRandom, TestClock};
 use contract::{ACTIVE_MAX, Stores};
 use store::sqlite::{Database, FILE_NAME, OpenOptions};
@@ -39,6 +39,14 @@ fn damage(path: &PathBuf, order: &Order) {
     let hand = rusqlite::Connection::open(path).unwrap();
     let written = hand.execute("UPDATE active_orders SET document = '{' WHERE id = ?1", [order.id.as_bytes()]);
     assert_eq!(written.unwrap(), 1);
+}
+
+/// The document is whole again, as when a newer version reads it.
+fn mend(path: &PathBuf, order: &Order) {
+    let hand = rusqlite::Connection::open(path).unwrap();
+    let document = serde_json::to_string(order).unwrap();
+    let mended = "UPDATE active_orders SET document = ?2 WHERE id = ?1";
+    assert_eq!(hand.execute(mended, rusqlite::params![order.id.as_bytes(), document]).unwrap(), 1);
 }
 
 async fn count(workbench: &dyn Workbench, of: Stage) -> StageCount {
@@ -98,4 +106,76 @@ async fn order_that_comes_back_from_the_ledger_takes_the_place_of_one_that_canno
     stores.workbench.create(order.clone(), TERMS).await.unwrap();
     assert_eq!(stores.workbench.read(order.id).await.unwrap().unwrap().order, order);
     assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lease_on_an_order_that_cannot_be_read_any_more_is_lost() {
+    let (stores, path) = open();
+    let (parked, advanced) = (stores.processing().await, stores.processing().await);
+    let leases = [stores.claim(Stage::Issue).await.lease, stores.claim(Stage::Issue).await.lease];
+    damage(&path, &parked);
+    damage(&path, &advanced);
+    let until = stores.in_seconds(5);
+    assert_eq!(stores.workbench.park(&leases[0], until).await.unwrap(), Err(Fenced::Stale));
+    let advance = Advance::Finished { outcome: Outcome::Invalid(failure("a test")), ended: stores.now() };
+    assert_eq!(stores.workbench.advance(&leases[1], advance).await.unwrap(), Err(Fenced::Stale));
+    assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_that_was_set_aside_is_given_to_nobody_who_asks_for_the_same() {
+    let (stores, path) = open();
+    let order = stores.pending(&["one.example.com"]).await;
+    let likeness = order.likeness().unwrap();
+    stores.answer(&order, 0).await;
+    assert_eq!(stores.workbench.alike(likeness).await.unwrap(), Some(order.id));
+    damage(&path, &order);
+    assert_eq!(stores.workbench.claim(Stage::TestChallenge, TERMS).await.unwrap(), None);
+    assert_eq!(stores.workbench.alike(likeness).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_that_was_set_aside_goes_on_when_it_can_be_read_again() {
+    let (stores, path) = open();
+    let order = stores.processing().await;
+    damage(&path, &order);
+    assert_eq!(stores.workbench.claim(Stage::Issue, TERMS).await.unwrap(), None);
+    assert_eq!(stores.swept().await.requeued, []);
+    mend(&path, &order);
+    assert_eq!(stores.swept().await.requeued, [(order.id, Stage::Issue)]);
+    assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap(), []);
+    assert_eq!(stores.claim(Stage::Issue).await.order, order);
+    stores.clock.pass_seconds(601);
+    assert_eq!(stores.swept().await.overdue, [order], "it has its deadline");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_that_stays_unreadable_leaves_when_it_would_have_been_kept_no_longer() {
+    let (stores, path) = open();
+    let order = stores.processing().await;
+    damage(&path, &order);
+    assert_eq!(stores.workbench.claim(Stage::Issue, TERMS).await.unwrap(), None);
+    stores.clock.pass_seconds(601);
+    assert_eq!(stores.swept().await.retired, 0);
+    assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap().len(), 1);
+    stores.clock.pass_seconds(7 * 86_400);
+    assert_eq!(stores.swept().await.retired, 1);
+    assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap(), []);
+    assert_eq!(stores.workbench.read(order.id).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn page_of_a_list_is_full_also_where_an_order_cannot_be_read() {
+    let (stores, path) = open();
+    let mut orders = Vec::new();
+    for _ in 0..3 {
+        orders.push(stores.pending(&["one.example.com"]).await);
+        stores.clock.pass_seconds(1);
+    }
+    let account = orders[0].account;
+    damage(&path, &orders[2]);
+    let newest = stores.workbench.orders_of(account, None, 2).await.unwrap();
+    assert_eq!(newest.iter().map(|order| order.id).collect::<Vec<_>>(), [orders[1].id, orders[0].id]);
+    damage(&path, orders.iter().min_by_key(|order| order.id).unwrap());
+    assert_eq!(stores.workbench.list(OrderFilter::default(), 1).await.unwrap().len(), 1);
 }

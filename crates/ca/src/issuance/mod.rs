@@ -26,7 +26,7 @@ use crate::settings::Settings;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Until the clock is looked at again for an order, if it was wrong.
-const CLOCK_PAUSE: Duration = Duration::from_secs(5);
+pub(crate) const CLOCK_PAUSE: Duration = Duration::from_secs(5);
 
 /// So many issuances of an order may be cut short before each has to wait: each takes a serial, and one may be what its
 /// process dies of.

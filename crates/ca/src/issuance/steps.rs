@@ -499,6 +499,12 @@ fn refused_begin(refused: &BeginRefused, now: Timestamp) -> IssuanceEnd {
         BeginRefused::OrderEnded | BeginRefused::SerialTaken => IssuanceEnd::Superseded,
         BeginRefused::CapReached(number) => dead(
             ProblemType::ServerInternal,
+            format!(
+                "{number} issuances of this order were begun, the most it may have (stage issue); make a new order"
+            ),
+        ),
+        BeginRefused::FailuresCapReached(number) => dead(
+            ProblemType::ServerInternal,
             format!("{number} issuances of this order failed, the most it may have (stage issue); make a new order"),
         ),
         BeginRefused::TooSoon(until) => {

@@ -57,12 +57,13 @@ impl IssuanceCaps {
     /// It may not, or not yet.
     pub fn check(&self, had: u32, failed: u32, last: Option<Timestamp>, now: Timestamp) -> Result<(), BeginRefused> {
         if had > 0 && failed >= self.failed {
-            return Err(BeginRefused::CapReached(failed));
+            return Err(BeginRefused::FailuresCapReached(failed));
         }
         if had > 0 && had >= self.begun {
             return Err(BeginRefused::CapReached(had));
         }
-        let next = last.filter(|last| *last <= now).map(|last| last.plus(self.pace));
+        // A clock that was set back makes none of them sooner.
+        let next = last.map(|last| last.min(now).plus(self.pace));
         match next.filter(|next| had.saturating_sub(failed) >= self.unpaced && *next > now) {
             Some(next) => Err(BeginRefused::TooSoon(next)),
             None => Ok(()),
@@ -79,7 +80,10 @@ pub enum BeginRefused {
     /// The order has ended.
     #[error("the order has ended")]
     OrderEnded,
-    /// The order has had all its issuances.
+    /// So many issuances of the order failed, the most that may.
+    #[error("{0} issuances of the order failed, the most that may")]
+    FailuresCapReached(u32),
+    /// The order has had all its issuances, whether they failed or were cut short.
     #[error("the order has had {0} issuances, the most it may have")]
     CapReached(u32),
     /// Many issuances of the order were cut short: the next one may begin then.

@@ -211,7 +211,9 @@ pub enum NonceUse {
 #[async_trait]
 pub trait Workbench: Send + Sync + std::fmt::Debug {
     /// Stores a new order under a lease of its handler, which makes its challenges and advances like any worker. After
-    /// a crash the sweep queues it. Refused with `Full` above the configured number of active orders.
+    /// a crash the sweep queues it. Refused with `Full` above the configured number of active orders. One that has come
+    /// to `Issue` comes back from the ledger: it is never refused so, and it takes the place of what the workbench has
+    /// of it from before, or can't read.
     async fn create(&self, order: Order, terms: LeaseTerms) -> Stored<Lease>;
 
     /// **Synced.** The client says that a challenge can be tested ([`Order::answer`]). Compares the challenge's state.
@@ -275,14 +277,17 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
     /// An active order with its place.
     async fn read(&self, order: OrderId) -> Stored<Option<ActiveOrder>>;
 
-    /// Those of these orders that are not active, or can't be read.
+    /// Those of these orders that are not active, have not come to `Issue`, or can't be read.
     async fn absent(&self, orders: &[OrderId]) -> Stored<Vec<OrderId>>;
 
     /// Orders that can't be read and were set aside when somebody met them, in the order of their ids, behind `after`,
-    /// at most `limit`. They stand nowhere, and nothing is done with them; `create` takes the place of one.
+    /// at most `limit`. They stand nowhere, and nothing is done with them, but that each sweep tries to read them
+    /// again: those that can be read by then go where they belong, and the others leave when their deadline and the
+    /// retention of ended orders are over. `create` takes the place of one.
     async fn unreadable(&self, after: Option<OrderId>, limit: u32) -> Stored<Vec<UnreadableOrder>>;
 
-    /// The newest order in `TestChallenge` of this likeness ([`Order::likeness`]): an indexed look-up.
+    /// The newest order in `TestChallenge` of this likeness ([`Order::likeness`]) that was not set aside: an indexed
+    /// look-up.
     async fn alike(&self, likeness: Sha256) -> Stored<Option<OrderId>>;
 
     /// Ends when the order changes after this call. Subscribe, then read, then wait: nothing is missed. It may also end

@@ -1,7 +1,11 @@
 //! The workbench lost with all that was on it: a retry for clients, and nothing worse.
 
+use std::time::Duration;
+
 use acme::{OrderStatus, ProblemType};
+use ca::InstanceId;
 use ca::order::{Order, Stage};
+use ca::ports::{LeaseTerms, Standing};
 
 use super::on_all_back_ends;
 use crate::world::{Backend, Call, Client, Side, World, kill, pair, refused};
@@ -14,6 +18,9 @@ on_all_back_ends! {
     two_polls_of_a_lost_order_bring_it_back_once
     order_in_issuance_is_not_finalized_twice
     open_order_is_gone_and_its_client_makes_another
+    order_in_issuance_on_a_workbench_that_was_rolled_back_is_processing
+    order_in_issuance_goes_on_by_itself_on_a_workbench_that_was_rolled_back
+    order_that_cannot_be_brought_back_keeps_no_other_from_it
 }
 
 async fn ended_orders_stay_readable(backend: Backend) {
@@ -107,5 +114,68 @@ async fn open_order_is_gone_and_its_client_makes_another(backend: Backend) {
     let view = world.ca.authorization(&client.account, order.authorizations[0].id).await.unwrap();
     assert!(view.authorization.end.is_some_and(|end| end.is_good(world.ca.now())));
     client.issued(&world, &["one.example.com"], &pair()).await;
+    world.check_invariants().await;
+}
+
+/// An order whose first issuance has begun, and a workbench that has it from before it was finalized.
+async fn rolled_back_in_issuance(backend: Backend) -> (World, Client, Order) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let ready = client.ready(&world, &["one.example.com"]).await;
+    client.finalize(&world, &ready, &pair()).await.unwrap();
+    let mut held = world.points.hold(Side::After, Call::Begin);
+    let worker = world.start_work(Stage::Issue);
+    held.reached().await;
+    kill(worker).await;
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    let terms = LeaseTerms { holder: InstanceId::from_bytes([9; 16]), length: Duration::ZERO };
+    world.workbench.create(ready.clone(), terms).await.unwrap();
+    (world, client, ready)
+}
+
+async fn order_in_issuance_on_a_workbench_that_was_rolled_back_is_processing(backend: Backend) {
+    let (world, client, order) = rolled_back_in_issuance(backend).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Processing);
+    assert_eq!(refused(client.finalize(&world, &order, &pair()).await).kind, ProblemType::OrderNotReady);
+    world.until_done(order.id).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
+    world.check_invariants().await;
+}
+
+async fn order_in_issuance_goes_on_by_itself_on_a_workbench_that_was_rolled_back(backend: Backend) {
+    let (world, client, order) = rolled_back_in_issuance(backend).await;
+    world.sweep().await;
+    assert_eq!(world.read(order.id).await.unwrap().order.stage(), Stage::Issue);
+    world.work(Stage::Issue).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
+    world.check_invariants().await;
+}
+
+async fn order_that_cannot_be_brought_back_keeps_no_other_from_it(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let key = pair();
+    let mut orders = Vec::new();
+    for name in ["one.example.com", "two.example.com"] {
+        orders.push(client.processing_with(&world, &[name], &key).await.id);
+        let mut held = world.points.hold(Side::After, Call::Begin);
+        let worker = world.start_work(Stage::Issue);
+        held.reached().await;
+        kill(worker).await;
+    }
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    world.points.fail(Side::Before, Call::Create);
+    assert!(world.ca.sweep().await.is_err());
+    let mut back = Vec::new();
+    for order in &orders {
+        back.extend(world.read(*order).await.map(|active| active.standing));
+    }
+    assert_eq!(back, [Standing::Queue], "the sweep went on with the other");
+    for order in orders {
+        world.until_done(order).await;
+        assert_eq!(client.status(&world, order).await, OrderStatus::Valid);
+    }
     world.check_invariants().await;
 }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::on_all_back_ends;
-use crate::world::{Backend, Call, Client, Side, World, pair};
+use crate::world::{Backend, Call, Client, Side, World, kill, pair};
 
 on_all_back_ends! {
     workers_of_each_stage_bring_an_order_to_its_certificate_without_a_sweep
@@ -17,7 +17,10 @@ on_all_back_ends! {
     worker_that_is_stopped_finishes_what_it_holds_and_takes_nothing_new
     worker_whose_claim_failed_tries_again
     order_that_could_be_neither_advanced_nor_parked_goes_on_long_before_its_lease_ends
+    worker_that_can_park_its_order_with_no_try_leaves_it_when_its_lease_has_run_out
     worker_that_panics_goes_on_and_so_does_its_order
+    panic_before_an_issuance_begins_is_not_written_to_the_one_before
+    issue_worker_claims_nothing_while_the_clock_is_behind
     order_that_its_worker_panics_at_each_time_dies_and_the_others_go_on
     worker_whose_claim_panics_tries_again
     sweep_goes_on_behind_an_order_at_which_it_panics
@@ -206,4 +209,61 @@ async fn sweep_goes_on_behind_an_order_at_which_it_panics(backend: Backend) {
     world.points.panic(Side::Before, Call::Sweep);
     assert!(world.ca.sweep().await.is_err());
     world.sweep().await;
+}
+
+async fn worker_that_can_park_its_order_with_no_try_leaves_it_when_its_lease_has_run_out(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.points.fail(Side::Before, Call::Advance);
+    world.points.fail(Side::Before, Call::Park);
+    world.points.fail(Side::Before, Call::Park);
+    let running = Running::start(&world, Stage::Issue);
+    let times = &world.ca.settings.times;
+    let (back_off, lease) = (times.back_off, times.issue_lease);
+    world.clock.wait_until_slept(back_off).await;
+    world.clock.pass(lease);
+    running.stop().await;
+    assert_eq!(world.points.forget(), 1, "it was parked no second time");
+    world.sweep().await;
+    world.work_off().await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+    world.check_invariants().await;
+}
+
+async fn panic_before_an_issuance_begins_is_not_written_to_the_one_before(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    let mut held = world.points.hold(Side::After, Call::Begin);
+    let killed = world.start_work(Stage::Issue);
+    held.reached().await;
+    kill(killed).await;
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    world.clock.pass_seconds(1);
+    world.points.panic(Side::Before, Call::Authorizations);
+    let worker = Running::start(&world, Stage::Issue);
+    while !matches!(world.standing(order.id).await, Standing::Park { .. }) {
+        tokio::task::yield_now().await;
+    }
+    worker.stop().await;
+    let [cut_short] = &*world.serials(order.id).await else { panic!("one serial") };
+    assert_eq!(cut_short.failure, None);
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
+}
+
+async fn issue_worker_claims_nothing_while_the_clock_is_behind(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.clock.set_back(Duration::from_secs(120));
+    let worker = Running::start(&world, Stage::Issue);
+    world.clock.wait_until_slept(Duration::from_secs(5)).await;
+    assert_eq!(world.read(order.id).await.map(|active| (active.standing, active.claims)), Some((Standing::Queue, 0)));
+    world.clock.set_ahead(Duration::from_secs(120));
+    world.clock.pass_seconds(5);
+    wait_for(&world, &client, order.id, OrderStatus::Valid).await;
+    worker.stop().await;
 }

@@ -74,10 +74,15 @@ impl TestClock {
 
     /// Waits until somebody sleeps for just so long, then lets that time go by.
     pub(crate) async fn pass_when_slept(&self, duration: Duration) {
+        self.wait_until_slept(duration).await;
+        self.pass(duration);
+    }
+
+    /// Waits until somebody sleeps for just so long.
+    pub(crate) async fn wait_until_slept(&self, duration: Duration) {
         let mut slept = self.slept.subscribe();
         slept.wait_for(|latest| *latest == duration).await.unwrap();
         self.slept.send_replace(Duration::ZERO);
-        self.pass(duration);
     }
 }
 

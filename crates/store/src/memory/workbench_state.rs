@@ -71,6 +71,20 @@ impl State {
         self.lease(id, token, terms, now)
     }
 
+    /// Whether an order has come to `Issue`.
+    pub(super) fn is_in_issuance(&self, id: &OrderId) -> bool {
+        self.orders.get(id).is_some_and(|entry| entry.order.stage() >= Stage::Issue)
+    }
+
+    /// Takes out what is here of an order that comes back from the ledger, if it is from before its issuance.
+    pub(super) fn make_way(&mut self, order: &Order) {
+        if self.orders.contains_key(&order.id) && !self.is_in_issuance(&order.id) {
+            let nowhere = Timestamp::from_millis(0);
+            self.stand(order.id, Standing::Nowhere, nowhere);
+            self.orders.remove(&order.id);
+        }
+    }
+
     fn lease(&mut self, id: OrderId, token: LeaseToken, terms: LeaseTerms, now: Timestamp) -> Lease {
         let expires = now.plus(terms.length);
         self.stand(id, Standing::Lease { expires, holder: terms.holder }, now);

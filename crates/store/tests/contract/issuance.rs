@@ -45,6 +45,7 @@ macro_rules! suite {
             order_unknown_to_the_ledger_ends_invalid
             only_failures_of_the_last_issuance_are_noted
             issuances_that_failed_count_and_those_cut_short_wait
+            clock_that_was_set_back_makes_no_issuance_sooner
             open_orders_are_those_in_issuance
         );
     };
@@ -387,6 +388,21 @@ pub(crate) async fn only_failures_of_the_last_issuance_are_noted(stores: &Stores
     assert_eq!(stores.record(second.serial).await.failure.as_deref(), Some("no log answered"));
 }
 
+pub(crate) async fn clock_that_was_set_back_makes_no_issuance_sooner(stores: &Stores) {
+    let pace = std::time::Duration::from_secs(10);
+    let caps = IssuanceCaps { failed: 9, begun: 3, unpaced: 2, pace };
+    let first = Wanted { caps, ..stores.wanted().await };
+    stores.begin(&first).await.unwrap();
+    let second = stores.begun_again(&first).await;
+    stores.clock.set_back(std::time::Duration::from_secs(30));
+    let third = Wanted { serial: stores.serial(), ..second };
+    assert_eq!(stores.begin(&third).await, Err(BeginRefused::TooSoon(stores.in_seconds(10))));
+    stores.clock.pass_seconds(40);
+    stores.begin(&third).await.unwrap();
+    let fourth = Wanted { serial: stores.serial(), ..third };
+    assert_eq!(stores.begin(&fourth).await, Err(BeginRefused::CapReached(3)), "none of them failed");
+}
+
 pub(crate) async fn issuances_that_failed_count_and_those_cut_short_wait(stores: &Stores) {
     let pace = std::time::Duration::from_secs(10);
     let caps = IssuanceCaps { failed: 2, begun: 9, unpaced: 3, pace };
@@ -405,7 +421,7 @@ pub(crate) async fn issuances_that_failed_count_and_those_cut_short_wait(stores:
         stores.clock.pass_seconds(10);
     }
     wanted = Wanted { serial: stores.serial(), ..wanted };
-    assert_eq!(stores.begin(&wanted).await, Err(BeginRefused::CapReached(2)));
+    assert_eq!(stores.begin(&wanted).await, Err(BeginRefused::FailuresCapReached(2)));
 }
 
 pub(crate) async fn open_orders_are_those_in_issuance(stores: &Stores) {

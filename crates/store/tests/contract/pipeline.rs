@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::authorization::{AuthorizationEnd, Method};
-use ca::order::{Failure, MoveRefused, Outcome, Progress, Stage};
+use ca::order::{Failure, MoveRefused, Order, Outcome, Progress, Stage};
 use ca::ports::{Advance, NonceUse, OrderFilter, Standing, StoreErrorKind};
 use ca::{AccountId, AuthorizationId, OrderId};
 use futures_util::FutureExt;
@@ -20,6 +20,8 @@ macro_rules! suite {
             new_order_is_under_the_lease_of_its_handler
             order_with_its_challenges_waits_for_its_client
             order_above_the_limit_is_refused_as_full
+            order_that_comes_back_from_the_ledger_needs_no_room
+            order_that_comes_back_takes_the_place_of_its_earlier_self
             answered_challenge_takes_the_order_to_its_queue
             repeated_answer_takes_no_second_turn
             answer_to_what_is_not_there_is_refused
@@ -413,4 +415,29 @@ pub(crate) async fn nonce_of_somebody_else_is_unknown(stores: &Stores) {
     for bad in ["", "x", &nonce[1..], &"A".repeat(nonce.len()), &"\u{e9}".repeat(8)] {
         assert_eq!(stores.workbench.use_nonce(bad).await.unwrap(), NonceUse::Unknown, "{bad:?}");
     }
+}
+
+pub(crate) async fn order_that_comes_back_from_the_ledger_needs_no_room(stores: &Stores) {
+    let back = Order { id: OrderId::random(stores.random.as_ref()), ..stores.processing().await };
+    for _ in 1..ACTIVE_MAX {
+        stores.pending(&["one.example.com"]).await;
+    }
+    stores.workbench.create(back.clone(), TERMS).await.unwrap();
+    assert_eq!(stores.workbench.read(back.id).await.unwrap().unwrap().order, back);
+    let new = stores.order_for(back.account, &[dns("one.example.com")]);
+    assert_eq!(stores.workbench.create(new, TERMS).await.unwrap_err().kind, StoreErrorKind::Full);
+}
+
+/// The workbench was rolled back to a time before the order was finalized.
+pub(crate) async fn order_that_comes_back_takes_the_place_of_its_earlier_self(stores: &Stores) {
+    let order = stores.processing().await;
+    let earlier = stores.pending(&["one.example.com"]).await;
+    stores.answer(&earlier, 0).await;
+    let back = Order { id: earlier.id, ..order.clone() };
+    assert_eq!(stores.workbench.absent(&[earlier.id, order.id]).await.unwrap(), [earlier.id]);
+    stores.workbench.create(back.clone(), TERMS).await.unwrap();
+    assert_eq!(stores.workbench.absent(&[earlier.id]).await.unwrap(), []);
+    assert_eq!(stores.workbench.claim(Stage::TestChallenge, TERMS).await.unwrap(), None);
+    assert_eq!(stores.workbench.read(back.id).await.unwrap().unwrap().order, back);
+    stores.workbench.create(back, TERMS).await.unwrap_err();
 }

@@ -107,11 +107,6 @@ fn change<T>(
     Ok(answer)
 }
 
-/// The row under this lease.
-fn held(batch: &Batch<'_>, lease: &Lease) -> Step<Option<Active>> {
-    Ok(rows::load(batch, lease.order)?.filter(|active| active.is_held_under(lease)))
-}
-
 fn apply(order: &mut Order, advance: &Advance) {
     match advance {
         Advance::Made(authorizations) => order.make(authorizations.clone()),
@@ -125,19 +120,20 @@ fn apply(order: &mut Order, advance: &Advance) {
 #[async_trait]
 impl Workbench for SqliteWorkbench {
     async fn create(&self, order: Order, terms: LeaseTerms) -> Stored<Lease> {
-        let room = Queues::make_room(&self.queues)?;
+        let comes_back = order.stage() >= Stage::Issue;
+        let room = if comes_back { Queues::more_room(&self.queues) } else { Queues::make_room(&self.queues)? };
         let written = document("active_orders.document", &order)?;
         let (lease, clock, queues) = (self.new_lease(terms), Arc::clone(&self.clock), Arc::clone(&self.queues));
         let run = move |batch: &Batch<'_>| {
-            let replaced = match unreadable::look(batch, order.id)? {
+            let replaced = match rows::known(batch, order.id)? {
                 None => false,
-                Some(false) => {
+                Some(known) if known.unreadable || (comes_back && known.stage < Stage::Issue) => {
+                    rows::replace(batch, order.id)?;
+                    true
+                }
+                Some(_) => {
                     let detail = format!("there is an order {} already", order.id);
                     return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
-                }
-                Some(true) => {
-                    unreadable::remove(batch, order.id)?;
-                    true
                 }
             };
             Ok((rows::insert(batch, &order, &written, lease(clock.now()))?, replaced))
@@ -227,7 +223,7 @@ impl Workbench for SqliteWorkbench {
         };
         let lease = lease.clone();
         self.step(durability, move |batch, now, effects| {
-            let Some(mut active) = held(batch, &lease)? else {
+            let Some(mut active) = rows::held(batch, &lease)? else {
                 return Ok(Err(Fenced::Stale));
             };
             apply(&mut active.order, &advance);
@@ -240,7 +236,7 @@ impl Workbench for SqliteWorkbench {
     async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
         let lease = lease.clone();
         self.step(Durability::Ordered, move |batch, now, effects| {
-            let Some(mut active) = held(batch, &lease)? else {
+            let Some(mut active) = rows::held(batch, &lease)? else {
                 return Ok(Err(Fenced::Stale));
             };
             active.order.delay(until);

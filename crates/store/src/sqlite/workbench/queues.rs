@@ -88,6 +88,12 @@ impl Queues {
         }
     }
 
+    /// Takes room for one more active order, though there be none.
+    pub(super) fn more_room(queues: &Arc<Self>) -> Room {
+        queues.active.fetch_add(1, Ordering::AcqRel);
+        Room { queues: Arc::clone(queues), used: false }
+    }
+
     /// What a committed step did.
     pub(super) fn apply(&self, effects: &Effects) {
         for stage in &effects.queued {

@@ -63,7 +63,21 @@ pub(super) fn load(connection: &Connection, id: OrderId) -> Step<Option<Active>>
     rows.next()?.map(active).transpose()
 }
 
-fn active(row: &Row<'_>) -> Step<Active> {
+/// The row under this lease. One that can't be read is set aside: nobody holds it any more.
+pub(super) fn held(batch: &Batch<'_>, lease: &Lease) -> Step<Option<Active>> {
+    let mut statement = batch.prepare_cached(
+        "-- workbench.held
+        SELECT row, document, place, lease_token, claims, stage FROM active_orders
+        WHERE id = ?1 AND place = 'lease' AND lease_token = ?2",
+    )?;
+    let mut rows = statement.query(params![Col(lease.order), Col(lease.token)])?;
+    match rows.next()? {
+        Some(row) => unreadable::or_set_aside(batch, row, active(row)),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn active(row: &Row<'_>) -> Step<Active> {
     Ok(Active {
         row: row.get(0)?,
         order: json(row, 1)?,
@@ -119,11 +133,6 @@ impl Stand {
 }
 
 impl Active {
-    /// Whether this lease is the one under which it stands.
-    pub(super) fn is_held_under(&self, lease: &Lease) -> bool {
-        self.place == Some(PlaceName::Lease) && self.token == Some(lease.token)
-    }
-
     /// Writes the order, and puts it where it belongs as it now is.
     pub(super) fn settle_down(&mut self, batch: &Batch<'_>, now: Timestamp, effects: &mut Effects) -> Step<()> {
         self.put(batch, self.order.place(now), now, effects)
@@ -178,6 +187,16 @@ impl Active {
         batch
             .prepare_cached("-- workbench.keep\nUPDATE active_orders SET document = ?2 WHERE row = ?1")?
             .execute(params![self.row, document("active_orders.document", &self.order)?])?;
+        Ok(())
+    }
+
+    /// It was set aside, and can be read: where it belongs is found by the sweep, as for all that stand nowhere.
+    pub(super) fn mark_readable(&self, batch: &Batch<'_>) -> Step<()> {
+        batch
+            .prepare_cached(
+                "-- workbench.readable\nUPDATE active_orders SET unreadable = NULL, deadline = ?2 WHERE row = ?1",
+            )?
+            .execute(params![self.row, self.order.deadline().map(Col)])?;
         Ok(())
     }
 
@@ -268,7 +287,7 @@ pub(super) fn alike(connection: &Connection, likeness: Sha256) -> Step<Option<Or
         .prepare_cached(
             "-- workbench.alike
             SELECT id FROM active_orders INDEXED BY active_orders_alike
-            WHERE likeness = ?1 AND stage = 'testchallenge' ORDER BY row DESC LIMIT 1",
+            WHERE likeness = ?1 AND stage = 'testchallenge' AND unreadable IS NULL ORDER BY row DESC LIMIT 1",
         )?
         .query_row([Col(likeness)], |row| col(row, 0))
         .optional()?)
@@ -382,17 +401,13 @@ pub(super) fn list(
     after: Option<OrderId>,
     limit: u32,
 ) -> Step<Vec<ActiveOrder>> {
-    let of_stage = if stage.is_some() { "AND stage = ?3" } else { "AND ?3 IS NULL" };
+    let of_stage = if stage.is_some() { "AND stage = ?2" } else { "AND ?2 IS NULL" };
     let mut statement = connection.prepare_cached(&format!(
-        "-- workbench.list\n{SHOWN} WHERE id > ?1 AND unreadable IS NULL {of_stage} ORDER BY id LIMIT ?2"
+        "-- workbench.list\n{SHOWN} WHERE id > ?1 AND unreadable IS NULL {of_stage} ORDER BY id"
     ))?;
-    let mut rows = statement.query(params![behind(after), limit, stage.map(Col)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        // One that can't be read is named by `unreadable`, once somebody has met it.
-        found.extend(show(row).ok());
-    }
-    Ok(found)
+    let rows = statement.query_map(params![behind(after), stage.map(Col)], |row| Ok(show(row).ok()))?;
+    // One that can't be read is named by `unreadable`, once somebody has met it. It takes no other's room.
+    Ok(rows.filter_map(Result::transpose).take(limit as usize).collect::<Result<_, _>>()?)
 }
 
 pub(super) fn of_account(
@@ -404,19 +419,41 @@ pub(super) fn of_account(
     let mut statement = connection.prepare_cached(
         "-- workbench.orders_of
         SELECT document FROM active_orders INDEXED BY active_orders_of_account
-        WHERE account = ?1 AND (created, id) < (?2, ?3) ORDER BY created DESC, id DESC LIMIT ?4",
+        WHERE account = ?1 AND (created, id) < (?2, ?3) ORDER BY created DESC, id DESC",
     )?;
     let (created, order) = place(behind);
-    let rows = statement.query_map(params![Col(account), created, order, limit], |row| Ok(json(row, 0).ok()))?;
-    // What can't be read keeps nobody from the rest of the list.
-    Ok(rows.filter_map(Result::transpose).collect::<Result<_, _>>()?)
+    let rows = statement.query_map(params![Col(account), created, order], |row| Ok(json(row, 0).ok()))?;
+    // What can't be read takes no other's room: a page that is not full is the last one.
+    Ok(rows.filter_map(Result::transpose).take(limit as usize).collect::<Result<_, _>>()?)
 }
 
-/// Those that are not active, or were set aside.
+/// What stands beside the document of an active order.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) stage: Stage,
+    /// It was set aside.
+    pub(super) unreadable: bool,
+}
+
+pub(super) fn known(connection: &Connection, id: OrderId) -> Step<Option<Known>> {
+    let mut statement = connection
+        .prepare_cached("-- workbench.known\nSELECT stage, unreadable IS NOT NULL FROM active_orders WHERE id = ?1")?;
+    let mut rows = statement.query([Col(id)])?;
+    let known = |row: &Row<'_>| Ok(Known { stage: col(row, 0)?, unreadable: row.get(1)? });
+    rows.next()?.map(known).transpose()
+}
+
+/// It comes back from the ledger: what stands here makes room for it.
+pub(super) fn replace(batch: &Batch<'_>, id: OrderId) -> Step<()> {
+    batch.prepare_cached("-- workbench.replace\nDELETE FROM active_orders WHERE id = ?1")?.execute([Col(id)])?;
+    Ok(())
+}
+
+/// Those that are not active, have not come to `Issue`, or were set aside.
 pub(super) fn absent(connection: &Connection, orders: &[OrderId]) -> Step<Vec<OrderId>> {
     let mut absent = Vec::new();
     for id in orders {
-        if unreadable::look(connection, *id)? != Some(false) {
+        if known(connection, *id)?.is_none_or(|known| known.unreadable || known.stage < Stage::Issue) {
             absent.push(*id);
         }
     }

@@ -51,6 +51,8 @@ pub(super) fn page(batch: &Batch<'_>, page: &Page, effects: &mut Effects) -> Ste
             }
         }
     }
+    let again = unreadable::read_again(batch, page, effects)?;
+    end.found(again.seen.iter(), page.limit);
     let nowhere = rows::nowhere(batch, page.after, page.limit)?;
     end.found(nowhere.iter().map(|active| &active.order.id), page.limit);
     for mut active in nowhere {
@@ -59,7 +61,7 @@ pub(super) fn page(batch: &Batch<'_>, page: &Page, effects: &mut Effects) -> Ste
             done.requeued.push((active.order.id, active.order.stage()));
         }
     }
-    done.retired = retire(batch, page, &mut end, effects)? + retire_oldest(batch, page, effects)?;
+    done.retired = again.retired + retire(batch, page, &mut end, effects)? + retire_oldest(batch, page, effects)?;
     done.overdue = overdue(batch, page)?;
     end.found(done.overdue.iter().map(|order| &order.id), page.limit);
     // What lies behind the end of this page is found again by the next one.
@@ -81,7 +83,7 @@ fn overdue(batch: &Batch<'_>, page: &Page) -> Step<Vec<Order>> {
     let mut statement = batch.prepare_cached(
         "-- workbench.sweep.overdue
         SELECT row, document FROM active_orders INDEXED BY active_orders_by_deadline
-        WHERE deadline < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        WHERE deadline < ?1 AND id > ?2 AND unreadable IS NULL ORDER BY id LIMIT ?3",
     )?;
     let mut rows = statement.query(params![Col(page.now), behind(page.after), page.limit])?;
     let mut overdue = Vec::new();
