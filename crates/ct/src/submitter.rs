@@ -181,6 +181,7 @@ impl Submitter {
             candidates.iter().map(|place| &self.logs[*place]).filter(|log| self.doubts(log) && self.probe(log));
         join_all(probes.map(|log| async move {
             let answer = tokio::select! {
+                biased;
                 answer = log.log.endpoint.probe() => answer,
                 () = self.clock.sleep(self.settings.probe_limit) => {
                     Err(EndpointError::TooSlow(self.settings.probe_limit))

@@ -17,4 +17,5 @@ pub mod published;
 mod restoration;
 pub mod serve;
 pub mod telemetry;
+pub mod upkeep;
 pub mod world;

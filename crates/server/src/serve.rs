@@ -10,9 +10,6 @@ use std::time::Duration;
 
 use ca::Ca;
 use ca::external_account::KeyTerms;
-use ca::order::Stage;
-use ca::ports::AuditMark;
-use ct::BuiltinLog;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,15 +22,15 @@ use crate::dev::Faults;
 use crate::hierarchy::Files;
 use crate::hierarchy::root_crl::RootCrl;
 use crate::http::acme::AcmeDoor;
+use crate::http::errands::Errands;
 use crate::http::limits::ListenerLimits;
 use crate::http::listener::Listener;
 use crate::http::tls::{OwnCertificate, server_config};
 use crate::http::{acme, admin, status};
 use crate::own::OwnClient;
+use crate::upkeep::{self, pause, stopping};
 use crate::world::raise_descriptor_limit;
 
-/// How often the audit log's mark is kept, CRLs are looked after and tree heads are made.
-const UPKEEP: Duration = Duration::from_secs(1);
 /// How often the root's CRL is looked at.
 const ROOT_CRL_UPKEEP: Duration = Duration::from_secs(3600);
 /// How often the server's own certificate is looked at.
@@ -113,8 +110,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         assembly.ca.add_external_account_key(kid.clone(), key.clone(), terms).await?;
     }
     let mut tasks = JoinSet::new();
-    spawn_workers(&mut tasks, &assembly.ca, &stop);
-    spawn_upkeep(&mut tasks, &assembly, &stop);
+    for (_, task) in upkeep::tasks(&assembly.ca, &assembly.logs, &stop) {
+        tasks.spawn(task);
+    }
+    if let Some(checkpointer) = &assembly.checkpointer {
+        tasks.spawn(checkpoints::keep(Arc::clone(checkpointer), Arc::clone(&assembly.ca.clock), stop.clone()));
+    }
     tasks.spawn(keep_root_crl(Arc::clone(&assembly.ca), Arc::clone(&assembly.root_crl), stop.clone()));
     if config.tls.is_none() {
         let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
@@ -135,8 +136,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     greet(&config, &assembly, &doors);
     let [acme_door, status_door, admin_door] = doors;
     let clock = || Arc::clone(&assembly.ca.clock);
+    let acme_state = acme_state(&config, &assembly.ca);
     let doors = [
-        tokio::spawn(acme_door.serve(acme::router(acme_state(&config, &assembly.ca)), clock(), stop.clone())),
+        tokio::spawn(acme_door.serve(acme::router(Arc::clone(&acme_state)), clock(), stop.clone())),
         tokio::spawn(status_door.serve(status_router(&config, &assembly), clock(), stop.clone())),
         tokio::spawn(admin_door.serve(admin::router(admin_state(&config, &assembly)), clock(), stop.clone())),
     ];
@@ -144,6 +146,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     for door in doors {
         let _panicked = door.await;
     }
+    acme_state.errands.all_done().await;
     wind_down(&assembly, tasks).await;
     Ok(())
 }
@@ -233,86 +236,6 @@ fn stopped_by_signal() -> Result<watch::Receiver<bool>, ServeError> {
     Ok(stopped)
 }
 
-async fn stopping(mut stop: watch::Receiver<bool>) {
-    let _sender_gone = stop.wait_for(|stopped| *stopped).await;
-}
-
-fn spawn_workers(tasks: &mut JoinSet<()>, ca: &Arc<Ca>, stop: &watch::Receiver<bool>) {
-    let limits = ca.settings.limits;
-    for (stage, workers) in
-        [(Stage::MakeChallenge, 1), (Stage::TestChallenge, limits.test_workers), (Stage::Issue, limits.issue_workers)]
-    {
-        for _ in 0..workers {
-            let (ca, stop) = (Arc::clone(ca), stop.clone());
-            tasks.spawn(async move { ca.run_worker(stage, stopping(stop)).await });
-        }
-    }
-}
-
-fn spawn_upkeep(tasks: &mut JoinSet<()>, assembly: &Assembly, stop: &watch::Receiver<bool>) {
-    tasks.spawn(sweep(Arc::clone(&assembly.ca), stop.clone()));
-    if let Some(checkpointer) = &assembly.checkpointer {
-        tasks.spawn(checkpoints::keep(Arc::clone(checkpointer), Arc::clone(&assembly.ca.clock), stop.clone()));
-    }
-    tasks.spawn(look_after(Arc::clone(&assembly.ca), assembly.logs.clone(), stop.clone()));
-}
-
-/// Ends early, with `true`, when the server stops.
-async fn pause(ca: &Ca, time: Duration, stop: &watch::Receiver<bool>) -> bool {
-    tokio::select! {
-        biased;
-        () = stopping(stop.clone()) => true,
-        () = ca.clock.sleep(time) => false,
-    }
-}
-
-/// The first sweep is at once: it is the recovery of the workbench.
-async fn sweep(ca: Arc<Ca>, stop: watch::Receiver<bool>) {
-    loop {
-        match ca.sweep().await {
-            Ok(swept) if swept != ca::Swept::default() => {
-                let ca::Swept { requeued, died, retired } = swept;
-                tracing::info!(requeued, died, retired, "swept");
-            }
-            Ok(_) => {}
-            Err(error) => tracing::error!(%error, "the sweep failed; the next one goes on"),
-        }
-        if pause(&ca, ca.settings.times.sweep, &stop).await {
-            return;
-        }
-    }
-}
-
-async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: watch::Receiver<bool>) {
-    let mut kept = None;
-    loop {
-        if let Some(Err(error)) = ca::guarded("the CRLs", ca.renew_crls()).await {
-            tracing::error!(%error, "a CRL could not be made; trying again");
-        }
-        for log in &logs {
-            if let Some(Err(error)) = ca::guarded("a tree head", log.update_tree_head()).await {
-                tracing::error!(%error, "a tree head could not be made; trying again");
-            }
-        }
-        let _panicked = ca::guarded("the audit log's mark", keep_mark(&ca, &mut kept)).await;
-        if pause(&ca, UPKEEP, &stop).await {
-            return;
-        }
-    }
-}
-
-/// Keeps how far the audit log is in the ledger, if it has come further.
-async fn keep_mark(ca: &Ca, kept: &mut Option<AuditMark>) {
-    let mark = ca.audit.mark();
-    if *kept == Some(mark) {
-        return;
-    }
-    match ca.keep_audit_mark().await {
-        Ok(()) => *kept = Some(mark),
-        Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
-    }
-}
-
 async fn keep_root_crl(ca: Arc<Ca>, root_crl: Arc<RootCrl>, stop: watch::Receiver<bool>) {
     loop {
         if let Some(Err(error)) = ca::guarded("the root's CRL", root_crl.look_after(&ca)).await {
@@ -353,6 +276,7 @@ fn acme_state(config: &Config, ca: &Arc<Ca>) -> Arc<AcmeDoor> {
         waiting: Mutex::new(HashMap::new()),
         faults: Faults::new(&config.dev),
         retry_after: config.retry_after,
+        errands: Errands::of_runtime(),
     })
 }
 

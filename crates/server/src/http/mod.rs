@@ -2,6 +2,7 @@
 
 pub mod acme;
 pub mod admin;
+pub mod errands;
 mod exchange;
 mod guests;
 pub mod limits;

@@ -35,8 +35,8 @@ async fn update(door: &AcmeDoor, id: &str, signed: ByAccount) -> Outcome<Reply> 
         let update: AccountUpdate = request.json().map_err(|error| error.problem())?;
         // A client that hangs up must not leave a deactivation half done: nobody could ask for the rest of it.
         let ca = Arc::clone(&door.ca);
-        let updating = tokio::spawn(async move { ca.update_account(&account, &update).await });
-        updating.await.map_err(|error| Error::Failed(format!("an update of an account ended early: {error}")))??
+        let updating = door.errands.run(async move { ca.update_account(&account, &update).await });
+        updating.await.map_err(|error| Error::Failed(format!("an update of an account: {error}")))??
     };
     Ok(reply(&base, StatusCode::OK, &account))
 }
@@ -45,8 +45,8 @@ pub(super) async fn key_change(mut post: Post, (): ()) -> Outcome<Reply> {
     let ByAccount { base, account, request } = post.by_any_account().await?;
     // A client that hangs up must not leave it open whether its key was changed.
     let ca = Arc::clone(&post.door.ca);
-    let changing = tokio::spawn(async move { ca.change_key(&account, request).await });
-    let changed = changing.await.map_err(|error| Error::Failed(format!("a key change ended early: {error}")))??;
+    let changing = post.door.errands.run(async move { ca.change_key(&account, request).await });
+    let changed = changing.await.map_err(|error| Error::Failed(format!("a key change: {error}")))??;
     Ok(match changed {
         KeyChanged::Done(account) => reply(&base, StatusCode::OK, &account),
         KeyChanged::Taken(other) => {

@@ -39,7 +39,7 @@ async fn download(mut post: Post, serial: &str, number: Option<&str>) -> Outcome
         .ok_or_else(|| Error::Failed(format!("the issuer of {serial} is not configured any more")))?;
     let now = ca.now();
     let chain = pem_chain(issuer, number, &record, now)?;
-    let body = Body::new(Delivery::new(chain.into(), Arc::clone(ca), record.order));
+    let body = Body::new(Delivery::new(chain.into(), Arc::clone(&post.door), record.order));
     Ok(Reply::body(PEM_CHAIN, body).alternates(alternates(&base, serial, issuer, number, now)))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn revoke(mut post: Post, (): ()) -> Outcome<Reply> {
     }
     // A client that hangs up must not leave a revocation between the audit log and the ledger.
     let ca = Arc::clone(&post.door.ca);
-    let revoking = tokio::spawn(async move { ca.revoke_certificate(revoker, &request).await });
-    revoking.await.map_err(|error| Error::Failed(format!("a revocation ended early: {error}")))??;
+    let revoking = post.door.errands.run(async move { ca.revoke_certificate(revoker, &request).await });
+    revoking.await.map_err(|error| Error::Failed(format!("a revocation: {error}")))??;
     Ok(Reply::empty(StatusCode::OK))
 }

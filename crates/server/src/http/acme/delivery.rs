@@ -5,22 +5,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Bytes;
-use ca::{Ca, OrderId};
+use ca::OrderId;
 use http_body::{Body, Frame, SizeHint};
+
+use super::AcmeDoor;
 
 /// A certificate on its way: when the connection has taken its last byte, its order is *delivered*. That says nothing
 /// about the client; an acknowledgement does.
 pub(super) struct Delivery {
     data: Option<Bytes>,
     length: u64,
-    ca: Arc<Ca>,
+    door: Arc<AcmeDoor>,
     order: OrderId,
 }
 
 impl Delivery {
-    pub(super) fn new(data: Bytes, ca: Arc<Ca>, order: OrderId) -> Self {
+    pub(super) fn new(data: Bytes, door: Arc<AcmeDoor>, order: OrderId) -> Self {
         let length = data.len() as u64;
-        Self { data: Some(data), length, ca, order }
+        Self { data: Some(data), length, door, order }
     }
 }
 
@@ -47,9 +49,9 @@ impl Drop for Delivery {
         if self.data.is_some() {
             return;
         }
-        let (ca, order) = (Arc::clone(&self.ca), self.order);
+        let (ca, order) = (Arc::clone(&self.door.ca), self.order);
         // Nobody waits for this mark.
-        tokio::spawn(async move {
+        self.door.errands.begin(async move {
             if let Err(error) = ca.mark_delivered(order).await {
                 tracing::warn!(%order, %error, "the delivery was not noted");
             }

@@ -33,6 +33,7 @@ use response::{Outcome, Reply, nonce_only};
 pub(crate) use response::{json, problem};
 pub(crate) use urls::Base;
 
+use super::errands::Errands;
 use super::limits::ListenerLimits;
 
 /// What the ACME listener needs beside the domain.
@@ -60,6 +61,8 @@ pub struct AcmeDoor {
     pub faults: Faults,
     /// When clients are asked to ask again.
     pub retry_after: RetryAfter,
+    /// What goes on when a client hangs up.
+    pub errands: Errands,
 }
 
 /// The routes of the ACME listener.

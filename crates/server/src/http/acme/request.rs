@@ -1,6 +1,7 @@
 //! Signed requests (RFC 8555 §6.2 to §6.5): what was checked is a type.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum::http::{HeaderMap, Uri, header};
 use ca::account::Account;
 use ca::ports::NonceUse;
 use ca::{AccountId, Error, still_valid};
+use futures_util::future::{Either, select};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
@@ -178,12 +180,12 @@ impl AcmeDoor {
             return Err(too_large());
         }
         let patience = if announced > max as u64 { time.min(LINGER) } else { time };
-        match tokio::time::timeout(patience, collect(body, max)).await {
-            Ok(Ok(Some(octets))) => Ok(octets),
-            Ok(Ok(None)) => Err(too_large()),
-            Ok(Err(_)) => Err(Error::refused(ProblemType::Malformed, "the body ended early")),
-            Err(_) if announced > max as u64 => Err(too_large()),
-            Err(_) => {
+        match select(pin!(collect(body, max)), self.ca.clock.sleep(patience)).await {
+            Either::Left((Ok(Some(octets)), _)) => Ok(octets),
+            Either::Left((Ok(None), _)) => Err(too_large()),
+            Either::Left((Err(_), _)) => Err(Error::refused(ProblemType::Malformed, "the body ended early")),
+            Either::Right(_) if announced > max as u64 => Err(too_large()),
+            Either::Right(_) => {
                 let detail = format!("the body was not there within {} s", time.as_secs());
                 Err(Problem::malformed(detail).with_status(408).into())
             }

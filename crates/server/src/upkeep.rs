@@ -1,0 +1,90 @@
+//! What a server does beside its doors, again and again: workers take what is queued, sweeps mend what was left, CRLs,
+//! tree heads and the audit log's mark are looked after. Over ports alone: they run wherever they are polled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ca::Ca;
+use ca::order::Stage;
+use ct::BuiltinLog;
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::watch;
+
+/// How often the audit log's mark is kept, CRLs are looked after and tree heads are made.
+const UPKEEP: Duration = Duration::from_secs(1);
+
+/// Whether the server is to stop.
+pub type Stop = watch::Receiver<bool>;
+
+/// Ends when the server is to stop, or when nobody is left to say so.
+pub async fn stopping(mut stop: Stop) {
+    let _sender_gone = stop.wait_for(|stopped| *stopped).await;
+}
+
+/// All of it, each with a name for people: to be begun once the CA has recovered. Each ends when it is told to stop;
+/// workers finish what they hold.
+pub fn tasks(ca: &Arc<Ca>, logs: &[Arc<BuiltinLog>], stop: &Stop) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+    let limits = ca.settings.limits;
+    let mut tasks = Vec::new();
+    for (stage, workers) in
+        [(Stage::MakeChallenge, 1), (Stage::TestChallenge, limits.test_workers), (Stage::Issue, limits.issue_workers)]
+    {
+        for _ in 0..workers {
+            let (ca, stop) = (Arc::clone(ca), stop.clone());
+            tasks.push((stage.name(), async move { ca.run_worker(stage, stopping(stop)).await }.boxed()));
+        }
+    }
+    tasks.push(("sweep", sweep(Arc::clone(ca), stop.clone()).boxed()));
+    tasks.push(("upkeep", look_after(Arc::clone(ca), logs.to_vec(), stop.clone()).boxed()));
+    tasks
+}
+
+/// Ends early, with `true`, when the server stops.
+pub(crate) async fn pause(ca: &Ca, time: Duration, stop: &Stop) -> bool {
+    tokio::select! {
+        biased;
+        () = stopping(stop.clone()) => true,
+        () = ca.clock.sleep(time) => false,
+    }
+}
+
+/// The first sweep is at once: it is the recovery of the workbench.
+async fn sweep(ca: Arc<Ca>, stop: Stop) {
+    loop {
+        match ca.sweep().await {
+            Ok(swept) if swept != ca::Swept::default() => {
+                let ca::Swept { requeued, died, retired } = swept;
+                tracing::info!(requeued, died, retired, "swept");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "the sweep failed; the next one goes on"),
+        }
+        if pause(&ca, ca.settings.times.sweep, &stop).await {
+            return;
+        }
+    }
+}
+
+async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: Stop) {
+    let mut kept = None;
+    loop {
+        if let Err(error) = ca.renew_crls().await {
+            tracing::error!(%error, "a CRL could not be made; trying again");
+        }
+        for log in &logs {
+            if let Some(Err(error)) = ca::guarded("a tree head", log.update_tree_head()).await {
+                tracing::error!(%error, "a tree head could not be made; trying again");
+            }
+        }
+        let mark = ca.audit.mark();
+        if kept != Some(mark) {
+            match ca.keep_audit_mark().await {
+                Ok(()) => kept = Some(mark),
+                Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
+            }
+        }
+        if pause(&ca, UPKEEP, &stop).await {
+            return;
+        }
+    }
+}
