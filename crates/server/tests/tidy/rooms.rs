@@ -53,6 +53,12 @@ const ROOMS: &[Room] = &[
         never: &[],
         never_std: &[],
     },
+    Room {
+        name: "sim",
+        uses: &["acme", "pki", "ca", "validation", "ct", "keys", "store", "server"],
+        never: DISKS,
+        never_std: &[&["std", "thread"], &["SystemTime"], &["TcpStream"], &["TcpListener"], &["UdpSocket"]],
+    },
 ];
 
 /// What cargo says of the packages.

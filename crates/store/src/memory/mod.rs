@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use audit::MemoryAuditLog;
 pub use ledger::MemoryLedger;
 pub use log_store::MemoryLogStore;
-pub use workbench::MemoryWorkbench;
+pub use workbench::{MemoryWorkbench, WorkbenchImage};
 
 /// A test that panicked while it held a store has failed already; the next one has a store of its own.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

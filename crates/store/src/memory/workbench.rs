@@ -31,6 +31,10 @@ pub struct MemoryWorkbench {
     queued: Wakers<Stage>,
 }
 
+/// The orders of a workbench, their places and the queues, as they were at a moment.
+#[derive(Clone, Debug)]
+pub struct WorkbenchImage(State);
+
 impl MemoryWorkbench {
     /// An empty workbench for at most `active_max` active orders.
     pub fn new(clock: Arc<dyn Clock>, random: Arc<dyn Random>, active_max: u64) -> Self {
@@ -45,6 +49,26 @@ impl MemoryWorkbench {
         let copy = Self::new(clock, random, self.active_max);
         lock(&self.state).clone_into(&mut lock(&copy.state));
         copy
+    }
+
+    /// What it holds now, but for nonces: these have a file of their own.
+    pub fn image(&self) -> WorkbenchImage {
+        WorkbenchImage(lock(&self.state).image())
+    }
+
+    /// It holds what it held then: what came later is forgotten, as by a crash or by a replica that was behind.
+    pub fn restore(&self, image: &WorkbenchImage) {
+        self.step(|state, _| state.restore(&image.0));
+    }
+
+    /// All nonces are forgotten, as by a power cut: each is refused once.
+    pub fn forget_nonces(&self) {
+        lock(&self.state).forget_nonces();
+    }
+
+    /// Orders that stand in no queue though they say so, in one though they don't, or in two.
+    pub fn misplaced(&self) -> Vec<OrderId> {
+        lock(&self.state).misplaced()
     }
 
     /// Takes every active order out of its place, as a fault or a hand could: what the sweep mends.

@@ -60,6 +60,37 @@ impl Entry {
 }
 
 impl State {
+    /// A copy of orders, places and queues.
+    pub(super) fn image(&self) -> Self {
+        let Self { orders, queues, arrivals, made, .. } = self;
+        Self { orders: orders.clone(), queues: queues.clone(), arrivals: *arrivals, made: *made, ..Self::default() }
+    }
+
+    /// Orders, places and queues are those of a copy. Whoever waits for one of them looks again.
+    pub(super) fn restore(&mut self, image: &Self) {
+        let before = std::mem::replace(self, image.image());
+        self.nonces = before.nonces;
+        self.nonces_by_age = before.nonces_by_age;
+        self.changed = before.orders.into_keys().chain(self.orders.keys().copied()).collect();
+        self.queued = self.queues.keys().map(|(stage, _)| *stage).collect();
+    }
+
+    /// Orders whose place in the queues doesn't fit what they say of their place.
+    pub(super) fn misplaced(&self) -> Vec<OrderId> {
+        let queued = |id: &OrderId, entry: &Entry| {
+            let places = self.queues.iter().filter(|(_, queued)| *queued == id);
+            places.map(|((stage, arrival), _)| (*stage, *arrival)).collect::<Vec<_>>()
+                == entry.arrival.map(|arrival| (entry.order.stage(), arrival)).into_iter().collect::<Vec<_>>()
+        };
+        let fits = |id: &OrderId, entry: &Entry| {
+            queued(id, entry)
+                && entry.arrival.is_some() == (entry.standing == Standing::Queue)
+                && entry.token.is_some() == entry.is_leased()
+        };
+        let of_active = self.orders.iter().filter(|(id, entry)| !fits(id, entry)).map(|(id, _)| *id);
+        of_active.chain(self.queues.values().filter(|id| !self.orders.contains_key(id)).copied()).collect()
+    }
+
     pub(super) fn create(&mut self, order: Order, token: LeaseToken, terms: LeaseTerms, now: Timestamp) -> Lease {
         let id = order.id;
         let standing = Standing::Nowhere;
@@ -393,6 +424,11 @@ impl State {
         }
         self.nonces.insert(nonce.to_owned(), NonceUse::Fresh);
         self.nonces_by_age.push_back(nonce.to_owned());
+    }
+
+    pub(super) fn forget_nonces(&mut self) {
+        self.nonces.clear();
+        self.nonces_by_age.clear();
     }
 
     pub(super) fn use_nonce(&mut self, nonce: &str) -> NonceUse {

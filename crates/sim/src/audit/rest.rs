@@ -1,0 +1,140 @@
+//! What is checked over all records: when a process has started again, and when everything is at rest.
+
+use ca::order::{Outcome, Place, Progress, Stage};
+use ca::ports::{
+    ActiveOrder, AuditEvent, AuditLog, AuditMark, Ledger, LedgerEnd, OrderFilter, SerialFilter, SerialRecord,
+    SerialStatus, Standing, Workbench,
+};
+use pki::{Crl, Sha256, Timestamp};
+
+use super::{Auditor, now};
+
+const ALL: u32 = 10_000;
+
+impl Auditor {
+    /// Looks at all records. Something may be under way.
+    pub fn look(&self) {
+        for record in self.records() {
+            self.wrote(record.serial);
+        }
+        let misplaced = self.workbench.misplaced();
+        self.holds(6, misplaced.is_empty(), || format!("orders stand in no place or in two: {misplaced:?}"));
+        self.told_stands();
+    }
+
+    /// Looks at all records when nothing is under way, no process has died since it started, and nothing fails.
+    pub fn look_at_rest(&self, time: Timestamp) {
+        self.look();
+        for active in self.active() {
+            self.stands_right(&active, time);
+        }
+        let lines = self.lines();
+        self.signatures_are_logged(&lines);
+        for record in self.records() {
+            self.serial_at_rest(&record, &lines);
+        }
+    }
+
+    fn records(&self) -> Vec<SerialRecord> {
+        now(self.ledger.serials(SerialFilter::default(), ALL)).unwrap_or_default()
+    }
+
+    fn active(&self) -> Vec<ActiveOrder> {
+        now(self.workbench.list(OrderFilter::default(), ALL)).unwrap_or_default()
+    }
+
+    fn lines(&self) -> Vec<AuditEvent> {
+        let start = AuditMark { sequence: 0, chain: Sha256::from_bytes([0; 32]) };
+        let of = |log: &std::sync::Arc<store::memory::MemoryAuditLog>| now(log.lines(start, ALL as usize));
+        let pages = self.audits.iter().map(of);
+        pages.filter_map(Result::ok).flat_map(|(lines, _)| lines.into_iter().map(|line| line.event)).collect()
+    }
+
+    /// 6, 8: with all workers idle every order waits for its client, or for time to pass.
+    fn stands_right(&self, active: &ActiveOrder, time: Timestamp) {
+        let ActiveOrder { order, standing, .. } = active;
+        let fits = match (standing, order.place(time)) {
+            (Standing::Client, Place::Client) | (Standing::PendingDone, Place::PendingDone) => true,
+            // Found out by the next sweep.
+            (Standing::Client, Place::Queue) => order.stage() == Stage::TestChallenge,
+            (Standing::Park { .. }, Place::Queue | Place::Park { .. }) => true,
+            (Standing::Queue | Standing::Lease { .. } | Standing::Nowhere, _)
+            | (Standing::Client | Standing::PendingDone | Standing::Park { .. }, _) => false,
+        };
+        self.holds(6, fits, || format!("at rest order {} in {} stands in {standing:?}", order.id, order.stage()));
+        let processing = order.stage() == Stage::Issue;
+        self.holds(8, !processing, || format!("order {} is processing and nobody works on it", order.id));
+        if let Progress::Done { outcome, .. } = &order.progress {
+            let end = now(self.ledger.order(order.id)).ok().flatten().and_then(|known| known.end);
+            let same = match (outcome, end) {
+                (Outcome::Valid(serial), Some((LedgerEnd::Valid(other), _))) => *serial == other,
+                (Outcome::Invalid(_), Some((LedgerEnd::Invalid(_), _)) | None) => true,
+                (Outcome::Valid(_), _) | (Outcome::Invalid(_), Some((LedgerEnd::Valid(_), _))) => false,
+            };
+            self.holds(9, same, || format!("order {} has ended otherwise in the ledger: {outcome:?}", order.id));
+        }
+    }
+
+    /// 10: what left the signer's call has its line.
+    fn signatures_are_logged(&self, lines: &[AuditEvent]) {
+        let facts = self.facts();
+        let signed = facts.precertificates.iter().map(|(serial, signed)| (*serial, signed.clone(), true));
+        let signed: Vec<_> =
+            signed.chain(facts.certificates.iter().map(|(serial, signed)| (*serial, signed.clone(), false))).collect();
+        drop(facts);
+        for (serial, signed, precertificate) in signed {
+            let in_log = lines.iter().any(|event| match event {
+                AuditEvent::Precertificate { serial: of, der, .. } => {
+                    precertificate && *of == serial && *der == signed.certificate.der()
+                }
+                AuditEvent::Certificate { serial: of, der, .. } => {
+                    !precertificate && *of == serial && *der == signed.certificate.der()
+                }
+                AuditEvent::Begun { .. }
+                | AuditEvent::Revocation { .. }
+                | AuditEvent::KeyBlock { .. }
+                | AuditEvent::CrlNumber { .. }
+                | AuditEvent::Crl { .. }
+                | AuditEvent::Authority { .. } => false,
+            });
+            let machine = signed.machine;
+            self.holds(10, !signed.logged || in_log, || format!("the line of {serial} is lost on machine {machine}"));
+            let _node = signed.node;
+        }
+    }
+
+    fn serial_at_rest(&self, record: &SerialRecord, lines: &[AuditEvent]) {
+        let serial = record.serial;
+        let has_line = |wanted: bool| {
+            lines.iter().any(|event| match event {
+                AuditEvent::Precertificate { serial: of, .. } => wanted && *of == serial,
+                AuditEvent::Certificate { serial: of, .. } => !wanted && *of == serial,
+                AuditEvent::Begun { .. }
+                | AuditEvent::Revocation { .. }
+                | AuditEvent::KeyBlock { .. }
+                | AuditEvent::CrlNumber { .. }
+                | AuditEvent::Crl { .. }
+                | AuditEvent::Authority { .. } => false,
+            })
+        };
+        let (precertificate, certificate) = (has_line(true), has_line(false));
+        let stored = record.certificate.is_some();
+        self.holds(3, stored == certificate, || format!("{serial}: logged: {certificate}, stored: {stored}"));
+        let signed = precertificate || certificate;
+        match record.status {
+            SerialStatus::Wait => self.holds(4, !signed, || format!("{serial} is wait, and its signature is logged")),
+            SerialStatus::Good => self.holds(10, signed, || format!("{serial} is good without a line")),
+            SerialStatus::Revoked => self.is_listed(record),
+        }
+    }
+
+    /// 5: what is revoked is in its shard's CRL.
+    fn is_listed(&self, record: &SerialRecord) {
+        let shards = self.settings.crl_shards;
+        let shard = record.serial.shard(shards);
+        let state = now(self.ledger.crl_state(record.issuer, shard, shards)).ok();
+        let crl = state.and_then(|state| state.last).and_then(|last| Crl::from_der(&last.der).ok());
+        let listed = crl.is_some_and(|crl| crl.entries().iter().any(|entry| entry.serial == record.serial));
+        self.holds(5, listed, || format!("{} is revoked, and not in its CRL", record.serial));
+    }
+}

@@ -1,0 +1,160 @@
+//! The innermost layer of each process: it sees what really reaches stores and keys, whoever is told what.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ca::AuthorizationId;
+use ca::authorization::EndedAuthorization;
+use ca::order::{Failure, Order};
+use ca::ports::{
+    AuditEvent, AuditLog, Begin, BeginRefused, CrlRecord, IssuanceNumber, KeyBlock, Ledger, LedgerEnd, MarkedGood,
+    Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, Stored, StoredFinal,
+};
+use pki::{Serial, Timestamp};
+
+use super::Auditor;
+use crate::executor::Node;
+use crate::ports::{AuditLayer, Layer, LedgerLayer, SignerLayer, layered_audit, layered_ledger, layered_signer};
+
+/// The eyes of the auditor in one process.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    auditor: Arc<Auditor>,
+    machine: usize,
+    node: Node,
+}
+
+impl Auditor {
+    /// A layer for a process.
+    pub fn watch(self: &Arc<Self>, machine: usize, node: Node) -> Watch {
+        Watch { auditor: Arc::clone(self), machine, node }
+    }
+}
+
+impl Layer for Watch {
+    fn ledger(&self, inner: Arc<dyn Ledger>) -> Arc<dyn Ledger> {
+        layered_ledger(inner, Arc::new(self.clone()))
+    }
+
+    fn audit(&self, inner: Arc<dyn AuditLog>) -> Arc<dyn AuditLog> {
+        layered_audit(inner, Arc::new(self.clone()))
+    }
+
+    fn signer(&self, inner: Arc<dyn Signer>) -> Arc<dyn Signer> {
+        layered_signer(inner, Arc::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl LedgerLayer for Watch {
+    async fn begin(&self, inner: &dyn Ledger, begin: Begin<'_>) -> Stored<Result<IssuanceNumber, BeginRefused>> {
+        let (serial, order, at) = (begin.serial, begin.order.clone(), begin.at);
+        let begun = inner.begin(begin).await;
+        if let Ok(Ok(number)) = &begun {
+            self.auditor.begun(serial, &order, *number, at);
+        }
+        begun
+    }
+
+    async fn mark_good(&self, inner: &dyn Ledger, serial: Serial, at: Timestamp) -> Stored<Option<MarkedGood>> {
+        let marked = inner.mark_good(serial, at).await;
+        self.auditor.wrote(serial);
+        marked
+    }
+
+    async fn store_final(
+        &self,
+        inner: &dyn Ledger,
+        serial: Serial,
+        certificate: &[u8],
+        at: Timestamp,
+    ) -> Stored<Option<StoredFinal>> {
+        let stored = inner.store_final(serial, certificate, at).await;
+        self.auditor.wrote(serial);
+        stored
+    }
+
+    async fn finish(&self, inner: &dyn Ledger, order: &Order, failure: Failure, at: Timestamp) -> Stored<LedgerEnd> {
+        let end = inner.finish(order, failure, at).await;
+        if let Ok(end) = &end {
+            self.auditor.finished(order.id, end);
+        }
+        end
+    }
+
+    async fn authorize(&self, inner: &dyn Ledger, ended: EndedAuthorization) -> Stored<EndedAuthorization> {
+        let authorized = inner.authorize(ended).await;
+        if let Ok(ended) = &authorized {
+            self.auditor.authorized(ended);
+        }
+        authorized
+    }
+
+    async fn deactivate_authorization(
+        &self,
+        inner: &dyn Ledger,
+        id: AuthorizationId,
+        at: Timestamp,
+    ) -> Stored<Option<EndedAuthorization>> {
+        inner.deactivate_authorization(id, at).await
+    }
+
+    async fn signing_record(&self, inner: &dyn Ledger, serial: Serial) -> Stored<Option<SigningRecord>> {
+        let record = inner.signing_record(serial).await;
+        self.auditor.signer_read(serial);
+        record
+    }
+
+    async fn revoke(&self, inner: &dyn Ledger, revocation: Revocation) -> Stored<Revoked> {
+        let serial = revocation.serial;
+        let revoked = inner.revoke(revocation).await;
+        self.auditor.wrote(serial);
+        revoked
+    }
+
+    async fn block(&self, inner: &dyn Ledger, block: KeyBlock) -> Stored<Vec<Serial>> {
+        let key = block.spki_hash;
+        let revoked = inner.block(block).await;
+        self.auditor.blocked(key, revoked.as_deref().unwrap_or_default());
+        revoked
+    }
+
+    async fn store_crl(&self, inner: &dyn Ledger, crl: CrlRecord) -> Stored<bool> {
+        let (issuer, shard, number) = (crl.issuer, crl.shard, crl.number);
+        let stored = inner.store_crl(crl).await;
+        if stored == Ok(true) {
+            self.auditor.published_crl(issuer, shard, number);
+        }
+        stored
+    }
+}
+
+#[async_trait]
+impl AuditLayer for Watch {
+    async fn append(&self, inner: &dyn AuditLog, event: AuditEvent) -> Stored<u64> {
+        let copy = event.clone();
+        let line = inner.append(event).await;
+        if line.is_ok() {
+            self.auditor.logged(&copy);
+        }
+        line
+    }
+}
+
+#[async_trait]
+impl SignerLayer for Watch {
+    async fn sign(&self, inner: &dyn Signer, request: SigningRequest) -> Result<Signed, SignError> {
+        let crl = match &request {
+            SigningRequest::Crl { issuer, shard, number, .. } => Some((*issuer, *shard, *number)),
+            SigningRequest::Precertificate { .. } | SigningRequest::Certificate { .. } => None,
+        };
+        let signed = inner.sign(request).await;
+        if let Ok(signed) = &signed {
+            match crl {
+                Some((issuer, shard, number)) => self.auditor.signed_crl(issuer, shard, number),
+                None => self.auditor.signed(&signed.der, self.machine, self.node),
+            }
+        }
+        signed
+    }
+}

@@ -1,0 +1,202 @@
+//! A client that does what it should, until it has its certificate.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use acme::{
+    AuthorizationObject, AuthorizationStatus, ChallengeKind, KeyAuthorization, OrderObject, OrderStatus, ProblemType,
+    base64url_encode,
+};
+use pki::GeneralName;
+use serde_json::json;
+
+use super::{Session, Task, Trouble};
+use crate::client::session::read;
+use crate::keys::{SubjectKey, of_account, of_certificate};
+use crate::world::World;
+
+/// So many orders for one certificate.
+const ORDERS_MAX: u32 = 40;
+/// So many looks at one object.
+const POLLS_MAX: u32 = 2_000;
+
+/// The whole life of the client.
+pub(super) async fn run(world: &Arc<World>, task: &Task) {
+    let mut session = Session::new(world, task.number, of_account(task.number));
+    if session.register().await.is_none() {
+        return;
+    }
+    for number in 0..task.orders {
+        let names = session.draw_names(task.number, number);
+        session.certificate(&names, of_certificate(task.number * 8 + number as usize)).await;
+    }
+}
+
+/// What came of one order.
+enum Came {
+    Certificate,
+    /// It is invalid, and the client can't help it: it makes a new one.
+    Again,
+    /// It can't have one.
+    Never,
+}
+
+impl Session {
+    /// newAccount (RFC 8555 §7.3).
+    pub(super) async fn register(&mut self) -> Option<()> {
+        let made = self.post(ca::urls::NEW_ACCOUNT, br#"{"termsOfServiceAgreed":true}"#).await;
+        match made {
+            Ok(answer) => {
+                self.kid = answer.header("location").map(str::to_owned);
+                self.tell(|| "has an account".to_owned());
+                Some(())
+            }
+            Err(trouble) => {
+                self.world.auditor.gave_up(&self.name, &format!("no account: {trouble:?}"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn draw_names(&self, client: usize, order: u32) -> Vec<String> {
+        let count = 1 + self.chance.place(2);
+        (0..count).map(|number| format!("n{number}.o{order}.client{client}.example.com")).collect()
+    }
+
+    /// Makes orders until one has brought a certificate.
+    pub(super) async fn certificate(&mut self, names: &[String], key: &SubjectKey) {
+        let mut pause = Duration::from_secs(10);
+        for _ in 0..ORDERS_MAX {
+            match self.one_order(names, key).await {
+                Ok(Came::Certificate | Came::Never) => return,
+                Ok(Came::Again) => {}
+                Err(trouble) => {
+                    self.tell(|| format!("gives this order up: {trouble:?}"));
+                    if let Trouble::Nonsense(what) = &trouble {
+                        self.world.auditor.gave_up(&self.name, what);
+                        return;
+                    }
+                }
+            }
+            self.executor().sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(3600));
+        }
+        self.world.auditor.gave_up(&self.name, &format!("{ORDERS_MAX} orders brought no certificate for {names:?}"));
+    }
+
+    async fn one_order(&mut self, names: &[String], key: &SubjectKey) -> Result<Came, Trouble> {
+        let identifiers: Vec<_> = names.iter().map(|name| json!({"type": "dns", "value": name})).collect();
+        let mut asked = json!({ "identifiers": identifiers });
+        if let Some(profile) = self.world.draw_profile(&self.chance) {
+            asked["profile"] = json!(profile);
+        }
+        let made = self.post(ca::urls::NEW_ORDER, asked.to_string().as_bytes()).await?;
+        let url = made.header("location").ok_or_else(|| Trouble::Nonsense("an order has no URL".into()))?.to_owned();
+        let order: OrderObject = read(&made)?;
+        self.told(&url, &order);
+        if order.status == OrderStatus::Pending {
+            for authorization in &order.authorizations {
+                self.answer(authorization).await?;
+            }
+        }
+        let order = self.poll(&url, &[OrderStatus::Pending]).await?;
+        if order.status == OrderStatus::Ready {
+            self.finalize(&order.finalize, names, key).await?;
+        }
+        let order = self.poll(&url, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
+        match (order.status, &order.certificate) {
+            (OrderStatus::Valid, Some(certificate)) => {
+                self.download(certificate, &order).await?;
+                Ok(Came::Certificate)
+            }
+            (OrderStatus::Invalid, _) => Ok(self.invalid(&order)),
+            (status, _) => Err(Trouble::Nonsense(format!("the order stays {status:?}"))),
+        }
+    }
+
+    fn invalid(&self, order: &OrderObject) -> Came {
+        let problem = order.error.as_ref();
+        self.tell(|| format!("its order is invalid: {:?}", problem.map(|problem| &problem.detail)));
+        match problem.map(|problem| &problem.kind) {
+            Some(ProblemType::Caa) if self.world.scenario.forbids => Came::Never,
+            _ => Came::Again,
+        }
+    }
+
+    fn told(&self, url: &str, order: &OrderObject) {
+        self.world.auditor.told_order(url, order.status, order.certificate.as_deref());
+    }
+
+    /// Shows and answers a challenge of an authorization that is pending.
+    async fn answer(&mut self, url: &str) -> Result<(), Trouble> {
+        let authorization: AuthorizationObject = self.object(url, b"").await?;
+        if authorization.status != AuthorizationStatus::Pending {
+            return Ok(());
+        }
+        let challenge = authorization.challenges.iter().find(|one| one.kind == ChallengeKind::Dns01);
+        let challenge = challenge.ok_or_else(|| Trouble::Nonsense("there is no dns-01 challenge".to_owned()))?;
+        let expected = KeyAuthorization::new(&challenge.token, &self.key.jwk().thumbprint()).dns_value();
+        let name = format!("_acme-challenge.{}", authorization.identifier.value);
+        self.world.internet.show(&name, &expected);
+        match self.post(&challenge.url, b"{}").await {
+            Ok(_) => Ok(()),
+            // It was answered before, and the answer to that got lost.
+            Err(Trouble::Refused(problem)) if problem.status < 500 => {
+                self.tell(|| format!("its challenge is not taken: {}", problem.detail));
+                Ok(())
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    pub(super) fn csr(names: &[String], key: &SubjectKey) -> String {
+        let names: BTreeSet<GeneralName> = names.iter().map(|name| GeneralName::Dns(name.clone())).collect();
+        let csr = pki::csr::request(&names, key.pair.public_key());
+        let algorithm = key.pair.default_signature_algorithm();
+        let signature = key.pair.sign(algorithm, csr.der()).expect("a key on P-256 signs");
+        base64url_encode(&csr.with_signature(algorithm, &signature))
+    }
+
+    async fn finalize(&mut self, url: &str, names: &[String], key: &SubjectKey) -> Result<(), Trouble> {
+        let payload = json!({ "csr": Self::csr(names, key) }).to_string();
+        match self.post(url, payload.as_bytes()).await {
+            Ok(_) => {
+                self.world.auditor.told_finalized(url);
+                Ok(())
+            }
+            // An earlier one has arrived, and its answer got lost.
+            Err(trouble) if trouble.is(&ProblemType::OrderNotReady) => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Reads the order until it has left these states.
+    async fn poll(&mut self, url: &str, states: &[OrderStatus]) -> Result<OrderObject, Trouble> {
+        for _ in 0..POLLS_MAX {
+            let sent = self.executor().now();
+            let order: OrderObject = self.object(url, b"").await?;
+            self.world.auditor.told_order_at(url, order.status, order.certificate.as_deref(), sent);
+            if !states.contains(&order.status) {
+                return Ok(order);
+            }
+            // What stands `ready` though it was finalized was forgotten: nobody goes on with it but its client.
+            if order.status == OrderStatus::Ready && states.len() > 1 {
+                return Err(Trouble::NoAnswer);
+            }
+            self.executor().sleep(Duration::from_secs(2)).await;
+        }
+        Err(Trouble::Nonsense(format!("{POLLS_MAX} polls of {url} found it in one of {states:?}")))
+    }
+
+    async fn download(&mut self, certificate: &str, order: &OrderObject) -> Result<(), Trouble> {
+        let chain = self.post(certificate, b"").await?;
+        self.world.auditor.downloaded(certificate, &chain.body);
+        self.world.tally.certificate();
+        self.tell(|| "has its certificate".to_owned());
+        if let Some(acknowledge) = &order.acknowledge {
+            self.post(acknowledge, b"{}").await?;
+        }
+        Ok(())
+    }
+}

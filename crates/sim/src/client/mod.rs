@@ -1,0 +1,42 @@
+//! ACME clients: requests are signed and sent as by anyone else.
+
+mod honest;
+mod session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::world::World;
+
+pub use session::{Session, Trouble};
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Temper {
+    /// Does what it should until it has its certificate.
+    Honest,
+}
+
+/// What a client is to do.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Its number.
+    pub number: usize,
+    /// How it behaves.
+    pub temper: Temper,
+    /// How many certificates it wants.
+    pub orders: u32,
+    /// When it begins.
+    pub begins: Duration,
+}
+
+impl Task {
+    /// The client, from its first request to its last.
+    pub async fn run(self, world: Arc<World>) {
+        world.executor.sleep(self.begins).await;
+        match self.temper {
+            Temper::Honest => honest::run(&world, &self).await,
+        }
+        world.client_done(self.number);
+    }
+}

@@ -1,0 +1,54 @@
+//! Clocks of machines in the simulated time. Each shows its own time of day, which can jump.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use ca::ports::Clock;
+use futures_util::future::BoxFuture;
+use pki::Timestamp;
+
+use crate::executor::Executor;
+
+/// When every run begins: 2026-11-21T10:00:00Z.
+pub const START: Timestamp = Timestamp::from_seconds(1_795_255_200);
+
+/// The clock of a machine. Cloned, it is the same.
+#[derive(Clone, Debug)]
+pub struct SimClock {
+    executor: Executor,
+    /// How far it is ahead of the true time, in milliseconds.
+    ahead: Arc<AtomicI64>,
+}
+
+impl SimClock {
+    /// A clock that is right.
+    pub fn new(executor: Executor) -> Self {
+        Self { executor, ahead: Arc::default() }
+    }
+
+    /// Sets it: from now on it is ahead of the true time by so many milliseconds, or behind it.
+    pub fn set_ahead(&self, millis: i64) {
+        self.ahead.store(millis, Ordering::Relaxed);
+    }
+
+    /// How far it is ahead of the true time, in milliseconds.
+    pub fn ahead(&self) -> i64 {
+        self.ahead.load(Ordering::Relaxed)
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        let true_time = START.plus(self.executor.now());
+        Timestamp::from_millis(true_time.millis() + self.ahead())
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.executor.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(self.executor.sleep(duration))
+    }
+}

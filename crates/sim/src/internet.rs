@@ -1,0 +1,112 @@
+//! The world that validation sees: names with their records, as clients set them, and the faults of those who serve
+//! them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use validation::caa::Property;
+use validation::dns::{Answer, Dns, DnsFailure, Outcome, Record, RecordKind};
+
+use crate::chance::Chance;
+use crate::executor::Executor;
+
+/// The CA's own name in CAA records.
+pub const CAA_IDENTITY: &str = "ca.example.com";
+/// The time to live of all records, in seconds.
+const TTL: u32 = 60;
+
+#[derive(Debug, Default)]
+struct Names {
+    texts: BTreeMap<String, BTreeSet<String>>,
+    /// Names for which another CA is named.
+    forbidden: BTreeSet<String>,
+    /// What was ever answered: name and text.
+    shown: BTreeSet<(String, String)>,
+    /// So many of a thousand look-ups fail.
+    failing_permille: u32,
+}
+
+/// All names there are.
+#[derive(Debug)]
+pub struct Internet {
+    executor: Executor,
+    chance: Chance,
+    names: Mutex<Names>,
+}
+
+impl Internet {
+    /// No names yet; so many of a thousand look-ups fail.
+    pub fn new(executor: Executor, seed: u64, failing_permille: u32) -> Self {
+        let names = Names { failing_permille, ..Names::default() };
+        Self { executor, chance: Chance::new(seed, "internet"), names: Mutex::new(names) }
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing fails.
+    pub fn calm(&self) {
+        self.names().failing_permille = 0;
+    }
+
+    /// Adds a text to a name.
+    pub fn show(&self, name: &str, text: &str) {
+        self.names().texts.entry(name.to_owned()).or_default().insert(text.to_owned());
+    }
+
+    /// Takes all texts of a name away.
+    pub fn hide(&self, name: &str) {
+        self.names().texts.remove(name);
+    }
+
+    /// Another CA is named for this name, or none any more.
+    pub fn forbid(&self, name: &str, forbidden: bool) {
+        let mut names = self.names();
+        if forbidden {
+            names.forbidden.insert(name.to_owned());
+        } else {
+            names.forbidden.remove(name);
+        }
+    }
+
+    /// Whether this text was ever answered for this name.
+    pub fn has_shown(&self, name: &str, text: &str) -> bool {
+        self.names().shown.contains(&(name.to_owned(), text.to_owned()))
+    }
+
+    fn answer(&self, name: &str, kind: RecordKind) -> Outcome {
+        let mut names = self.names();
+        match kind {
+            RecordKind::Txt => {
+                let Some(texts) = names.texts.get(name).cloned() else { return Outcome::NoName };
+                names.shown.extend(texts.iter().map(|text| (name.to_owned(), text.clone())));
+                Outcome::Records(texts.into_iter().map(|text| Record::Text(text.into_bytes())).collect())
+            }
+            RecordKind::Caa if names.forbidden.contains(name) => {
+                let property =
+                    Property { critical: false, tag: b"issue".to_vec(), value: b"other.example.net".to_vec() };
+                Outcome::Records(vec![Record::Caa(property)])
+            }
+            RecordKind::Caa | RecordKind::A | RecordKind::Aaaa => Outcome::NoData,
+        }
+    }
+}
+
+#[async_trait]
+impl Dns for Internet {
+    async fn lookup(&self, name: &str, kind: RecordKind) -> Answer {
+        let failing = self.names().failing_permille;
+        let (fails, time) = if self.chance.happens(failing) {
+            (true, self.chance.time(Duration::ZERO, Duration::from_secs(15)))
+        } else {
+            (false, self.chance.time(Duration::ZERO, Duration::from_millis(20)))
+        };
+        self.executor.sleep(time).await;
+        let outcome = if fails { Outcome::Failed(DnsFailure::ServFail) } else { self.answer(name, kind) };
+        let ttl_seconds = if matches!(outcome, Outcome::Records(_)) { TTL } else { 0 };
+        Answer { outcome, ttl_seconds, evidence: vec![format!("simulated DNS: {kind} {name}")] }
+    }
+}

@@ -1,0 +1,114 @@
+//! `cairn-sim`: runs seeds, and tells the story of one.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use sim::run::{self, Report};
+
+/// Runs simulated worlds in which CAs live, crash and recover. Ends with 1 if something that always holds does not.
+#[derive(Debug, Parser)]
+#[command(name = "cairn-sim", version)]
+struct Arguments {
+    /// Tell the story of this seed.
+    #[arg(long, conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run these seeds, the last one left out: A..B.
+    #[arg(long, value_parser = range, default_value = "0..1000")]
+    seeds: (u64, u64),
+    /// Stop after so many seconds.
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+fn range(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").ok_or("expected two numbers, as in 0..1000")?;
+    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    Ok((number(from)?, number(to)?))
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.seed {
+        Some(seed) => tell(seed),
+        None => run_many(arguments.seeds, arguments.seconds.map(Duration::from_secs)),
+    }
+}
+
+fn tell(seed: u64) -> ExitCode {
+    let report = run::seed(seed, true);
+    for line in &report.story {
+        println!("{line}");
+    }
+    println!("{}", summary(&report));
+    if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn summary(report: &Report) -> String {
+    format!(
+        "seed {}: {:.1} h, {} steps, {} calls of ports, {} checks, {} certificates, faults {:?}, violations {:?}",
+        report.seed,
+        report.time.as_secs_f64() / 3600.0,
+        report.steps,
+        report.calls,
+        report.checks,
+        report.certificates,
+        report.faults,
+        report.violations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    )
+}
+
+/// What many runs came to.
+#[derive(Default)]
+struct Sum {
+    seeds: u64,
+    time: Duration,
+    calls: u64,
+    checks: u64,
+    certificates: u64,
+    faults: BTreeMap<&'static str, u64>,
+    failed: Vec<u64>,
+}
+
+impl Sum {
+    fn add(&mut self, report: &Report) {
+        self.seeds += 1;
+        self.time += report.time;
+        self.calls += report.calls;
+        self.checks += report.checks;
+        self.certificates += report.certificates;
+        for (kind, count) in &report.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+        if !report.violations.is_empty() {
+            self.failed.push(report.seed);
+        }
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long real time has gone by is what is measured")]
+fn run_many((from, to): (u64, u64), limit: Option<Duration>) -> ExitCode {
+    let began = std::time::Instant::now();
+    let mut sum = Sum::default();
+    for seed in from..to {
+        if limit.is_some_and(|limit| began.elapsed() > limit) {
+            break;
+        }
+        let report = run::seed(seed, false);
+        sum.add(&report);
+        for violation in &report.violations {
+            println!("seed {seed}: {violation}; replay with: cairn-sim --seed {seed}");
+        }
+    }
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    let days = sum.time.as_secs_f64() / 86_400.0;
+    println!("{} seeds in {minutes:.2} minutes: {:.0} seeds per minute", sum.seeds, sum.seeds as f64 / minutes);
+    println!("{days:.1} simulated days: {:.1} per minute", days / minutes);
+    println!("{} calls of ports, {} checks, {} certificates issued", sum.calls, sum.checks, sum.certificates);
+    for (kind, count) in &sum.faults {
+        println!("  {count:>8} {kind}");
+    }
+    println!("{} seeds in which something does not hold: {:?}", sum.failed.len(), sum.failed);
+    if sum.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,291 @@
+//! What can happen to a call of a port, and who decides it.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ca::ports::{CtError, SignError, StoreError, StoreErrorKind};
+
+use super::Call;
+use crate::chance::Chance;
+use crate::executor::{Executor, Node};
+use crate::story::Story;
+use crate::tally::Tally;
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    /// It is done, and its caller is told so.
+    Done,
+    /// It is not done, and fails.
+    NotDone,
+    /// It is not done since there is no room for it.
+    Full,
+    /// It is done, and its caller is told that nobody knows.
+    Unknown,
+    /// The process dies before it is done.
+    DiesBefore,
+    /// It is done, and the process dies.
+    DiesAfter,
+    /// The process stands still for a while before it is done, time going on.
+    StopsBefore(Duration),
+    /// It is done, then the process stands still for a while.
+    StopsAfter(Duration),
+}
+
+impl Fate {
+    /// Its name, for tallies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::NotDone => "not done and fails",
+            Self::Full => "not done, no room",
+            Self::Unknown => "done and fails",
+            Self::DiesBefore => "dies before",
+            Self::DiesAfter => "done and dies",
+            Self::StopsBefore(_) => "stops before",
+            Self::StopsAfter(_) => "done and stops",
+        }
+    }
+}
+
+/// Decides what becomes of calls.
+pub trait Fates: Send + Sync + Debug {
+    /// What becomes of the call with this number of this run, the first having 0.
+    fn of(&self, number: u64, node: Node, call: Call) -> Fate;
+
+    /// How long a call takes, before it is done or after.
+    fn latency(&self) -> Duration;
+}
+
+/// No chance in it: each call is done at once, except for those that are listed.
+#[derive(Debug, Default)]
+pub struct Listed(pub BTreeMap<u64, Fate>);
+
+impl Fates for Listed {
+    fn of(&self, number: u64, _: Node, _: Call) -> Fate {
+        self.0.get(&number).copied().unwrap_or(Fate::Done)
+    }
+
+    fn latency(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Faults of one process, around all of its ports.
+#[derive(Debug)]
+pub struct Faults {
+    pub(crate) executor: Executor,
+    pub(crate) node: Node,
+    pub(crate) fates: Arc<dyn Fates>,
+    pub(crate) story: Arc<Story>,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) name: String,
+}
+
+impl Faults {
+    /// Makes a call, with what becomes of it.
+    pub(crate) async fn around<T, E: Failing>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.go_on(call, work, May::Fail).await
+    }
+
+    /// The same for a call that is done or not done, and its caller knows.
+    pub(crate) async fn around_known<T, E: Failing>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.go_on(call, work, May::NotBeDone).await
+    }
+
+    /// The same for a call whose outcome is never unknown, and that doesn't fail but with the process.
+    pub(crate) async fn around_certain<T, E: Failing>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, E>> + Send,
+    ) -> Result<T, E> {
+        self.go_on(call, work, May::OnlyDie).await
+    }
+
+    async fn go_on<T, E: Failing>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, E>> + Send,
+        may: May,
+    ) -> Result<T, E> {
+        let number = self.tally.call();
+        let mut fate = self.fates.of(number, self.node, call);
+        let fails = match fate {
+            Fate::NotDone | Fate::Full => may == May::OnlyDie,
+            Fate::Unknown => may != May::Fail,
+            Fate::Done | Fate::DiesBefore | Fate::DiesAfter | Fate::StopsBefore(_) | Fate::StopsAfter(_) => false,
+        };
+        if fails {
+            fate = Fate::Done;
+        }
+        if fate != Fate::Done {
+            self.tally.fault(fate.name());
+            self.story.tell(|| format!("{}: call {number}, {call:?}: {}", self.name, fate.name()));
+        }
+        self.take_time().await;
+        match fate {
+            Fate::NotDone => return Err(E::not_done()),
+            Fate::Full => return Err(E::full()),
+            Fate::DiesBefore => self.die().await,
+            Fate::StopsBefore(time) => self.stop(time).await,
+            Fate::Done | Fate::Unknown | Fate::DiesAfter | Fate::StopsAfter(_) => {}
+        }
+        let answer = work.await;
+        match fate {
+            Fate::DiesAfter => self.die().await,
+            Fate::StopsAfter(time) => self.stop(time).await,
+            Fate::Unknown if answer.is_ok() => return Err(E::unknown()),
+            Fate::Done | Fate::NotDone | Fate::Full | Fate::Unknown | Fate::DiesBefore | Fate::StopsBefore(_) => {}
+        }
+        self.take_time().await;
+        answer
+    }
+
+    /// Time goes by, or others may run. A process that has died meanwhile goes no further.
+    async fn take_time(&self) {
+        self.alive().await;
+        let time = self.fates.latency();
+        if time.is_zero() {
+            self.executor.give_way().await;
+        } else {
+            self.executor.sleep(time).await;
+        }
+        self.alive().await;
+    }
+
+    async fn alive(&self) {
+        if self.executor.is_dead(self.node) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn die(&self) {
+        self.executor.kill(self.node);
+        std::future::pending::<()>().await;
+    }
+
+    async fn stop(&self, time: Duration) {
+        self.executor.freeze(self.node, time);
+        self.executor.give_way().await;
+    }
+}
+
+/// How a call may fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum May {
+    Fail,
+    NotBeDone,
+    OnlyDie,
+}
+
+/// Errors of ports.
+pub(crate) trait Failing {
+    /// Nothing was done.
+    fn not_done() -> Self;
+
+    /// Nothing was done, since there was no room.
+    fn full() -> Self;
+
+    /// It was done, and nobody knows.
+    fn unknown() -> Self;
+}
+
+impl Failing for StoreError {
+    fn not_done() -> Self {
+        Self::new(StoreErrorKind::Unavailable, "simulated: nothing was done")
+    }
+
+    fn full() -> Self {
+        Self::new(StoreErrorKind::Full, "simulated: no room left")
+    }
+
+    fn unknown() -> Self {
+        Self::new(StoreErrorKind::Unknown, "simulated: the outcome is unknown")
+    }
+}
+
+impl Failing for SignError {
+    fn not_done() -> Self {
+        Self::NotSigned("simulated: the key was not asked".to_owned())
+    }
+
+    fn full() -> Self {
+        Self::not_done()
+    }
+
+    fn unknown() -> Self {
+        Self::Unknown("simulated: no answer came".to_owned())
+    }
+}
+
+impl Failing for CtError {
+    fn not_done() -> Self {
+        Self { detail: "simulated: no log was asked".to_owned() }
+    }
+
+    fn full() -> Self {
+        Self::not_done()
+    }
+
+    fn unknown() -> Self {
+        Self { detail: "simulated: no answer came".to_owned() }
+    }
+}
+
+/// Faults by chance: so many of a thousand calls, as long as there are any left.
+#[derive(Debug)]
+pub struct Seldom {
+    pub(crate) chance: Chance,
+    pub(crate) permille: std::sync::atomic::AtomicU32,
+    pub(crate) left: std::sync::atomic::AtomicU32,
+    pub(crate) kinds: Vec<Fate>,
+    /// Most calls take no longer than this.
+    pub(crate) usual: Duration,
+}
+
+impl Seldom {
+    /// These faults, so many of 100,000 calls and at most so many in all.
+    pub fn new(chance: Chance, rate: u32, most: u32, kinds: Vec<Fate>, usual: Duration) -> Self {
+        Self { chance, permille: rate.into(), left: most.into(), kinds, usual }
+    }
+
+    /// From now on nothing fails.
+    pub fn calm(&self) {
+        self.left.store(0, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+impl Fates for Seldom {
+    fn of(&self, _: u64, _: Node, _: Call) -> Fate {
+        use std::sync::atomic::Ordering::Relaxed;
+        let left = self.left.load(Relaxed);
+        if left == 0 || self.kinds.is_empty() || self.chance.below(100_000) >= u64::from(self.permille.load(Relaxed)) {
+            return Fate::Done;
+        }
+        self.left.store(left - 1, Relaxed);
+        match self.chance.one_of(&self.kinds) {
+            Fate::StopsBefore(longest) => Fate::StopsBefore(self.chance.time(Duration::from_secs(1), longest)),
+            Fate::StopsAfter(longest) => Fate::StopsAfter(self.chance.time(Duration::from_secs(1), longest)),
+            fate => fate,
+        }
+    }
+
+    fn latency(&self) -> Duration {
+        match self.chance.below(64) {
+            0..=39 => Duration::ZERO,
+            40..=62 => self.chance.time(Duration::ZERO, self.usual),
+            _ => self.chance.time(Duration::ZERO, self.usual * 40),
+        }
+    }
+}

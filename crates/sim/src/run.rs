@@ -1,0 +1,108 @@
+//! A run: a storm in which things fail, a calm in which clients get what they want, and rest.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ca::ports::Clock;
+
+use crate::audit::Violation;
+use crate::scenario::Scenario;
+use crate::world::{Options, World};
+
+/// In the calm clients get what they want within this time.
+const CALM_MAX: Duration = Duration::from_secs(3 * 86_400);
+/// More steps than this are no small run any more: something turns in a circle.
+const STEPS_MAX: u64 = 3_000_000;
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its seed.
+    pub seed: u64,
+    /// What does not hold.
+    pub violations: Vec<Violation>,
+    /// How long it was in simulated time.
+    pub time: Duration,
+    /// Calls of ports.
+    pub calls: u64,
+    /// Steps of the executor.
+    pub steps: u64,
+    /// Looks at what is to hold.
+    pub checks: u64,
+    /// Certificates that clients have got.
+    pub certificates: u64,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// What happened, if it was to be told.
+    pub story: Vec<String>,
+}
+
+/// Runs what a seed draws.
+pub fn seed(seed: u64, told: bool) -> Report {
+    run(seed, Scenario::draw(seed), Options { told, ..Options::default() })
+}
+
+/// Runs a scenario.
+pub fn run(seed: u64, scenario: Scenario, options: Options) -> Report {
+    let world = World::new(seed, scenario, options);
+    world.story.tell(|| format!("seed {seed}: {:?}", world.scenario));
+    world.begin();
+    let mut ended = until(&world, world.scenario.storm, |_| false);
+    world.calm();
+    let limit = world.executor.now() + CALM_MAX;
+    ended = ended && until(&world, limit, World::clients_done);
+    if ended && !world.clients_done() {
+        world
+            .auditor
+            .gave_up("somebody", &format!("not done within {} days without faults", CALM_MAX.as_secs() / 86_400));
+    }
+    if ended {
+        rest(&world);
+    }
+    report(&world)
+}
+
+/// Every order that can end has ended when its deadline and a sweep are over, and CRLs are made anew.
+fn rest(world: &Arc<World>) {
+    let times = &world.settings.times;
+    let limit = world.executor.now() + times.issue_deadline + times.issue_lease + times.sweep * 2;
+    if until(world, limit, |_| false) {
+        world.executor.pass_until(limit);
+        let now = world.machines[0].clock.now();
+        world.auditor.look_at_rest(now);
+    }
+}
+
+/// Goes on until this time, or until it is enough. `false`: something does not hold.
+fn until(world: &Arc<World>, limit: Duration, enough: impl Fn(&World) -> bool) -> bool {
+    while world.executor.now() <= limit && !enough(world) {
+        if world.auditor.is_violated() {
+            return false;
+        }
+        if world.executor.steps() > STEPS_MAX {
+            world.auditor.gave_up("the world", &format!("{STEPS_MAX} steps are not enough"));
+            return false;
+        }
+        if !world.step(limit) {
+            break;
+        }
+    }
+    !world.auditor.is_violated()
+}
+
+fn report(world: &Arc<World>) -> Report {
+    let report = Report {
+        seed: world.seed,
+        violations: world.auditor.violations(),
+        time: world.executor.now(),
+        calls: world.tally.calls(),
+        steps: world.executor.steps(),
+        checks: world.tally.checks(),
+        certificates: world.tally.certificates(),
+        faults: world.tally.faults(),
+        story: world.story.lines(),
+    };
+    world.end();
+    report
+}

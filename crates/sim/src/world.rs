@@ -1,0 +1,232 @@
+//! Everything together: machines, stores, network, clients, and who watches over them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ca::ports::Clock;
+use ca::settings::Settings;
+
+use crate::audit::{Auditor, Sight};
+use crate::chance::Chance;
+use crate::clock::SimClock;
+use crate::disk::Stores;
+use crate::executor::{Executor, Node};
+use crate::internet::Internet;
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::ports::{Fates, Layers, Seldom};
+use crate::scenario::Scenario;
+use crate::story::Story;
+use crate::tally::Tally;
+
+/// All there is.
+pub struct World {
+    /// What decides everything.
+    pub seed: u64,
+    /// What it drew.
+    pub scenario: Scenario,
+    /// Runs it.
+    pub executor: Executor,
+    /// Tells it.
+    pub story: Arc<Story>,
+    /// Counts.
+    pub tally: Arc<Tally>,
+    /// What processes share.
+    pub stores: Stores,
+    /// Where they run.
+    pub machines: Vec<Arc<Machine>>,
+    /// Between clients and machines.
+    pub network: Network,
+    /// What validation sees.
+    pub internet: Arc<Internet>,
+    /// Watches.
+    pub auditor: Arc<Auditor>,
+    /// Decides what becomes of calls.
+    pub fates: Arc<dyn Fates>,
+    /// What was planted around the ports of all processes, the innermost first.
+    pub layers: Layers,
+    /// The settings of all servers.
+    pub settings: Settings,
+    /// Built-in CT logs.
+    pub logs: usize,
+    /// A poll waits at most this long.
+    pub poll_wait: Duration,
+    /// Draws what the world does.
+    pub chance: Chance,
+    seldom: Option<Arc<Seldom>>,
+    at_work: Mutex<BTreeSet<usize>>,
+}
+
+/// What may be other than a seed draws it.
+#[derive(Debug)]
+pub struct Options {
+    /// Decides what becomes of calls, instead of the seed.
+    pub fates: Option<Arc<dyn Fates>>,
+    /// Planted around the ports of all processes, the innermost first.
+    pub layers: Layers,
+    /// Whether the story is told.
+    pub told: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { fates: None, layers: Layers(Vec::new()), told: false }
+    }
+}
+
+impl World {
+    /// A world in which nothing has begun.
+    pub fn new(seed: u64, scenario: Scenario, options: Options) -> Arc<Self> {
+        let executor = Executor::new(seed);
+        let story = Arc::new(Story::new(executor.clone(), options.told));
+        let tally = Arc::new(Tally::default());
+        let clocks: Vec<SimClock> = (0..scenario.machines).map(|_| SimClock::new(executor.clone())).collect();
+        // One machine has its stores on its own disk; several ask a machine that has a clock of its own.
+        let of_stores = if let [only] = clocks.as_slice() { only.clone() } else { SimClock::new(executor.clone()) };
+        let random = Arc::new(Chance::new(seed, "stores"));
+        let stores = Stores::new(Arc::new(of_stores) as Arc<dyn Clock>, random, scenario.power_cuts);
+        let machines: Vec<Arc<Machine>> =
+            clocks.into_iter().enumerate().map(|(number, clock)| Arc::new(Machine::new(number, clock, seed))).collect();
+        let internet = Arc::new(Internet::new(executor.clone(), seed, scenario.dns_failing));
+        let auditor = Auditor::new(Sight {
+            executor: executor.clone(),
+            ledger: stores.ledger.clone(),
+            workbench: stores.workbench.clone(),
+            audits: machines.iter().map(|machine| machine.audit.clone()).collect(),
+            internet: internet.clone(),
+            settings: scenario.settings.clone(),
+            story: story.clone(),
+            tally: tally.clone(),
+            workbench_forgets: false,
+        });
+        let seldom = Arc::new(Seldom::new(
+            Chance::new(seed, "faults"),
+            scenario.fault_rate,
+            scenario.faults_max,
+            scenario.fates.clone(),
+            scenario.latency,
+        ));
+        let (fates, seldom) = match options.fates {
+            Some(fates) => (fates, None),
+            None => (seldom.clone() as Arc<dyn Fates>, Some(seldom)),
+        };
+        Arc::new(Self {
+            seed,
+            network: Network::new(executor.clone(), seed, scenario.weather, tally.clone()),
+            settings: scenario.settings.clone(),
+            logs: scenario.logs,
+            poll_wait: Duration::from_secs(10),
+            chance: Chance::new(seed, "world"),
+            auditor: Arc::new(auditor),
+            layers: options.layers,
+            at_work: Mutex::new(scenario.clients.iter().map(|task| task.number).collect()),
+            scenario,
+            executor,
+            story,
+            tally,
+            stores,
+            machines,
+            internet,
+            fates,
+            seldom,
+        })
+    }
+
+    /// Machines and clients begin.
+    pub fn begin(self: &Arc<Self>) {
+        for machine in &self.machines {
+            machine.start(self);
+        }
+        for task in &self.scenario.clients {
+            self.executor.spawn(Node::WORLD, task.clone().run(Arc::clone(self)));
+        }
+        for _ in 0..self.scenario.kills {
+            let at = self.chance.time(Duration::ZERO, self.scenario.storm);
+            let world = Arc::clone(self);
+            self.executor.spawn(Node::WORLD, async move {
+                world.executor.sleep(at).await;
+                world.kill_one();
+            });
+        }
+    }
+
+    fn kill_one(&self) {
+        let machine = &self.machines[self.chance.place(self.machines.len())];
+        if let Some(node) = machine.node() {
+            self.tally.fault("killed");
+            self.story.tell(|| format!("server {}: is killed", machine.number));
+            self.executor.kill(node);
+        }
+    }
+
+    /// One step: somebody does something, or time goes on, at most until then. `false`: there is nothing to do.
+    pub fn step(self: &Arc<Self>, until: Duration) -> bool {
+        let went_on = self.executor.step(until);
+        for node in self.executor.bury() {
+            self.died(node);
+        }
+        went_on
+    }
+
+    fn died(self: &Arc<Self>, node: Node) {
+        let Some(machine) = self.machines.iter().find(|machine| machine.buried(node)) else { return };
+        self.story.tell(|| format!("server {}: is dead", machine.number));
+        if self.scenario.power_cuts && self.chance.happens(500) {
+            let forgotten = self.stores.unsynced.forget(&self.chance);
+            self.stores.workbench.forget_nonces();
+            self.tally.fault("power cut");
+            self.story.tell(|| format!("server {}: lost its power; {forgotten} steps are forgotten", machine.number));
+        }
+        self.auditor.look();
+        let (world, machine) = (Arc::clone(self), Arc::clone(machine));
+        let pause = self.chance.one_of(&[100, 1_000, 5_000, 100_000]);
+        self.executor.spawn(Node::WORLD, async move {
+            world.executor.sleep(Duration::from_millis(pause)).await;
+            machine.start(&world);
+        });
+    }
+
+    /// Nothing fails any more.
+    pub fn calm(&self) {
+        self.story.tell(|| "--- nothing fails from now on".to_owned());
+        if let Some(seldom) = &self.seldom {
+            seldom.calm();
+        }
+        self.network.calm();
+        self.internet.calm();
+    }
+
+    /// Drops everything that goes on.
+    pub(crate) fn end(&self) {
+        for machine in &self.machines {
+            if let Some(node) = machine.node() {
+                machine.buried(node);
+            }
+        }
+        self.executor.end();
+    }
+
+    /// A client has done what it wanted.
+    pub fn client_done(&self, number: usize) {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    }
+
+    /// Whether all clients have.
+    pub fn clients_done(&self) -> bool {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// A profile to ask for, or none.
+    pub fn draw_profile(&self, chance: &Chance) -> Option<String> {
+        let profiles = &self.settings.profiles;
+        chance.happens(300).then(|| profiles[chance.place(profiles.len())].name.clone())
+    }
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World(seed {})", self.seed)
+    }
+}
