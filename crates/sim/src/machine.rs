@@ -159,6 +159,7 @@ impl Machine {
             })
             .collect();
         let ca = Ca {
+            clock_watch: ca::clock::ClockWatch::default(),
             test_shares: TestShares::new(&settings.limits),
             instance: instance(self.number),
             issuers: vec![hierarchy.issuer.clone()],

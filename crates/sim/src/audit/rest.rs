@@ -5,11 +5,28 @@ use ca::ports::{
     ActiveOrder, AuditEvent, AuditLog, AuditMark, Ledger, LedgerEnd, OrderFilter, SerialFilter, SerialRecord,
     SerialStatus, Standing, Workbench,
 };
-use pki::{Crl, Sha256, Timestamp};
+use pki::{Crl, Serial, Sha256, Timestamp};
 
 use super::{Auditor, now};
 
 const ALL: u32 = 10_000;
+
+/// A line of an audit log that speaks of a signature.
+struct Line {
+    serial: Serial,
+    precertificate: bool,
+    der: Vec<u8>,
+}
+
+impl Line {
+    fn of(event: AuditEvent) -> Option<Self> {
+        if let AuditEvent::Precertificate { serial, der, .. } = event {
+            return Some(Self { serial, precertificate: true, der });
+        }
+        let AuditEvent::Certificate { serial, der, .. } = event else { return None };
+        Some(Self { serial, precertificate: false, der })
+    }
+}
 
 impl Auditor {
     /// Looks at all records. Something may be under way.
@@ -43,11 +60,11 @@ impl Auditor {
         now(self.workbench.list(OrderFilter::default(), ALL)).unwrap_or_default()
     }
 
-    fn lines(&self) -> Vec<AuditEvent> {
+    fn lines(&self) -> Vec<Line> {
         let start = AuditMark { sequence: 0, chain: Sha256::from_bytes([0; 32]) };
         let of = |log: &std::sync::Arc<store::memory::MemoryAuditLog>| now(log.lines(start, ALL as usize));
-        let pages = self.audits.iter().map(of);
-        pages.filter_map(Result::ok).flat_map(|(lines, _)| lines.into_iter().map(|line| line.event)).collect()
+        let pages = self.audits.iter().map(of).filter_map(Result::ok);
+        pages.flat_map(|(lines, _)| lines).filter_map(|line| Line::of(line.event)).collect()
     }
 
     /// 6, 8: with all workers idle every order waits for its client, or for time to pass.
@@ -76,26 +93,15 @@ impl Auditor {
     }
 
     /// 10: what left the signer's call has its line.
-    fn signatures_are_logged(&self, lines: &[AuditEvent]) {
+    fn signatures_are_logged(&self, lines: &[Line]) {
         let facts = self.facts();
         let signed = facts.precertificates.iter().map(|(serial, signed)| (*serial, signed.clone(), true));
         let signed: Vec<_> =
             signed.chain(facts.certificates.iter().map(|(serial, signed)| (*serial, signed.clone(), false))).collect();
         drop(facts);
         for (serial, signed, precertificate) in signed {
-            let in_log = lines.iter().any(|event| match event {
-                AuditEvent::Precertificate { serial: of, der, .. } => {
-                    precertificate && *of == serial && *der == signed.certificate.der()
-                }
-                AuditEvent::Certificate { serial: of, der, .. } => {
-                    !precertificate && *of == serial && *der == signed.certificate.der()
-                }
-                AuditEvent::Begun { .. }
-                | AuditEvent::Revocation { .. }
-                | AuditEvent::KeyBlock { .. }
-                | AuditEvent::CrlNumber { .. }
-                | AuditEvent::Crl { .. }
-                | AuditEvent::Authority { .. } => false,
+            let in_log = lines.iter().any(|line| {
+                line.serial == serial && line.precertificate == precertificate && line.der == signed.certificate.der()
             });
             let machine = signed.machine;
             self.holds(10, !signed.logged || in_log, || format!("the line of {serial} is lost on machine {machine}"));
@@ -103,20 +109,10 @@ impl Auditor {
         }
     }
 
-    fn serial_at_rest(&self, record: &SerialRecord, lines: &[AuditEvent]) {
+    fn serial_at_rest(&self, record: &SerialRecord, lines: &[Line]) {
         let serial = record.serial;
-        let has_line = |wanted: bool| {
-            lines.iter().any(|event| match event {
-                AuditEvent::Precertificate { serial: of, .. } => wanted && *of == serial,
-                AuditEvent::Certificate { serial: of, .. } => !wanted && *of == serial,
-                AuditEvent::Begun { .. }
-                | AuditEvent::Revocation { .. }
-                | AuditEvent::KeyBlock { .. }
-                | AuditEvent::CrlNumber { .. }
-                | AuditEvent::Crl { .. }
-                | AuditEvent::Authority { .. } => false,
-            })
-        };
+        let has_line =
+            |precertificate| lines.iter().any(|line| line.serial == serial && line.precertificate == precertificate);
         let (precertificate, certificate) = (has_line(true), has_line(false));
         let stored = record.certificate.is_some();
         self.holds(3, stored == certificate, || format!("{serial}: logged: {certificate}, stored: {stored}"));

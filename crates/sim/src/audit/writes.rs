@@ -206,23 +206,15 @@ impl Auditor {
     /// 10: a line was written.
     pub(super) fn logged(&self, event: &AuditEvent) {
         let mut facts = self.facts();
-        match event {
-            AuditEvent::Precertificate { serial, .. } => {
-                if let Some(signed) = facts.precertificates.get_mut(serial) {
-                    signed.logged = true;
-                }
-            }
-            AuditEvent::Certificate { serial, .. } => {
-                if let Some(signed) = facts.certificates.get_mut(serial) {
-                    signed.logged = true;
-                }
-            }
-            AuditEvent::Begun { .. }
-            | AuditEvent::Revocation { .. }
-            | AuditEvent::KeyBlock { .. }
-            | AuditEvent::CrlNumber { .. }
-            | AuditEvent::Crl { .. }
-            | AuditEvent::Authority { .. } => {}
+        let signed = if let AuditEvent::Precertificate { serial, .. } = event {
+            facts.precertificates.get_mut(serial)
+        } else if let AuditEvent::Certificate { serial, .. } = event {
+            facts.certificates.get_mut(serial)
+        } else {
+            None
+        };
+        if let Some(signed) = signed {
+            signed.logged = true;
         }
     }
 

@@ -277,7 +277,9 @@ impl Fates for Seldom {
         match self.chance.one_of(&self.kinds) {
             Fate::StopsBefore(longest) => Fate::StopsBefore(self.chance.time(Duration::from_secs(1), longest)),
             Fate::StopsAfter(longest) => Fate::StopsAfter(self.chance.time(Duration::from_secs(1), longest)),
-            fate => fate,
+            fate @ (Fate::Done | Fate::NotDone | Fate::Full | Fate::Unknown | Fate::DiesBefore | Fate::DiesAfter) => {
+                fate
+            }
         }
     }
 

@@ -230,22 +230,13 @@ impl AuditLog for FaultyAuditLog {
     /// For a signature there is room that was reserved, and a sync that fails ends the process: its line is written, or
     /// the process has died.
     async fn append(&self, event: AuditEvent) -> Stored<u64> {
-        match &event {
-            AuditEvent::Precertificate { .. } => {
-                self.faults.around_certain(Call::AppendPrecertificate, self.inner.append(event)).await
-            }
-            AuditEvent::Certificate { .. } => {
-                self.faults.around_certain(Call::AppendCertificate, self.inner.append(event)).await
-            }
-            AuditEvent::Begun { .. }
-            | AuditEvent::Revocation { .. }
-            | AuditEvent::KeyBlock { .. }
-            | AuditEvent::CrlNumber { .. }
-            | AuditEvent::Crl { .. }
-            | AuditEvent::Authority { .. } => {
-                self.faults.around_known(Call::AppendOther, self.inner.append(event)).await
-            }
+        if let AuditEvent::Precertificate { .. } = &event {
+            return self.faults.around_certain(Call::AppendPrecertificate, self.inner.append(event)).await;
         }
+        if let AuditEvent::Certificate { .. } = &event {
+            return self.faults.around_certain(Call::AppendCertificate, self.inner.append(event)).await;
+        }
+        self.faults.around_known(Call::AppendOther, self.inner.append(event)).await
     }
 
     fn applied(&self, sequence: u64) {

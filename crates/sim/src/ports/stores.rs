@@ -62,6 +62,7 @@ pub enum Call {
     StoreCrl,
     ListRevoked,
     StoreAuthority,
+    HasAuthority,
     AuditMark,
     SetAuditMark,
     LedgerDelivered,
@@ -74,6 +75,8 @@ pub enum Call {
     RenewalRules,
     CountRenewals,
     LedgerCounts,
+    Newest,
+    AcceptTime,
     // The workbench.
     Create,
     Answer,
@@ -180,6 +183,7 @@ store_port! {
             limit: u32,
         ) -> Vec<CrlEntry>;
         StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
+        HasAuthority: has_authority(id: Sha256) -> bool;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
@@ -197,6 +201,8 @@ store_port! {
         RenewalRules: renewal_rules(limit: u32) -> Vec<RenewalRule>;
         CountRenewals: count_renewals(scope: RenewalScope, now: Timestamp) -> u64;
         LedgerCounts: counts() -> LedgerCounts;
+        Newest: newest() -> Newest;
+        AcceptTime: accept_time(at: Timestamp) -> ();
     }
     sync {}
 }
