@@ -110,7 +110,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         assembly.ca.add_external_account_key(kid.clone(), key.clone(), terms).await?;
     }
     let mut tasks = JoinSet::new();
-    for (_, task) in upkeep::tasks(&assembly.ca, &assembly.logs, &stop) {
+    for (_, task) in upkeep::tasks(&assembly.ca, &assembly.logs, upkeep::UPKEEP, &stop) {
         tasks.spawn(task);
     }
     if let Some(checkpointer) = &assembly.checkpointer {

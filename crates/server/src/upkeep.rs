@@ -10,8 +10,8 @@ use ct::BuiltinLog;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
 
-/// How often the audit log's mark is kept, CRLs are looked after and tree heads are made.
-const UPKEEP: Duration = Duration::from_secs(1);
+/// How often the audit log's mark is kept, CRLs are looked after and tree heads are made, in a server.
+pub const UPKEEP: Duration = Duration::from_secs(1);
 
 /// Whether the server is to stop.
 pub type Stop = watch::Receiver<bool>;
@@ -22,8 +22,13 @@ pub async fn stopping(mut stop: Stop) {
 }
 
 /// All of it, each with a name for people: to be begun once the CA has recovered. Each ends when it is told to stop;
-/// workers finish what they hold.
-pub fn tasks(ca: &Arc<Ca>, logs: &[Arc<BuiltinLog>], stop: &Stop) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+/// workers finish what they hold. What isn't queued is looked after every so often.
+pub fn tasks(
+    ca: &Arc<Ca>,
+    logs: &[Arc<BuiltinLog>],
+    every: Duration,
+    stop: &Stop,
+) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
     let limits = ca.settings.limits;
     let mut tasks = Vec::new();
     for (stage, workers) in
@@ -35,7 +40,7 @@ pub fn tasks(ca: &Arc<Ca>, logs: &[Arc<BuiltinLog>], stop: &Stop) -> Vec<(&'stat
         }
     }
     tasks.push(("sweep", sweep(Arc::clone(ca), stop.clone()).boxed()));
-    tasks.push(("upkeep", look_after(Arc::clone(ca), logs.to_vec(), stop.clone()).boxed()));
+    tasks.push(("upkeep", look_after(Arc::clone(ca), logs.to_vec(), every, stop.clone()).boxed()));
     tasks
 }
 
@@ -65,7 +70,7 @@ async fn sweep(ca: Arc<Ca>, stop: Stop) {
     }
 }
 
-async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: Stop) {
+async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, stop: Stop) {
     let mut kept = None;
     loop {
         if let Err(error) = ca.renew_crls().await {
@@ -83,7 +88,7 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, stop: Stop) {
                 Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
             }
         }
-        if pause(&ca, UPKEEP, &stop).await {
+        if pause(&ca, every, &stop).await {
             return;
         }
     }

@@ -122,7 +122,7 @@ impl Machine {
             }
         }
         let (stop, stopped) = watch::channel(false);
-        for (_, task) in upkeep::tasks(&ca, &logs, &stopped) {
+        for (_, task) in upkeep::tasks(&ca, &logs, world.scenario.upkeep, &stopped) {
             world.executor.spawn_boxed(node, task);
         }
         let door = self.door_of(world, node, ca);
@@ -160,6 +160,7 @@ impl Machine {
             .collect();
         let ca = Ca {
             clock_watch: ca::clock::ClockWatch::default(),
+            unreadable: ca::UnreadableOrders::default(),
             test_shares: TestShares::new(&settings.limits),
             instance: instance(self.number),
             issuers: vec![hierarchy.issuer.clone()],

@@ -45,6 +45,8 @@ pub struct Scenario {
     pub logs: usize,
     /// The settings of the servers.
     pub settings: Settings,
+    /// How often CRLs, tree heads and the audit log's mark are looked after.
+    pub upkeep: Duration,
     /// How long the storm lasts.
     pub storm: Duration,
 }
@@ -96,7 +98,8 @@ impl Scenario {
             forbids: false,
             logs: 2 + chance.place(2),
             settings: settings(&chance),
-            storm: chance.time(Duration::from_secs(60), Duration::from_secs(1200)),
+            upkeep: Duration::from_secs(chance.one_of(&[2, 10, 30])),
+            storm: chance.time(Duration::from_secs(60), Duration::from_secs(600)),
         }
     }
 
@@ -117,6 +120,7 @@ impl Scenario {
             forbids: false,
             logs: 2,
             settings: plain_settings(),
+            upkeep: Duration::from_secs(1),
             storm: Duration::ZERO,
         }
     }
@@ -126,7 +130,7 @@ fn settings(chance: &Chance) -> Settings {
     let mut settings = plain_settings();
     settings.caa = chance.one_of(&[CaaMode::Enforce, CaaMode::Enforce, CaaMode::Log, CaaMode::Off]);
     settings.reuse = Reuse { authorizations_percent: chance.one_of(&[100, 50, 0]), orders: chance.happens(700) };
-    settings.times.sweep = Duration::from_secs(chance.one_of(&[5, 5, 20, 60]));
+    settings.times.sweep = Duration::from_secs(chance.one_of(&[5, 10, 20, 60]));
     if chance.happens(500) {
         settings.profiles.swap(0, 1);
     }

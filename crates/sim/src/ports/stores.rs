@@ -50,6 +50,8 @@ pub enum Call {
     MarkGood,
     StoreFinal,
     Finish,
+    IssuanceFailed,
+    OpenOrders,
     Serial,
     Serials,
     SigningRecord,
@@ -89,6 +91,8 @@ pub enum Call {
     Sweep,
     FreeLeases,
     Read,
+    Absent,
+    Unreadable,
     Alike,
     Delivered,
     Acknowledge,
@@ -165,6 +169,8 @@ store_port! {
         MarkGood: mark_good(serial: Serial, at: Timestamp) -> Option<MarkedGood>;
         StoreFinal: store_final(serial: Serial, certificate: &[u8], at: Timestamp) -> Option<StoredFinal>;
         Finish: finish(order: &Order, failure: Failure, at: Timestamp) -> LedgerEnd;
+        IssuanceFailed: issuance_failed(serial: Serial, failure: &str) -> ();
+        OpenOrders: open_orders(after: Option<OrderId>, limit: u32) -> Vec<OrderId>;
         Serial: serial(serial: Serial) -> Option<SerialRecord>;
         Serials: serials(filter: SerialFilter, limit: u32) -> Vec<SerialRecord>;
         SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
@@ -233,6 +239,8 @@ store_port! {
         Sweep: sweep(after: Option<OrderId>, limit: u32, retention: Retention) -> SweepPage;
         FreeLeases: free_leases(holder: InstanceId) -> u64;
         Read: read(order: OrderId) -> Option<ActiveOrder>;
+        Absent: absent(orders: &[OrderId]) -> Vec<OrderId>;
+        Unreadable: unreadable(after: Option<OrderId>, limit: u32) -> Vec<UnreadableOrder>;
         Alike: alike(likeness: Sha256) -> Option<OrderId>;
         Delivered: delivered(order: OrderId, at: Timestamp) -> ();
         Acknowledge: acknowledge(order: OrderId, at: Timestamp) -> bool;
