@@ -50,6 +50,7 @@ pub enum Call {
     MarkGood,
     StoreFinal,
     Finish,
+    EndedByOurFault,
     IssuanceFailed,
     OpenOrders,
     Serial,
@@ -93,6 +94,7 @@ pub enum Call {
     Read,
     Absent,
     Unreadable,
+    Oldest,
     Alike,
     Delivered,
     Acknowledge,
@@ -169,6 +171,8 @@ store_port! {
         MarkGood: mark_good(serial: Serial, at: Timestamp) -> Option<MarkedGood>;
         StoreFinal: store_final(serial: Serial, certificate: &[u8], at: Timestamp) -> Option<StoredFinal>;
         Finish: finish(order: &Order, failure: Failure, at: Timestamp) -> LedgerEnd;
+        EndedByOurFault:
+            ended_by_our_fault(behind: Option<(Timestamp, OrderId)>, limit: u32) -> Vec<LedgerOrder>;
         IssuanceFailed: issuance_failed(serial: Serial, failure: &str) -> ();
         OpenOrders: open_orders(after: Option<OrderId>, limit: u32) -> Vec<OrderId>;
         Serial: serial(serial: Serial) -> Option<SerialRecord>;
@@ -241,6 +245,7 @@ store_port! {
         Read: read(order: OrderId) -> Option<ActiveOrder>;
         Absent: absent(orders: &[OrderId]) -> Vec<OrderId>;
         Unreadable: unreadable(after: Option<OrderId>, limit: u32) -> Vec<UnreadableOrder>;
+        Oldest: oldest(stage: Stage, limit: u32) -> Vec<ActiveOrder>;
         Alike: alike(likeness: Sha256) -> Option<OrderId>;
         Delivered: delivered(order: OrderId, at: Timestamp) -> ();
         Acknowledge: acknowledge(order: OrderId, at: Timestamp) -> bool;
