@@ -47,6 +47,6 @@ impl Account {
 
     /// Whether this account may still ask for anything.
     pub fn is_valid(&self) -> bool {
-        self.status == AccountStatus::Valid
+        self.status == AccountStatus::Valid || planted!(DeactivatedAccount)
     }
 }

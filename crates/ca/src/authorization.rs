@@ -153,7 +153,7 @@ impl AuthorizationEnd {
     /// Whether a certificate may rest on it at this time.
     pub fn is_good(self, now: Timestamp) -> bool {
         match self {
-            Self::Valid { expires } => now <= expires,
+            Self::Valid { expires } => now <= expires || planted!(ExpiredAuthorization),
             Self::Invalid | Self::Deactivated | Self::Revoked => false,
         }
     }

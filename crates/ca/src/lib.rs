@@ -1,6 +1,21 @@
 //! What a certificate authority decides, and in what order: policy, orders and their stages, the issuance cycle,
 //! revocation, status. It reaches the world through [`ports`] alone: no I/O, no executor; it awaits and never spawns.
 
+/// A fault put in on purpose for the simulation to find: there is none of it here. See `planted.rs`.
+#[cfg(not(planted))]
+macro_rules! planted {
+    ($bug:ident) => {
+        false
+    };
+    ($bug:ident $wrong:block else $right:block) => {
+        $right
+    };
+    ($bug:ident $wrong:block) => {};
+}
+#[cfg(planted)]
+#[macro_use]
+pub mod planted;
+
 pub mod account;
 mod accounts;
 mod authority;

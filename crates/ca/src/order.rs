@@ -368,6 +368,7 @@ impl Order {
 
     /// What tests came to: TestChallenge → TestChallenge.
     pub fn tested(&mut self, results: &[Tested]) {
+        planted!(LostWakeUp { crate::planted::forget_later_answers(self, results) });
         for result in results {
             match &result.verdict {
                 Verdict::Ended(ended) => self.copy_back(std::slice::from_ref(ended)),
@@ -406,7 +407,8 @@ impl Order {
 
     /// The client wants its certificate: TestChallenge → Issue.
     pub fn finalize(&mut self, finalize: Finalize, deadline: Timestamp, now: Timestamp) -> Result<(), MoveRefused> {
-        match self.status(now) {
+        let status = planted!(FinalizeTwice { OrderStatus::Ready } else { self.status(now) });
+        match status {
             OrderStatus::Ready => {
                 self.progress = Progress::Issue { finalize, deadline, due: None };
                 Ok(())

@@ -124,6 +124,9 @@ impl Ca {
         }
         // CRLs and OCSP answers tell whole seconds.
         let revoked = self.now().whole_second();
+        planted!(RevokedBeforeLine {
+            self.ledger.revoke(Revocation { serial, reason, revoked, by: by.clone() }).await?;
+        });
         let event = AuditEvent::Revocation { serial, reason, revoked, by: by.clone() };
         let line = self.audit.append(event).await?;
         let done = self.ledger.revoke(Revocation { serial, reason, revoked, by: by.clone() }).await?;

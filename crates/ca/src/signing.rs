@@ -78,7 +78,7 @@ pub fn check_precertificate(
         return Err(Refused::because("the profile of this serial makes no precertificates"));
     }
     require_status(record, SerialStatus::Wait)?;
-    if planned_tbs(record)?.tbs_der() != tbs.der() {
+    if planned_tbs(record)?.tbs_der() != tbs.der() && !planted!(OtherBytesSigned) {
         return Err(Refused::because("these are not the bytes of the linting certificate"));
     }
     check_issuance(proofs, record, tbs, rules, now)
@@ -98,7 +98,8 @@ pub fn check_certificate(
     let planned = planned_tbs(record)?;
     if record.serial.ct {
         require_status(record, SerialStatus::Good)?;
-        pki::corresponds(planned.tbs_der(), tbs.der()).map_err(|mismatch| {
+        let corresponds = planted!(FinalBuiltAnew { Ok(()) } else { pki::corresponds(planned.tbs_der(), tbs.der()) });
+        corresponds.map_err(|mismatch| {
             Refused::because(format!("it does not correspond to its precertificate: {mismatch}"))
         })?;
     } else {
@@ -377,7 +378,7 @@ fn check_caa(
         let permitted = checks.iter().any(|check| {
             general_name(&check.identifier) == *name
                 && permits(&check.decision)
-                && is_fresh(check, rules.caa_reuse_seconds, now)
+                && (is_fresh(check, rules.caa_reuse_seconds, now) || planted!(StaleCaa))
         });
         if !permitted {
             return Err(Refused::because(format!("no fresh CAA check permits {name}")));

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+#[cfg(planted)]
+compile_error!("`--cfg planted` puts faults in on purpose: it is for `cairn-sim` alone");
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -64,7 +64,9 @@ impl<'a> Run<'a> {
     /// 2. CAA is checked again for names whose check is too old.
     pub(super) async fn recheck_caa(&self, authorized: Authorized) -> Result<Permitted, IssuanceEnd> {
         let stale = match self.ca.settings.caa {
-            CaaMode::Enforce => self.without_fresh_caa(&authorized.authorizations).await?,
+            CaaMode::Enforce => {
+                planted!(StaleCaa { Vec::new() } else { self.without_fresh_caa(&authorized.authorizations).await? })
+            }
             // Where CAA is only logged, what was seen beside validation is: nobody waits for another look-up.
             CaaMode::Log | CaaMode::Off => Vec::new(),
         };
@@ -134,6 +136,7 @@ impl<'a> Run<'a> {
         let room = self.ca.audit.reserve(octets).await.map_err(|error| IssuanceEnd::wait(&error))?;
         let mut random = [0; 16];
         self.ca.random.fill(&mut random);
+        planted!(SerialReused { random = [7; 16] });
         let serial = Serial::from_random(random);
         self.done(3, Some(serial), "serial number allocated");
         Ok(Allocated { permitted, serial, room })
@@ -201,7 +204,7 @@ impl<'a> Run<'a> {
             names: &names,
             not_after,
             at: self.now(),
-            caps: self.ca.settings.issuance_caps(),
+            caps: planted!(UncountedIssuances { crate::planted::NO_CAPS } else { self.ca.settings.issuance_caps() }),
         });
         let number = match begun.await.map_err(|error| IssuanceEnd::over(serial, &error))? {
             Ok(number) => number,
@@ -209,6 +212,11 @@ impl<'a> Run<'a> {
             Err(refused) => return Err(refused_begin(&refused, self.now())),
         };
         self.done(5, Some(serial), "linting certificate stored, status wait");
+        let tbs = planted!(OtherBytesSigned {
+            let not_after = not_after.minus(Duration::from_secs(1));
+            let other = leaf.tbs(Validity { not_after, ..validity }, ct);
+            self.lint(other, kind, profile, issuer, &csr, &names).await?
+        } else { tbs });
         let planned = Planned { serial, number, profile, issuer, csr, names, not_after, _room: room };
         Ok(Precommitted::Begun(Box::new(Committed { planned, tbs })))
     }
@@ -262,8 +270,10 @@ impl<'a> Run<'a> {
         let serial = planned.serial;
         let bytes = tbs.tbs().clone();
         let signed = self.sign(serial, SigningRequest::Precertificate { issuer: planned.issuer.id, tbs }).await?;
+        planted!(GoodBeforeLine { self.insist(serial, || self.ca.ledger.mark_good(serial, self.now())).await?; });
         let event = AuditEvent::Precertificate { order: self.order.id, serial, der: signed.der.clone() };
         let line = self.ca.audit.append(event).await.map_err(|error| IssuanceEnd::over(serial, &error))?;
+        planted!(AppliedTooEarly { self.ca.audit.applied(line); });
         let marked = self.insist(serial, || self.ca.ledger.mark_good(serial, self.now())).await?;
         self.ca.audit.applied(line);
         let marked = marked.ok_or_else(|| unknown_serial(serial))?;
@@ -351,8 +361,16 @@ impl<'a> Run<'a> {
         let tbs =
             precertificate.with_scts(&scts).map_err(|error| over(format!("the SCTs can't be embedded: {error}")))?;
         let Planned { profile, issuer, csr, names, .. } = &planned;
+        let tbs = planted!(FinalBuiltAnew {
+            let Validity { not_before, not_after } = self.validity(profile, issuer)?;
+            let validity = Validity { not_before, not_after: not_after.minus(Duration::from_secs(1)) };
+            let leaf = LeafParts::new(&self.ca.settings, issuer, profile, csr, serial, names);
+            leaf.tbs(validity, Ct::Scts(&scts))
+        } else { tbs });
         let tbs = self.lint(tbs, lint::Kind::Final, profile, issuer, csr, names).await?;
-        pki::corresponds(precertificate.der(), tbs.tbs().der()).map_err(|mismatch| {
+        let compared =
+            planted!(FinalBuiltAnew { Ok(()) } else { pki::corresponds(precertificate.der(), tbs.tbs().der()) });
+        compared.map_err(|mismatch| {
             over(format!("the certificate does not correspond to its precertificate: {mismatch}"))
         })?;
         self.done(8, Some(serial), "certificate built and linted, corresponds to its precertificate");
@@ -370,6 +388,9 @@ impl<'a> Run<'a> {
         let Finished { planned, tbs } = finished;
         let (serial, number) = (planned.serial, planned.number);
         let signed = self.sign(serial, SigningRequest::Certificate { issuer: planned.issuer.id, tbs }).await?;
+        planted!(LineAfterStore {
+            self.insist(serial, || self.ca.ledger.store_final(serial, &signed.der, self.now())).await?;
+        });
         let event = AuditEvent::Certificate { order: self.order.id, serial, der: signed.der.clone() };
         let line = self.ca.audit.append(event).await.map_err(|error| IssuanceEnd::over(serial, &error))?;
         let stored = self.insist(serial, || self.ca.ledger.store_final(serial, &signed.der, self.now())).await?;
