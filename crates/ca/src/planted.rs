@@ -1,5 +1,5 @@
-//! Faults put in on purpose, one at a time, for the simulation to find: compiled under `--cfg planted` alone, never into
-//! `cairn`. What `planted!` encloses is the wrong thing that is done instead, or besides.
+//! Faults put in on purpose, one at a time, for the simulation to find: compiled under `--cfg planted` alone, never
+//! into `cairn`. What `planted!` encloses is the wrong thing that is done instead, or besides.
 
 use std::cell::Cell;
 use std::time::Duration;

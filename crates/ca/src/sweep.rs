@@ -132,7 +132,7 @@ impl Ca {
     async fn die_at_deadline(&self, order: &Order) -> Stored<bool> {
         let now = self.now();
         let stage = order.stage();
-        planted!(ForgottenDeadline { return Ok(()) });
+        planted!(ForgottenDeadline { return Ok(false) });
         planted!(DeathOnWorkbenchFirst {
             let problem = Problem::new(ProblemType::ServerInternal, "past its deadline");
             self.workbench.settle(order.id, &[], Some((Outcome::Invalid(Failure { stage, problem }), now))).await?;

@@ -191,7 +191,9 @@ impl Machine {
         let mut layers = world.layers.clone();
         layers.0.insert(0, Arc::new(world.stores.unsynced.clone()));
         layers.0.insert(1, Arc::new(world.auditor.watch(self.number, node)));
+        layers.0.push(Arc::new(world.auditor.watch_leases(node)));
         layers.0.push(Arc::new(Arc::new(faults)));
+        layers.0.extend(world.outermost.0.iter().cloned());
         layers
     }
 

@@ -47,6 +47,8 @@ pub struct World {
     pub fates: Arc<dyn Fates>,
     /// What was planted around the ports of all processes, the innermost first.
     pub layers: Layers,
+    /// The same, above the faults.
+    pub outermost: Layers,
     /// The settings of all servers.
     pub settings: Settings,
     /// Built-in CT logs.
@@ -64,15 +66,17 @@ pub struct World {
 pub struct Options {
     /// Decides what becomes of calls, instead of the seed.
     pub fates: Option<Arc<dyn Fates>>,
-    /// Planted around the ports of all processes, the innermost first.
+    /// Planted around the ports of all processes, below the faults; the innermost first.
     pub layers: Layers,
+    /// Planted above the faults.
+    pub outermost: Layers,
     /// Whether the story is told.
     pub told: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { fates: None, layers: Layers(Vec::new()), told: false }
+        Self { fates: None, layers: Layers(Vec::new()), outermost: Layers(Vec::new()), told: false }
     }
 }
 
@@ -121,6 +125,7 @@ impl World {
             chance: Chance::new(seed, "world"),
             auditor: Arc::new(auditor),
             layers: options.layers,
+            outermost: options.outermost,
             at_work: Mutex::new(scenario.clients.iter().map(|task| task.number).collect()),
             scenario,
             executor,

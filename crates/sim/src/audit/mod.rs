@@ -1,6 +1,7 @@
 //! What always holds, checked from the records and from a log of facts that no server knows of: every signature that
 //! was made, every write, everything that a client was told. The numbers are those of the invariants.
 
+mod contract;
 mod rest;
 mod told;
 mod watch;
@@ -66,6 +67,8 @@ struct Facts {
     /// When the signer read the records of a serial last.
     read: BTreeMap<Serial, u64>,
     blocked: BTreeMap<Sha256, u64>,
+    /// When a serial was seen to be revoked.
+    revoked: BTreeMap<Serial, u64>,
     crl_numbers: BTreeSet<(Sha256, u16, u64)>,
     crls: BTreeMap<(Sha256, u16), u64>,
     /// Orders that have a certificate.
@@ -88,6 +91,7 @@ pub struct Auditor {
     /// Whether the workbench may lose what clients were told.
     pub(crate) workbench_forgets: bool,
     facts: Mutex<Facts>,
+    leases: contract::Leases,
 }
 
 /// What an auditor needs to see.
@@ -106,8 +110,8 @@ pub(crate) struct Sight {
 impl Auditor {
     pub(crate) fn new(sight: Sight) -> Self {
         let Sight { executor, ledger, workbench, audits, internet, settings, story, tally, workbench_forgets } = sight;
-        let facts = Mutex::default();
-        Self { executor, ledger, workbench, audits, internet, settings, story, tally, workbench_forgets, facts }
+        let (facts, leases) = (Mutex::default(), contract::Leases::default());
+        Self { executor, ledger, workbench, audits, internet, settings, story, tally, workbench_forgets, facts, leases }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

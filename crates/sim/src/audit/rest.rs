@@ -37,6 +37,8 @@ impl Auditor {
         let misplaced = self.workbench.misplaced();
         self.holds(6, misplaced.is_empty(), || format!("orders stand in no place or in two: {misplaced:?}"));
         self.told_stands();
+        self.marks_are_true();
+        self.crls_list_only_revoked();
     }
 
     /// Looks at all records when nothing is under way, no process has died since it started, and nothing fails.

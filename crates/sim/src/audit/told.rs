@@ -87,7 +87,8 @@ impl Auditor {
                 (None, None) => {
                     let active = now(self.workbench.read(id)).ok().flatten();
                     let stage = active.as_ref().map(|active| active.order.stage());
-                    let gone = stage.is_none();
+                    let known = now(self.ledger.order(id)).ok().flatten().is_some();
+                    let gone = stage.is_none() && !known;
                     self.holds(9, !gone, || format!("{url} was told of, and nobody knows it any more"));
                     let back = told.finalized && matches!(stage, Some(Stage::MakeChallenge | Stage::TestChallenge));
                     self.holds(9, !back, || format!("{url} was finalized, and is in {stage:?} again"));

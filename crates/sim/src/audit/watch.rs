@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ca::AuthorizationId;
 use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditEvent, AuditLog, Begin, BeginRefused, CrlRecord, IssuanceNumber, KeyBlock, Ledger, LedgerEnd, MarkedGood,
-    Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, Stored, StoredFinal,
+    AuditEvent, AuditLog, AuditMark, Begin, BeginRefused, CrlRecord, IssuanceNumber, KeyBlock, Ledger, LedgerEnd,
+    MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, Stored, StoredFinal,
 };
+use ca::{AuthorizationId, InstanceId};
 use pki::{Serial, Timestamp};
 
 use super::Auditor;
@@ -107,6 +107,7 @@ impl LedgerLayer for Watch {
 
     async fn revoke(&self, inner: &dyn Ledger, revocation: Revocation) -> Stored<Revoked> {
         let serial = revocation.serial;
+        self.auditor.revocation_is_logged(serial);
         let revoked = inner.revoke(revocation).await;
         self.auditor.wrote(serial);
         revoked
@@ -117,6 +118,12 @@ impl LedgerLayer for Watch {
         let revoked = inner.block(block).await;
         self.auditor.blocked(key, revoked.as_deref().unwrap_or_default());
         revoked
+    }
+
+    async fn set_audit_mark(&self, inner: &dyn Ledger, instance: InstanceId, mark: AuditMark) -> Stored<()> {
+        let set = inner.set_audit_mark(instance, mark).await;
+        self.auditor.marks_are_true();
+        set
     }
 
     async fn store_crl(&self, inner: &dyn Ledger, crl: CrlRecord) -> Stored<bool> {

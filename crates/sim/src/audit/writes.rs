@@ -3,7 +3,7 @@
 use ca::OrderId;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization, Method};
 use ca::order::Order;
-use ca::ports::{AuditEvent, IssuanceNumber, Ledger, LedgerEnd, SerialRecord, SerialStatus};
+use ca::ports::{AuditEvent, IssuanceNumber, Ledger, LedgerEnd, SerialFilter, SerialRecord, SerialStatus};
 use ca::settings::CaaMode;
 use ca::signing::{is_fresh, permits};
 use pki::{Certificate, Serial, Sha256, Timestamp};
@@ -16,6 +16,12 @@ impl Auditor {
     /// 5, 7: an issuance begins.
     pub(super) fn begun(&self, serial: Serial, order: &Order, number: IssuanceNumber, at: Timestamp) {
         self.story.tell(|| format!("ledger: issuance {} of order {} begins", number.0, order.id));
+        let of_order = SerialFilter { order: Some(order.id), ..SerialFilter::default() };
+        let failed = now(self.ledger.serials(of_order, 1_000)).unwrap_or_default();
+        let failed = failed.iter().filter(|record| record.failure.is_some()).count();
+        let most = self.settings.limits.issuances;
+        let within = failed < most as usize;
+        self.holds(0, within, || format!("order {} had {failed} issuances that failed, and begins another", order.id));
         let known = self.facts().statuses.contains_key(&serial);
         self.holds(2, !known, || format!("serial {serial} was allocated twice"));
         let ids = order.authorization_ids();
@@ -23,7 +29,7 @@ impl Auditor {
         let rechecks = now(self.ledger.rechecks(order.id)).unwrap_or_default();
         for (id, identifier) in ids.iter().zip(&order.identifiers) {
             let good = found.iter().find(|one| {
-                one.id == *id && one.account == order.account && one.identifier == *identifier && one.end.is_good(at)
+                one.id == *id && one.account == order.account && one.identifier == *identifier && holds_at(one.end, at)
             });
             self.holds(7, good.is_some(), || format!("{serial} was begun without an authorization for {identifier}"));
             if self.settings.caa != CaaMode::Enforce || identifier.name().is_none() {
@@ -53,6 +59,12 @@ impl Auditor {
         };
         self.holds(4, moves, || format!("serial {serial} went from {before:?} to {:?}", record.status));
         if before != Some(record.status) {
+            if record.status == SerialStatus::Revoked {
+                let mut facts = self.facts();
+                facts.clock += 1;
+                let at = facts.clock;
+                facts.revoked.insert(serial, at);
+            }
             self.story.tell(|| format!("ledger: {} is {}", serial, record.status.name()));
         }
         self.good_is_signed(&record);
@@ -165,7 +177,15 @@ impl Auditor {
         let verifies = certificate.verify_signed_by(issuer.public_key()).is_ok();
         self.holds(1, verifies, || format!("the signature of {serial} does not verify"));
         self.key_not_blocked(&record);
+        let facts = self.facts();
+        let (revoked, read) = (facts.revoked.get(&serial).copied(), facts.read.get(&serial).copied().unwrap_or(0));
+        drop(facts);
+        let unseen = revoked.is_none_or(|at| at > read);
+        self.holds(4, unseen, || format!("serial {serial} was signed, and the signer could see that it is revoked"));
         let precertificate = certificate.is_precertificate();
+        if !precertificate {
+            self.scts_verify(&certificate);
+        }
         self.story.tell(|| {
             format!(
                 "signer {machine}: signs {} {serial}",
@@ -232,4 +252,9 @@ impl Auditor {
         let grew = last.is_none_or(|last| number > last);
         self.holds(11, grew, || format!("CRL {number} of shard {shard} was published after {last:?}"));
     }
+}
+
+/// Said here once more: what is checked must not be what checks it.
+fn holds_at(end: AuthorizationEnd, at: Timestamp) -> bool {
+    matches!(end, AuthorizationEnd::Valid { expires } if at <= expires)
 }

@@ -124,12 +124,12 @@ impl Session {
         }
     }
 
-    fn told(&self, url: &str, order: &OrderObject) {
+    pub(super) fn told(&self, url: &str, order: &OrderObject) {
         self.world.auditor.told_order(url, order.status, order.certificate.as_deref());
     }
 
     /// Shows and answers a challenge of an authorization that is pending.
-    async fn answer(&mut self, url: &str) -> Result<(), Trouble> {
+    pub(super) async fn answer(&mut self, url: &str) -> Result<(), Trouble> {
         let authorization: AuthorizationObject = self.object(url, b"").await?;
         if authorization.status != AuthorizationStatus::Pending {
             return Ok(());
@@ -158,7 +158,7 @@ impl Session {
         base64url_encode(&csr.with_signature(algorithm, &signature))
     }
 
-    async fn finalize(&mut self, url: &str, names: &[String], key: &SubjectKey) -> Result<(), Trouble> {
+    pub(super) async fn finalize(&mut self, url: &str, names: &[String], key: &SubjectKey) -> Result<(), Trouble> {
         let payload = json!({ "csr": Self::csr(names, key) }).to_string();
         match self.post(url, payload.as_bytes()).await {
             Ok(_) => {
@@ -172,7 +172,7 @@ impl Session {
     }
 
     /// Reads the order until it has left these states.
-    async fn poll(&mut self, url: &str, states: &[OrderStatus]) -> Result<OrderObject, Trouble> {
+    pub(super) async fn poll(&mut self, url: &str, states: &[OrderStatus]) -> Result<OrderObject, Trouble> {
         for _ in 0..POLLS_MAX {
             let sent = self.executor().now();
             let order: OrderObject = self.object(url, b"").await?;
@@ -189,7 +189,7 @@ impl Session {
         Err(Trouble::Nonsense(format!("{POLLS_MAX} polls of {url} found it in one of {states:?}")))
     }
 
-    async fn download(&mut self, certificate: &str, order: &OrderObject) -> Result<(), Trouble> {
+    pub(super) async fn download(&mut self, certificate: &str, order: &OrderObject) -> Result<(), Trouble> {
         let chain = self.post(certificate, b"").await?;
         self.world.auditor.downloaded(certificate, &chain.body);
         self.world.tally.certificate();

@@ -1,6 +1,7 @@
 //! ACME clients: requests are signed and sent as by anyone else.
 
 mod honest;
+mod scripted;
 mod session;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use crate::world::World;
 
+pub use scripted::Script;
 pub use session::{Session, Trouble};
 
 /// How a client behaves.
@@ -15,6 +17,8 @@ pub use session::{Session, Trouble};
 pub enum Temper {
     /// Does what it should until it has its certificate.
     Honest,
+    /// Follows a script.
+    Follows(Script),
 }
 
 /// What a client is to do.
@@ -36,6 +40,7 @@ impl Task {
         world.executor.sleep(self.begins).await;
         match self.temper {
             Temper::Honest => honest::run(&world, &self).await,
+            Temper::Follows(script) => scripted::run(&world, &self, script).await,
         }
         world.client_done(self.number);
     }

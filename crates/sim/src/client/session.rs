@@ -77,7 +77,7 @@ impl Session {
         Arc::clone(&self.world.machines[self.chance.place(self.world.machines.len())])
     }
 
-    async fn send(&mut self, method: Method, url: &str, body: Vec<u8>) -> Result<Answer, NoAnswer> {
+    pub(super) async fn send(&mut self, method: Method, url: &str, body: Vec<u8>) -> Result<Answer, NoAnswer> {
         let path = url.strip_prefix(BASE).unwrap_or(url);
         let mut headers = HeaderMap::new();
         if method == Method::POST {
@@ -91,7 +91,7 @@ impl Session {
         Ok(answer)
     }
 
-    async fn nonce(&mut self) -> Result<String, NoAnswer> {
+    pub(super) async fn nonce(&mut self) -> Result<String, NoAnswer> {
         if self.nonce.is_none() {
             self.send(Method::HEAD, ca::urls::NEW_NONCE, Vec::new()).await?;
         }

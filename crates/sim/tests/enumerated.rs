@@ -1,0 +1,49 @@
+//! Each call of a port that an order's life takes meets each outcome once: not done and fails, done and fails, the
+//! process dies before it, or after it. No fault may be planned in vain.
+
+use sim::enumeration::{Case, Life, after, run};
+
+/// Runs all cases with one fault; says how many there were.
+fn every_single_fault(life: Life, schedule: u64) {
+    let calm = Case::calm(life, schedule);
+    let ended = run(&calm, None, false);
+    assert_eq!(ended.violations, [], "where nothing fails everything holds");
+    let cases = after(&calm, &ended.calls);
+    assert!(cases.len() > 100, "{}: only {} cases", life.name(), cases.len());
+    let mut found = Vec::new();
+    for (case, call) in &cases {
+        let ended = run(case, None, false);
+        if ended.met != 1 {
+            found.push(format!("{call:?}, {:?}: the fault did not come to pass", case.faults));
+        }
+        found.extend(ended.violations.iter().map(|violation| format!("{call:?}, {:?}: {violation}", case.faults)));
+    }
+    let (name, calls) = (life.name(), ended.calls.len());
+    println!("{name}, schedule {schedule}: {calls} calls of ports, {} single faults", cases.len());
+    assert!(found.is_empty(), "{} of {}:\n  {}", found.len(), cases.len(), found.join("\n  "));
+}
+
+#[test]
+fn one_order_outlives_every_single_fault() {
+    every_single_fault(Life::Order, 0);
+}
+
+#[test]
+fn one_order_without_ct_outlives_every_single_fault() {
+    every_single_fault(Life::OrderWithoutCt, 0);
+}
+
+#[test]
+fn two_orders_outlive_every_single_fault_under_the_first_schedule() {
+    every_single_fault(Life::TwoOrders, 1);
+}
+
+#[test]
+fn two_orders_outlive_every_single_fault_under_the_second_schedule() {
+    every_single_fault(Life::TwoOrders, 2);
+}
+
+#[test]
+fn two_orders_outlive_every_single_fault_under_the_third_schedule() {
+    every_single_fault(Life::TwoOrders, 3);
+}
