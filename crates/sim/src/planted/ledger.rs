@@ -156,6 +156,7 @@ impl Begun {
             current: true,
             revocation: None,
             failure: None,
+            restored: None,
         };
         let (order, names) = (begin.order.clone(), begin.names.clone());
         Self { order, record, names, caps: begin.caps }

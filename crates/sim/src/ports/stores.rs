@@ -77,6 +77,12 @@ pub enum Call {
     RenewalRulesFor,
     RenewalRules,
     CountRenewals,
+    BeginRecovery,
+    Restore,
+    Unsettled,
+    SettleRestored,
+    EndRecovery,
+    Recoveries,
     LedgerCounts,
     Newest,
     AcceptTime,
@@ -210,6 +216,13 @@ store_port! {
         RenewalRulesFor: renewal_rules_for(serial: Serial) -> Vec<RenewalRule>;
         RenewalRules: renewal_rules(limit: u32) -> Vec<RenewalRule>;
         CountRenewals: count_renewals(scope: RenewalScope, now: Timestamp) -> u64;
+        BeginRecovery: begin_recovery(recovery: RecoveryRecord) -> RecoveryRecord;
+        Restore: restore(restore: Restore) -> Option<LineCounts>;
+        Unsettled: unsettled(limit: u32) -> Vec<SerialRecord>;
+        SettleRestored:
+            settle_restored(serial: Serial, given_up: Option<Failure>, at: Timestamp) -> Option<Settled>;
+        EndRecovery: end_recovery(number: u64, at: Timestamp) -> bool;
+        Recoveries: recoveries() -> Vec<RecoveryRecord>;
         LedgerCounts: counts() -> LedgerCounts;
         Newest: newest() -> Newest;
         AcceptTime: accept_time(at: Timestamp) -> ();
