@@ -18,8 +18,8 @@ struct Arguments {
     /// Run these seeds, the last one left out: A..B.
     #[arg(long, value_parser = range, default_value = "0..1000")]
     seeds: (u64, u64),
-    /// Run the pairs of faults in the life of one order whose first fault is one of these: A..B. There are some 600 first
-    /// faults, each with some hundreds of second ones; several processes can share them.
+    /// Run the pairs of faults in the life of one order whose first fault is one of these: A..B. There are some 600
+    /// first faults, each with some hundreds of second ones; several processes can share them.
     #[arg(long, value_parser = range, conflicts_with_all = ["seed", "seeds"])]
     pairs: Option<(u64, u64)>,
     /// Stop after so many seconds.

@@ -1,5 +1,5 @@
-//! What the ports promise each other: an order is given to one at a time, a mark covers only what is in the ledger, a CRL
-//! lists only what is revoked.
+//! What the ports promise each other: an order is given to one at a time, a mark covers only what is in the ledger, a
+//! CRL lists only what is revoked.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -61,7 +61,7 @@ const FIRST: usize = 8;
 
 impl Session {
     /// An order that is `ready`, with its URL.
-    async fn get_ready(&mut self, name: &str) -> Result<(String, OrderObject), Trouble> {
+    async fn ready_order(&mut self, name: &str) -> Result<(String, OrderObject), Trouble> {
         let asked = json!({ "identifiers": [{"type": "dns", "value": name}] });
         let made = self.post(ca::urls::NEW_ORDER, asked.to_string().as_bytes()).await?;
         let url = made.header("location").ok_or_else(|| Trouble::Nonsense("an order has no URL".into()))?.to_owned();
@@ -75,7 +75,7 @@ impl Session {
     }
 
     /// Finalizes and waits: the serial of the certificate, if there is one.
-    async fn get_issued(&mut self, url: &str, name: &str, key: &SubjectKey) -> Result<Option<Serial>, Trouble> {
+    async fn issued_order(&mut self, url: &str, name: &str, key: &SubjectKey) -> Result<Option<Serial>, Trouble> {
         self.finalize(&format!("{url}/finalize"), &[name.to_owned()], key).await?;
         let order = self.poll(url, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
         let Some(certificate) = order.certificate.clone() else { return Ok(None) };
@@ -85,9 +85,9 @@ impl Session {
 
     async fn revokes(&mut self) -> Result<(), Trouble> {
         let key = of_certificate(FIRST);
-        let (url, _) = self.get_ready("first.example.com").await?;
-        let Some(serial) = self.get_issued(&url, "first.example.com", key).await? else { return Ok(()) };
-        let (second, _) = self.get_ready("second.example.com").await?;
+        let (url, _) = self.ready_order("first.example.com").await?;
+        let Some(serial) = self.issued_order(&url, "first.example.com", key).await? else { return Ok(()) };
+        let (second, _) = self.ready_order("second.example.com").await?;
         let csr = json!({ "csr": Self::csr(&["second.example.com".to_owned()], key) }).to_string();
         let mut other = Self::new(&self.world, 100, Arc::clone(&self.key));
         // Sooner or later in the midst of the issuance: the seed says when.
@@ -106,7 +106,7 @@ impl Session {
         }
         let order = self.poll(&second, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
         self.tell(|| format!("its second order is {:?}", order.status));
-        let (third, _) = self.get_ready("third.example.com").await?;
+        let (third, _) = self.ready_order("third.example.com").await?;
         let csr = json!({ "csr": Self::csr(&["third.example.com".to_owned()], key) }).to_string();
         match self.post(&format!("{third}/finalize"), csr.as_bytes()).await {
             Ok(_) => self.world.auditor.found(12, "a finalize with a key that is blocked was taken".to_owned()),
@@ -117,7 +117,7 @@ impl Session {
 
     /// An operator revokes a serial while it is being issued, as `Ca::revoke` does.
     async fn sees_operator_revoke(&mut self) -> Result<(), Trouble> {
-        let (url, _) = self.get_ready("fourth.example.com").await?;
+        let (url, _) = self.ready_order("fourth.example.com").await?;
         let (world, machine) = (Arc::clone(&self.world), Arc::clone(&self.world.machines[0]));
         let csr =
             json!({ "csr": Self::csr(&["fourth.example.com".to_owned()], of_certificate(FIRST + 2)) }).to_string();
@@ -160,14 +160,14 @@ impl Session {
     }
 
     async fn waits(&mut self) -> Result<(), Trouble> {
-        let (url, _) = self.get_ready("slow.example.com").await?;
+        let (url, _) = self.ready_order("slow.example.com").await?;
         self.executor().sleep(Duration::from_millis(29_900)).await;
-        self.get_issued(&url, "slow.example.com", of_certificate(FIRST)).await?;
+        self.issued_order(&url, "slow.example.com", of_certificate(FIRST)).await?;
         Ok(())
     }
 
     async fn leaves(&mut self) -> Result<(), Trouble> {
-        self.get_ready("left.example.com").await?;
+        self.ready_order("left.example.com").await?;
         let account = self.kid.clone().unwrap_or_default();
         match self.post(&account, br#"{"status":"deactivated"}"#).await {
             // It was done, and nobody was told.
@@ -182,7 +182,7 @@ impl Session {
     }
 
     async fn repeats(&mut self) -> Result<(), Trouble> {
-        let (url, _) = self.get_ready("twice.example.com").await?;
+        let (url, _) = self.ready_order("twice.example.com").await?;
         let finalize = format!("{url}/finalize");
         let name = ["twice.example.com".to_owned()];
         let keys = [of_certificate(FIRST), of_certificate(FIRST + 1)];
@@ -196,7 +196,7 @@ impl Session {
         if taken.len() > 1 {
             self.world.auditor.found(3, "two finalize requests for one order were taken".to_owned());
         }
-        let serial = match self.get_issued(&url, &name[0], keys[0]).await? {
+        let serial = match self.issued_order(&url, &name[0], keys[0]).await? {
             Some(serial) => serial,
             None => return Ok(()),
         };
@@ -228,9 +228,9 @@ impl Session {
 
     async fn intrudes(&mut self) -> Result<(), Trouble> {
         self.world.internet.forbid("other.example.com", true);
-        let (url, order) = self.get_ready("other.example.com").await?;
+        let (url, order) = self.ready_order("other.example.com").await?;
         if order.status == OrderStatus::Ready {
-            let serial = self.get_issued(&url, "other.example.com", of_certificate(FIRST)).await?;
+            let serial = self.issued_order(&url, "other.example.com", of_certificate(FIRST)).await?;
             if serial.is_some() {
                 self.world.auditor.found(7, "a certificate was issued against CAA".to_owned());
             }
@@ -254,7 +254,7 @@ impl Session {
 
     async fn loses_workbench(&mut self) -> Result<(), Trouble> {
         let world = Arc::clone(&self.world);
-        let (url, _) = self.get_ready("lost.example.com").await?;
+        let (url, _) = self.ready_order("lost.example.com").await?;
         let empty = store::memory::MemoryWorkbench::new(
             Arc::new(world.machines[0].clock.clone()),
             Arc::new(crate::chance::Chance::new(world.seed, "lost")),
