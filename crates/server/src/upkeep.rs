@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ca::Ca;
 use ca::order::Stage;
+use ca::ports::AuditMark;
 use ct::BuiltinLog;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::watch;
@@ -73,7 +74,7 @@ async fn sweep(ca: Arc<Ca>, stop: Stop) {
 async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, stop: Stop) {
     let mut kept = None;
     loop {
-        if let Err(error) = ca.renew_crls().await {
+        if let Some(Err(error)) = ca::guarded("the CRLs", ca.renew_crls()).await {
             tracing::error!(%error, "a CRL could not be made; trying again");
         }
         for log in &logs {
@@ -81,15 +82,21 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, st
                 tracing::error!(%error, "a tree head could not be made; trying again");
             }
         }
-        let mark = ca.audit.mark();
-        if kept != Some(mark) {
-            match ca.keep_audit_mark().await {
-                Ok(()) => kept = Some(mark),
-                Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
-            }
-        }
+        let _panicked = ca::guarded("the audit log's mark", keep_mark(&ca, &mut kept)).await;
         if pause(&ca, every, &stop).await {
             return;
         }
+    }
+}
+
+/// Keeps how far the audit log is in the ledger, if it has come further.
+async fn keep_mark(ca: &Ca, kept: &mut Option<AuditMark>) {
+    let mark = ca.audit.mark();
+    if *kept == Some(mark) {
+        return;
+    }
+    match ca.keep_audit_mark().await {
+        Ok(()) => *kept = Some(mark),
+        Err(error) => tracing::warn!(%error, "the audit log's mark was not kept"),
     }
 }
