@@ -14,7 +14,7 @@ use pki::Sha256;
 
 use super::AuditLogError;
 use super::files::damaged;
-use super::line::{LINE_OCTETS_MAX, chain_after, chain_of, decode, decode_with_synced, sequence_of};
+use super::line::{LINE_OCTETS_MAX, chain_after, chain_of, decode, decode_with_synced, sequence_of, synced_of};
 
 /// So much of a file is looked at first.
 const WINDOW_OCTETS: usize = 64 << 10;
@@ -24,6 +24,8 @@ const WINDOW_OCTETS_MAX: usize = 128 << 20;
 /// The end of a file of a log.
 #[derive(Debug)]
 pub(super) struct End {
+    /// Behind the last line that is known to have been on disk: what follows was written with one write.
+    pub(super) sound: u64,
     /// Behind the last good line.
     pub(super) offset: u64,
     /// What stands behind that: lines that were being written when the process before died.
@@ -109,15 +111,15 @@ impl<'a> Window<'a> {
     /// `None`: more of the file has to be seen.
     fn end(&self, before: &dyn Fn() -> Result<AuditMark, AuditLogError>) -> Result<Option<End>, AuditLogError> {
         let lines: Vec<(usize, &[u8])> = self.lines().collect();
-        let last = lines.iter().rev().find_map(|(_, line)| decode_with_synced(line));
+        let last = lines.iter().rev().find_map(|(_, line)| synced_of(line));
         let synced = match (&last, self.is_whole()) {
-            (Some((_, synced)), _) => *synced,
+            (Some(synced), _) => *synced,
             (None, true) => 0,
             (None, false) => return Ok(None),
         };
         // The line before the first that may be torn. It was on disk before that was written.
         let sound = synced.checked_sub(1).and_then(|sequence| {
-            lines.iter().position(|(_, line)| sequence_of(line) == Some(sequence) && decode_with_synced(line).is_some())
+            lines.iter().position(|(_, line)| sequence_of(line) == Some(sequence) && synced_of(line).is_some())
         });
         let (first, at) = match (sound, self.is_whole()) {
             (Some(index), _) => {
@@ -139,9 +141,14 @@ impl<'a> Window<'a> {
     fn walk(&self, lines: &[(usize, &[u8])], first: usize, from: AuditMark) -> Result<End, AuditLogError> {
         let wrong = |what| AuditLogError::Damaged { path: self.path.to_owned(), what };
         let (mut at, mut index) = (from, first);
-        while let Some((_, line)) = lines.get(index)
-            && let Some((read, _)) = decode_with_synced(line)
-        {
+        while let Some((_, line)) = lines.get(index) {
+            let Some((read, _)) = decode_with_synced(line) else {
+                // No power cut makes a line whose hash is right.
+                if sequence_of(line) == Some(at.sequence) && chain_of(line) == Some(chain_after(at.chain, line)) {
+                    return Err(wrong(format!("line {} was written by a later release: start that one", at.sequence)));
+                }
+                break;
+            };
             // A line can be torn, but not into another one: this one was changed by somebody.
             if read.sequence != at.sequence {
                 return Err(wrong(format!("line {} stands where line {} should", read.sequence, at.sequence)));
@@ -156,7 +163,9 @@ impl<'a> Window<'a> {
         let behind_last = lines.last().map_or(0, |(at, line)| at + line.len() + 1);
         let end = lines.get(index).map_or(behind_last, |(at, _)| *at);
         let has_line = index > 0;
+        let sound = lines.get(first).map_or(behind_last, |(at, _)| *at);
         Ok(End {
+            sound: self.offset + sound as u64,
             offset: self.offset + end as u64,
             torn: (self.octets.len() - end) as u64,
             last: has_line.then(|| (at.sequence.saturating_sub(1), at.chain)),

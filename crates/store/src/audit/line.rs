@@ -89,6 +89,18 @@ pub(crate) fn decode_with_synced(line: &[u8]) -> Option<(AuditLine, u64)> {
     Some((AuditLine { sequence: record.seq, at, event: record.event }, synced))
 }
 
+/// How many lines were on disk when this one was written, whatever else it says.
+pub(crate) fn synced_of(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Head {
+        seq: u64,
+        synced: Option<u64>,
+    }
+    chain_of(line)?;
+    let Head { seq, synced } = serde_json::from_slice(line).ok()?;
+    Some(synced.unwrap_or(seq).min(seq))
+}
+
 /// Whether the line speaks of the log itself, seen without reading it.
 pub(crate) fn is_of_log_itself(line: &[u8]) -> bool {
     let head = &line[..line.len().min(HEAD_OCTETS)];

@@ -124,8 +124,11 @@ impl AuditReader {
                 return Ok((numbers[0], 0));
             }
         }
+        let Some(before) = from.sequence.checked_sub(1) else {
+            return Err(AuditLogError::FileMissing { path: path_of(&self.folder, numbers[0] - 1) });
+        };
         // The line before the mark is there, and says the mark's hash: or this is not the log that the mark was set in.
-        let (number, offset) = find(&self.folder, numbers, from.sequence - 1)?;
+        let (number, offset) = find(&self.folder, numbers, before)?;
         let mut lines = Lines::open(path_of(&self.folder, number), offset)?;
         let before = lines.next()?.and_then(|line| Some((decode(line)?.sequence, chain_of(line)?)));
         match before {

@@ -69,6 +69,10 @@ impl Tail {
         require_beginning(folder, &numbers, instance, options.known)?;
         let number = numbers.last().copied().unwrap_or(0);
         let path = path_of(folder, number);
+        if numbers.is_empty() {
+            // Before a new one is made beside those that were moved away.
+            require_known(&path, begin_of(folder, &numbers)?, options.known)?;
+        }
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -85,6 +89,7 @@ impl Tail {
         require_known(&path, at, options.known)?;
         let torn = if found.torn > 0 { Some(cut_off(&file, &path, &found)?) } else { None };
         // What the process before wrote and did not come to sync counts from now on.
+        write_again(&file, &path, &found)?;
         file.sync_data().map_err(|source| AuditLogError::io("sync", &path, source))?;
         if found.offset == 0 {
             sync_folders(folder).map_err(|source| AuditLogError::io("sync", folder, source))?;
@@ -232,10 +237,15 @@ impl Tail {
 
     /// Behind the last whole line nothing is left of a write that failed.
     fn cut_back(&mut self) -> Stored<()> {
-        self.file.set_len(self.end).map_err(|error| fatal("cut a short write back to the last whole line", &error))?;
-        // Cutting gives up the room kept beyond the end.
+        // Synced, or a power cut could mix what was cut off with the lines that are written there next.
+        self.file
+            .set_len(self.end)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| fatal("cut a short write back to the last whole line", &error))?;
+        // Cutting gives up the room kept beyond the end. Whether it can be had again is not this write's question.
         self.room = self.end;
-        self.has_room(self.reserved, 0).map(|_may_be_gone| ())
+        let _may_be_gone = self.has_room(self.reserved, 0);
+        Ok(())
     }
 
     /// What is reserved has to be kept in the next file first; if it can't be, this one goes on.
@@ -303,7 +313,7 @@ fn require_beginning(
     let first = numbers.first().copied().unwrap_or(0);
     let found = match beginning(folder, numbers) {
         // Of the only file, the first line may be torn; whose it is says the folder.
-        Err(AuditLogError::Damaged { .. }) if numbers.len() == 1 && first == 0 => None,
+        Err(AuditLogError::Damaged { .. }) if numbers.len() == 1 && first == 0 && has_no_line(folder)? => None,
         other => other?,
     };
     if let Some((_, found)) = found
@@ -318,6 +328,10 @@ fn require_beginning(
     Ok(())
 }
 
+fn has_no_line(folder: &Path) -> Result<bool, AuditLogError> {
+    Ok(end_of(&path_of(folder, 0), &|| begin_of(folder, &[]))?.last.is_none())
+}
+
 /// A power cut takes nothing away that the ledger knows of.
 fn require_known(path: &Path, end: AuditMark, known: Option<AuditMark>) -> Result<(), AuditLogError> {
     match known {
@@ -327,6 +341,14 @@ fn require_known(path: &Path, end: AuditMark, known: Option<AuditMark>) -> Resul
         }),
         Some(_) | None => Ok(()),
     }
+}
+
+/// After a sync that failed, the system has what was written, but no longer knows that the disk has not: only what is
+/// written again is synced again. That is one batch at most.
+fn write_again(file: &File, path: &Path, end: &End) -> Result<(), AuditLogError> {
+    let mut octets = vec![0; usize::try_from(end.offset.saturating_sub(end.sound)).unwrap_or(usize::MAX)];
+    let written = file.read_exact_at(&mut octets, end.sound).and_then(|()| file.write_all_at(&octets, end.sound));
+    written.map_err(|source| AuditLogError::io("write the last lines again to", path, source))
 }
 
 /// What was never on disk as a whole is put aside, so that somebody can look at it, and cut off.

@@ -29,7 +29,7 @@ async fn batch(log: &Arc<FileAuditLog>, lines: u8) {
 
 /// A log whose last lines say of each other that they were not on disk: their text, and how many were before them.
 async fn with_batch() -> (Place, String, u64) {
-    loop {
+    for _attempt in 0..1000 {
         let place = Place::in_one_file().written(2).await;
         let log = Arc::new(place.open().unwrap());
         batch(&log, 12).await;
@@ -42,6 +42,7 @@ async fn with_batch() -> (Place, String, u64) {
             return (place, text, synced);
         }
     }
+    panic!("lines of many callers never came together");
 }
 
 /// Where each line begins.
@@ -210,4 +211,36 @@ async fn reader_reads_what_is_whole() {
     place.write(0, &text[..text.len() - 40]);
     let (read, _) = AuditReader::new(place.folder.path()).lines(AuditReader::start(), 100).unwrap();
     assert_eq!(read.len(), lines - 1);
+}
+
+#[tokio::test]
+async fn line_of_a_later_release_is_no_torn_one() {
+    let place = Place::in_one_file().written(3).await;
+    let text = place.text(0);
+    let lines: Vec<&str> = text.lines().collect();
+    let before: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+    let before = pki::Sha256::parse(before["chain"].as_str().unwrap()).unwrap();
+    let body = lines[3][..lines[3].rfind(",\"chain\"").unwrap()].replace("\"precertificate\"", "\"of-tomorrow\"");
+    let hash = pki::Sha256::of_parts(&[before.as_bytes(), body.as_bytes(), b"}"]);
+    let text = format!("{}\n{body},\"chain\":\"{hash}\"}}\n", lines[..3].join("\n"));
+    place.write(0, &text);
+    let refused = place.open().unwrap_err();
+    assert!(refused.to_string().contains("later release"), "{refused}");
+    assert_eq!(place.text(0), text, "nothing was cut off");
+}
+
+#[tokio::test]
+async fn damaged_first_line_before_good_ones_stops_the_start() {
+    let place = Place::in_one_file().written(3).await;
+    place.write(0, &place.text(0).replacen("\"begun\"", "\"begum\"", 1));
+    assert!(matches!(place.open(), Err(AuditLogError::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn start_that_is_refused_since_all_files_were_moved_away_makes_none() {
+    let place = Place::in_one_file().written(3).await;
+    let known = place.open().unwrap().mark();
+    fs::remove_file(place.file(0)).unwrap();
+    assert!(place.open_knowing(INSTANCE, Some(known)).is_err());
+    assert!(!place.file(0).exists());
 }
