@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ca::InstanceId;
-use ca::ports::{AuditEvent, AuditLog, CheckpointKey, CheckpointKeyChange, Clock, SignError, StoreError};
+use ca::ports::{AuditEvent, AuditLog, AuditMark, CheckpointKey, CheckpointKeyChange, Clock, SignError, StoreError};
 use pki::{KeyKind, PublicKey, Timestamp};
 
 use super::files::{Lines, numbers, path_of};
 use super::line::{decode, is_of_log_itself};
 use super::note::{Checkpoint, SignedCheckpoint, succession};
-use super::{AuditLogError, FileAuditLog};
+use super::{AuditLogError, AuditReader, FileAuditLog};
 
 /// A checkpoint that comes later than this many lines after those it speaks for is not written: a verification keeps
 /// so many of the chain's hashes at hand.
@@ -52,6 +52,17 @@ pub enum CheckpointError {
         "the log's checkpoints are signed with another key, {0}: bring that key back, or `cairn audit key --change`"
     )]
     AnotherKey(pki::Sha256),
+    /// The log is not what its newest checkpoint says.
+    #[error(
+        "the log is not that of {path}, its newest checkpoint ({what}): nothing is signed over it. See `cairn audit \
+         verify`; if you know why (an older copy was brought back), remove that file and start the server again"
+    )]
+    WrittenAnew {
+        /// Of the checkpoint.
+        path: String,
+        /// What differs.
+        what: AuditLogError,
+    },
     /// It was overtaken.
     #[error("{0} lines were written before it could be signed: it comes too late to be checked")]
     TooLate(u64),
@@ -82,7 +93,7 @@ impl Checkpointer {
     /// Takes up the checkpoints of the log in this folder. A log that names no key yet names this one from now on.
     ///
     /// # Errors
-    /// `AnotherKey`: it names another.
+    /// `AnotherKey`: it names another. `WrittenAnew`: it is not the log of the newest checkpoint beside it.
     pub async fn begin(
         log: Arc<FileAuditLog>,
         folder: &Path,
@@ -99,7 +110,10 @@ impl Checkpointer {
         // The note stands there because the log has its line: so the log need not be searched.
         let noted = read_note(folder).filter(|note| note.is_signed_by(key.public_key()));
         let lines = match noted {
-            Some(note) if note.checkpoint.instance == instance => note.checkpoint.lines + 1,
+            Some(note) if note.checkpoint.instance == instance => {
+                require_noted(folder, note.checkpoint)?;
+                note.checkpoint.lines + 1
+            }
             Some(_) | None => match named_key(folder)? {
                 Some(named) if named == *key.public_key() => 0,
                 Some(named) => return Err(CheckpointError::AnotherKey(named.spki_hash())),
@@ -204,8 +218,9 @@ pub fn newest_checkpoint(folder: &Path, instance: InstanceId) -> Result<Option<S
 fn newest<T>(folder: &Path, wanted: impl Fn(&AuditEvent) -> Option<T>) -> Result<Option<T>, AuditLogError> {
     for number in numbers(folder)?.into_iter().rev() {
         let mut lines = Lines::open(path_of(folder, number), 0)?;
-        let mut found = None;
+        let (mut found, mut continues) = (None, None);
         while let Some(line) = lines.next()? {
+            continues.get_or_insert_with(|| is_of_log_itself(line));
             if is_of_log_itself(line)
                 && let Some(read) = decode(line)
                 && let Some(one) = wanted(&read.event)
@@ -213,14 +228,30 @@ fn newest<T>(folder: &Path, wanted: impl Fn(&AuditEvent) -> Option<T>) -> Result
                 found = Some(one);
             }
         }
-        if found.is_some() {
+        // A file that does not begin with `continued` is of an earlier release, and so are those before it: they have
+        // no checkpoints and name no key.
+        if found.is_some() || continues == Some(false) {
             return Ok(found);
         }
     }
     Ok(None)
 }
 
-fn read_note(folder: &Path) -> Option<SignedCheckpoint> {
+/// What was signed is signed once: a log that was changed since gets no new signature.
+fn require_noted(folder: &Path, noted: Checkpoint) -> Result<(), CheckpointError> {
+    let mark = AuditMark { sequence: noted.lines, chain: noted.head };
+    match AuditReader::new(folder).lines(mark, 0) {
+        // The file with that line was moved away.
+        Ok(_) | Err(AuditLogError::FileMissing { .. }) => Ok(()),
+        Err(what @ (AuditLogError::Damaged { .. } | AuditLogError::CutShort { .. })) => {
+            Err(CheckpointError::WrittenAnew { path: folder.join(NOTE).display().to_string(), what })
+        }
+        Err(error @ (AuditLogError::Io { .. } | AuditLogError::OfAnother { .. })) => Err(error.into()),
+    }
+}
+
+/// The newest checkpoint that was written beside the log in this folder, if it can be read: nothing is verified.
+pub fn read_note(folder: &Path) -> Option<SignedCheckpoint> {
     SignedCheckpoint::parse(&fs::read_to_string(folder.join(NOTE)).ok()?).ok()
 }
 

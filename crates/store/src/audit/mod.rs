@@ -27,7 +27,7 @@ use ca::InstanceId;
 use ca::ports::{AuditMark, StoreError, StoreErrorKind};
 
 pub use checkpointer::{
-    CheckpointError, CheckpointRules, Checkpointer, change_checkpoint_key, named_key, newest_checkpoint,
+    CheckpointError, CheckpointRules, Checkpointer, change_checkpoint_key, named_key, newest_checkpoint, read_note,
 };
 pub use log::{FatalHook, FileAuditLog};
 pub use note::{Checkpoint, NOTE_OCTETS_MAX, NoteError, SignedCheckpoint, parse_verifier_key, verifier_key};
