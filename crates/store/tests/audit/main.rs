@@ -8,3 +8,4 @@ mod moved_away;
 mod place;
 mod torn;
 mod verification;
+mod witnesses;

@@ -39,7 +39,8 @@ pub(crate) struct Verify {
     /// A checkpoint taken earlier: the log still has to be what it says; may be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// A key of checkpoints that is right, as `cairn audit key` prints it; may be given several times
+    /// A key of checkpoints that is right, as `cairn audit key` printed it: only what this key signed is believed, and
+    /// not the key in the data folder; may be given several times
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
     #[command(flatten)]
@@ -126,10 +127,8 @@ async fn examination(asked: &Verify) -> Result<Examination, Failure> {
                     eprintln!("cairn: {error}; the log is verified by itself, not against the ledger's mark");
                 }
             }
-            let files = Files::of(&asked.folder.data);
-            if checkpoints::key_file(&files).exists().map_err(Failure::failed)? {
-                what.keys.push(checkpoints::load(&files).map_err(Failure::failed)?.public_key().clone());
-            }
+            what.note = audit::read_note(&log_of(&asked.folder));
+            what.own = own_key(&asked.folder.data);
         }
         Err(_) if !folders.is_empty() => {}
         Err(error) => return Err(error),
@@ -140,10 +139,32 @@ async fn examination(asked: &Verify) -> Result<Examination, Failure> {
         what.checkpoints.push(note.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?);
     }
     for path in &asked.key {
-        let key = parse_verifier_key(&read(path)?);
-        what.keys.push(key.map_err(|error| Failure::Failed(format!("{}: {error}", path.display())))?.1);
+        let failed = |error: &dyn std::fmt::Display| Failure::Failed(format!("{}: {error}", path.display()));
+        let (of, key) = parse_verifier_key(&read(path)?).map_err(|error| failed(&error))?;
+        let instance = *what.instance.get_or_insert(of);
+        if instance != of {
+            return Err(failed(&format!("it is the key of instance {of}, and this is the log of {instance}")));
+        }
+        what.keys.push(key);
     }
     Ok(what)
+}
+
+/// The key in the data folder, if whoever asks may read it: it is no more than a hint.
+fn own_key(data: &Path) -> Option<PublicKey> {
+    let files = Files::of(data);
+    let key = match checkpoints::key_file(&files).exists() {
+        Ok(false) => return None,
+        Ok(true) => checkpoints::load(&files),
+        Err(error) => Err(error.into()),
+    };
+    match key {
+        Ok(key) => Some(key.public_key().clone()),
+        Err(error) => {
+            eprintln!("cairn: {error}; the log is verified without the key in its data folder");
+            None
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
@@ -204,15 +225,25 @@ fn praise(what: &Examination, examined: &Examined, paper: &mut Paper<'_>) {
             "{} checkpoints are signed; the newest speaks for {} lines",
             found.checkpoints, found.signed
         ));
+        let key = examined.key.as_ref().map_or_else(String::new, |key| key.spki_hash().to_string());
+        let whose = if !what.keys.is_empty() {
+            "as --key says"
+        } else if what.own.is_some() {
+            "which stands in the data folder too; whoever could write there could change both, and --key compares it \
+             with one that was kept elsewhere"
+        } else {
+            "a key that only the log itself names; --key compares it with one that was kept elsewhere"
+        };
+        paper.line(&format!("they are signed with key {key}, {whose}"));
     }
     if found.unsigned > 0 {
         paper.line(&format!(
-            "an unsigned tail of {} lines stands behind it: as it should while a server runs or was killed; if none \
-             was, somebody else wrote them",
+            "NOT SIGNED: the last {} lines. A running server leaves some, and one that was killed; but whoever can \
+             write to the files can have written them",
             found.unsigned
         ));
     }
-    for checkpoint in &what.checkpoints {
+    for (checkpoint, _) in what.checkpoints.iter().zip(&examined.compared).filter(|(_, compared)| **compared) {
         let checkpoint = checkpoint.checkpoint;
         paper.line(&format!(
             "it is the log of the checkpoint signed at {} for {} lines",

@@ -40,6 +40,10 @@ pub enum FaultKind {
     OtherKey,
     /// Files were moved away, and no checkpoint covers where the rest begins.
     BeginningUncovered,
+    /// A checkpoint speaks for lines that are not there to be compared.
+    CheckpointNotComparable,
+    /// More lines than a server leaves so, or for longer, have no checkpoint behind them.
+    UnsignedTooLong,
 }
 
 impl FaultKind {
@@ -63,6 +67,8 @@ impl FaultKind {
             Self::KeyChangeUnsigned => "key-change-unsigned",
             Self::OtherKey => "other-key",
             Self::BeginningUncovered => "beginning-uncovered",
+            Self::CheckpointNotComparable => "checkpoint-not-comparable",
+            Self::UnsignedTooLong => "unsigned-too-long",
         }
     }
 
@@ -96,7 +102,13 @@ impl FaultKind {
             Self::KeyChangeUnsigned => {
                 "if it was you who changed the key since the old one was lost, name the new one with --key"
             }
-            Self::BeginningUncovered => "name the folder of the files before it with --files",
+            Self::BeginningUncovered | Self::CheckpointNotComparable => {
+                "name the folder of the files before it with --files"
+            }
+            Self::UnsignedTooLong => {
+                "if the server had no key of checkpoints or no room on its disk, mend that, and start it; else somebody \
+                 else wrote these lines: compare them with the ledger (cairn fsck) and with a copy"
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use ca::ports::AuditMark;
 use pki::{PublicKey, Sha256};
 
 use super::AuditLogError;
+use super::end::last_line;
 use super::files::{Lines, all_numbers, path_of};
 use super::line::{CHAIN_START, sequence_of};
 use super::note::SignedCheckpoint;
@@ -76,8 +77,12 @@ pub struct Examination {
     pub known: Option<AuditMark>,
     /// Checkpoints that were taken earlier.
     pub checkpoints: Vec<SignedCheckpoint>,
-    /// Keys that are known to be right. The log's last key has to be one of them, if there are any.
+    /// Keys that are known to be right from elsewhere. The log's last key has to be one of them, if there are any.
     pub keys: Vec<PublicKey>,
+    /// The key in the log's own folder: counts only where no other is known, and vouches for no change of the key.
+    pub own: Option<PublicKey>,
+    /// The newest checkpoint, as it stands beside the log. It counts if a key of the log signed it.
+    pub note: Option<SignedCheckpoint>,
 }
 
 /// What was found.
@@ -87,7 +92,9 @@ pub struct Examined {
     pub verified: Verified,
     /// The key that its newest checkpoint should be signed with.
     pub key: Option<PublicKey>,
-    /// What is wrong, in the order of the log: at most [`FAULTS_MAX`].
+    /// Of each checkpoint taken earlier, whether the log was compared with it, and is what it says.
+    pub compared: Vec<bool>,
+    /// What is wrong, in the order of the log, at most [`FAULTS_MAX`]; and behind that what is wrong with it as a whole.
     pub faults: Vec<Fault>,
     /// So many more faults are not named.
     pub faults_more: u64,
@@ -134,8 +141,9 @@ pub fn verify(folder: &Path, known: Option<AuditMark>, progress: &mut dyn FnMut(
 /// # Errors
 /// A file can't be read.
 pub fn examine(what: &Examination, progress: &mut dyn FnMut(Progress)) -> Result<Examined, AuditLogError> {
-    let files = in_order(&what.files)?;
+    let (files, empty) = in_order(&what.files)?;
     let mut walk = Walk::new(what, &files);
+    walk.emptied(empty);
     let total = files.iter().map(|file| file.length).sum();
     let pieces: Vec<Piece> = files.iter().enumerate().flat_map(|(at, file)| pieces(at, file.length)).collect();
     let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(pieces.len().max(1));
@@ -158,7 +166,9 @@ pub fn examine(what: &Examination, progress: &mut dyn FnMut(Progress)) -> Result
         Ok(())
     })?;
     progress(Progress { octets: total, octets_total: total, lines: walk.lines() });
-    Ok(walk.end())
+    let last = files.iter().rev().find(|file| file.length > 0);
+    let last = last.map(|file| last_line(&file.path)).transpose()?.flatten();
+    Ok(walk.end(last.map(|line| line.at)))
 }
 
 fn look<'a>(
@@ -198,24 +208,31 @@ struct Found {
     out_of_place: bool,
 }
 
-/// The files in the order of their lines: where that is not the order of their names, some were exchanged.
-fn in_order(files: &BTreeMap<u32, PathBuf>) -> Result<Vec<Found>, AuditLogError> {
+/// The files in the order of their lines: where that is not the order of their names, some were exchanged. And those
+/// that are empty, though another one follows them.
+fn in_order(files: &BTreeMap<u32, PathBuf>) -> Result<(Vec<Found>, Vec<PathBuf>), AuditLogError> {
     let mut found = Vec::new();
     for (number, path) in files {
         let length = std::fs::metadata(path).map_err(|source| AuditLogError::io("read", path, source))?.len();
         let first = if length == 0 { None } else { first_number(path)? };
         found.push(Found { number: *number, path: path.clone(), length, first, out_of_place: false });
     }
+    // Only the last file may have been begun and not used yet.
+    let last = files.keys().next_back().copied();
+    let empty = found.iter().filter(|file| file.length == 0 && Some(file.number) != last);
+    let empty = empty.map(|file| file.path.clone()).collect();
+    found.retain(|file| file.length > 0 || Some(file.number) == last);
     let with_lines = || found.iter().filter(|file| file.length > 0);
     if with_lines().all(|file| file.first.is_some()) && !with_lines().is_sorted_by_key(|file| file.first) {
+        let in_order = |first: &Option<u64>| first.unwrap_or(u64::MAX);
         let mut firsts: Vec<Option<u64>> = found.iter().map(|file| file.first).collect();
-        firsts.sort_unstable();
+        firsts.sort_unstable_by_key(in_order);
         for (file, first) in found.iter_mut().zip(firsts) {
             file.out_of_place = file.first != first;
         }
-        found.sort_by_key(|file| file.first);
+        found.sort_by_key(|file| in_order(&file.first));
     }
-    Ok(found)
+    Ok((found, empty))
 }
 
 fn first_number(path: &Path) -> Result<Option<u64>, AuditLogError> {

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ca::InstanceId;
 use ca::ports::{AuditEvent, AuditMark, CheckpointKeyChange};
-use pki::{PublicKey, Sha256, SignatureAlgorithm};
+use pki::{PublicKey, Sha256, SignatureAlgorithm, Timestamp};
 
 use super::fault::{Fault, FaultKind, Place};
 use super::segment::{Cursor, Piece, Seen, Wrong};
@@ -18,6 +19,10 @@ use crate::audit::note::{Checkpoint, succession};
 const HEADS_MAX: usize = 2 * LAG_LINES_MAX as usize;
 /// Several of them may become one fault.
 const WRONG_MAX: usize = 4 * FAULTS_MAX;
+/// A server that makes checkpoints leaves fewer lines without one …
+const UNSIGNED_LINES_MAX: u64 = LAG_LINES_MAX;
+/// … and none for so long.
+const UNSIGNED_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Somebody who knows what the log was once.
 struct Witness {
@@ -30,6 +35,8 @@ struct Witness {
 #[derive(Clone, Copy)]
 enum By {
     Ledger,
+    /// The note beside the log.
+    Note,
     Checkpoint(usize),
 }
 
@@ -56,7 +63,12 @@ pub(super) struct Walk<'a> {
     signatures: Vec<u64>,
     wrong: Vec<(usize, u64, Wrong)>,
     faults: Vec<(usize, u64, Fault)>,
+    /// Those of the log as a whole: few, and each of them is named.
+    of_log: Vec<Fault>,
     more: u64,
+    /// When the checkpoint that speaks for most lines was signed.
+    signed_at: Option<Timestamp>,
+    compared: Vec<bool>,
 }
 
 impl<'a> Walk<'a> {
@@ -68,6 +80,10 @@ impl<'a> Walk<'a> {
             agrees: None,
         });
         let of_ledger = known.map(|mark| Witness { mark, by: By::Ledger, agrees: None });
+        let of_note = what.note.iter().map(|note| {
+            let mark = AuditMark { sequence: note.checkpoint.lines, chain: note.checkpoint.head };
+            Witness { mark, by: By::Note, agrees: None }
+        });
         Self {
             what,
             files,
@@ -80,14 +96,26 @@ impl<'a> Walk<'a> {
             unfinished: 0,
             instance: what.instance,
             key: None,
-            keys: what.keys.clone(),
-            witnesses: of_ledger.into_iter().chain(of_checkpoints).collect(),
+            keys: what.keys.iter().chain(&what.own).cloned().collect(),
+            witnesses: of_ledger.into_iter().chain(of_note).chain(of_checkpoints).collect(),
             checkpoints: 0,
             signed: 0,
             signatures: Vec::new(),
             wrong: Vec::new(),
             faults: Vec::new(),
+            of_log: Vec::new(),
             more: 0,
+            signed_at: None,
+            compared: vec![false; what.checkpoints.len()],
+        }
+    }
+
+    /// These files are empty, though another one follows them.
+    pub(super) fn emptied(&mut self, files: Vec<PathBuf>) {
+        for path in files {
+            let (place, detail) =
+                (Some(Place { path, line: None }), "it is empty, and another file follows".to_owned());
+            self.push((0, 0), Fault { kind: FaultKind::FileCut, place, sequence: None, detail });
         }
     }
 
@@ -136,6 +164,7 @@ impl<'a> Walk<'a> {
             None => match continued {
                 Some(mark) => {
                     (self.first, self.at, self.cursor) = (mark, mark, goes_on_from(mark));
+                    self.heads = [mark.chain].into();
                     self.see_beginning();
                 }
                 None if seen.lines > 0 => self.missing(file, found.number - 1, 0),
@@ -305,7 +334,7 @@ impl<'a> Walk<'a> {
         let named = match &self.key {
             Some(named) => *named == key,
             // The line that names it stands in a file that was moved away.
-            None => self.first.sequence > 0 || self.what.keys.contains(&key),
+            None => self.first.sequence > 0 || self.is_known(&key),
         };
         if !named {
             let detail = format!("it is a checkpoint of key {}, which the log has not named", key.spki_hash());
@@ -317,11 +346,16 @@ impl<'a> Walk<'a> {
             self.fault(at, FaultKind::CheckpointForged, here, detail);
             return;
         }
+        let counts = self.what.keys.is_empty() || self.what.keys.contains(&key);
         self.adopt(key);
         match self.head_after(*lines) {
             Some(found) if found == *head => {
                 self.checkpoints += 1;
+                if !counts {
+                    return;
+                }
                 self.signed = self.signed.max(*lines);
+                self.signed_at = Some(checkpoint.checkpoint.signed);
                 self.signatures.retain(|own| *own >= *lines);
                 self.signatures.push(sequence);
             }
@@ -354,15 +388,15 @@ impl<'a> Walk<'a> {
     }
 
     /// All pieces were seen.
-    pub(super) fn end(mut self) -> Examined {
+    pub(super) fn end(mut self, last_at: Option<Timestamp>) -> Examined {
         self.judge_lines();
-        self.judge_keys();
-        self.judge_witnesses();
         self.faults.sort_by_key(|(file, line, _)| (*file, *line));
-        let named = self.faults.len().min(FAULTS_MAX);
-        self.more += (self.faults.len() - named) as u64;
         let signatures = self.signatures.iter().filter(|own| **own >= self.signed).count() as u64;
         let unsigned_from = self.signed.max(self.first.sequence);
+        let unsigned = self.at.sequence.saturating_sub(unsigned_from).saturating_sub(signatures);
+        self.judge_keys();
+        self.judge_witnesses();
+        self.judge_unsigned(unsigned, last_at);
         Examined {
             verified: Verified {
                 files: u32::try_from(self.files.len()).unwrap_or(u32::MAX),
@@ -372,10 +406,11 @@ impl<'a> Walk<'a> {
                 unfinished_octets: self.unfinished,
                 checkpoints: self.checkpoints,
                 signed: self.signed,
-                unsigned: self.at.sequence.saturating_sub(unsigned_from).saturating_sub(signatures),
+                unsigned,
             },
             key: self.key,
-            faults: self.faults.into_iter().take(named).map(|(_, _, fault)| fault).collect(),
+            compared: self.compared,
+            faults: self.faults.into_iter().map(|(_, _, fault)| fault).chain(self.of_log).collect(),
             faults_more: self.more,
         }
     }
@@ -392,19 +427,46 @@ impl<'a> Walk<'a> {
     }
 
     fn judge_keys(&mut self) {
-        if self.what.keys.is_empty() || self.at.sequence == 0 {
+        if (self.what.keys.is_empty() && self.what.own.is_none()) || self.at.sequence == 0 {
             return;
         }
         let detail = match &self.key {
-            Some(key) if self.what.keys.contains(key) => return,
+            Some(key) if self.is_known(key) => {
+                // A line can name any key; only its owner signs.
+                if self.what.keys.is_empty() || self.signed_at.is_some() {
+                    return;
+                }
+                format!("no checkpoint of it is signed with the key known, {}", key.spki_hash())
+            }
             Some(key) => format!("its checkpoints are signed with key {}, which is not the one known", key.spki_hash()),
             None => "no line names the key that its checkpoints are signed with".to_owned(),
         };
         self.of_log(FaultKind::OtherKey, detail);
     }
 
+    /// Keys that were told count alone: the one in the log's own folder is no witness against who wrote there.
+    fn is_known(&self, key: &PublicKey) -> bool {
+        self.what.keys.contains(key) || (self.what.keys.is_empty() && self.what.own.as_ref() == Some(key))
+    }
+
+    /// Whoever knows the key, or an earlier checkpoint, wants to know what the key speaks for.
+    fn judge_unsigned(&mut self, unsigned: u64, last_at: Option<Timestamp>) {
+        if unsigned == 0 || (self.what.keys.is_empty() && self.what.checkpoints.is_empty()) {
+            return;
+        }
+        let time = self.signed_at.zip(last_at).map_or(Duration::ZERO, |(signed, last)| last.since(signed));
+        if unsigned > UNSIGNED_LINES_MAX || time > UNSIGNED_TIME_MAX {
+            let seconds = time.as_secs();
+            let detail = format!(
+                "{unsigned} lines at its end, up to {seconds} seconds later than the newest checkpoint, are signed by \
+                 none"
+            );
+            self.of_log(FaultKind::UnsignedTooLong, detail);
+        }
+    }
+
     fn judge_witnesses(&mut self) {
-        if self.first.sequence > 0 && self.signed <= self.first.sequence {
+        if self.first.sequence > 0 && self.signed < self.first.sequence {
             let detail =
                 format!("its first line is number {}, and no checkpoint says that it is right", self.first.sequence);
             self.of_log(FaultKind::BeginningUncovered, detail);
@@ -412,6 +474,15 @@ impl<'a> Walk<'a> {
         for Witness { mark, by, agrees } in std::mem::take(&mut self.witnesses) {
             let who = match by {
                 By::Ledger => "the ledger".to_owned(),
+                By::Note => {
+                    let signed = self.what.note.as_ref().filter(|note| {
+                        self.instance == Some(note.checkpoint.instance)
+                            && self.keys.iter().any(|key| note.is_signed_by(key))
+                    });
+                    // What nobody signed says nothing.
+                    let Some(signed) = signed else { continue };
+                    format!("the note beside it, signed at {},", signed.checkpoint.signed)
+                }
                 By::Checkpoint(at) => {
                     let signed = &self.what.checkpoints[at];
                     if self.instance.is_some_and(|instance| instance != signed.checkpoint.instance) {
@@ -435,12 +506,18 @@ impl<'a> Walk<'a> {
             } else if agrees == Some(false) {
                 let detail = format!("the first {mark} lines are not those that {who} knows: the log was written anew");
                 self.of_log(FaultKind::WrittenAnew, detail);
+            } else if let By::Checkpoint(at) = by {
+                self.compared[at] = agrees == Some(true);
+                if agrees.is_none() {
+                    let detail = format!("{who} speaks for the first {mark} lines, which are not all here");
+                    self.of_log(FaultKind::CheckpointNotComparable, detail);
+                }
             }
         }
     }
 
     fn of_log(&mut self, kind: FaultKind, detail: String) {
-        self.push((self.files.len(), 0), Fault { kind, place: None, sequence: None, detail });
+        self.of_log.push(Fault { kind, place: None, sequence: None, detail });
     }
 }
 
