@@ -273,10 +273,22 @@ impl Disk {
         }
     }
 
-    /// How many writes and moves were not synced.
-    pub(crate) fn unsynced(&self) -> usize {
-        let writes: usize = self.files.iter().map(|file| file.pending.len()).sum();
-        writes + self.moves.iter().filter(|step| !step.folder().as_os_str().is_empty()).count()
+    /// How many writes to files of these names were not synced.
+    pub(crate) fn unsynced(&self, of: impl Fn(&str) -> bool) -> usize {
+        let pending = self.live.iter().filter_map(|(path, node)| match node {
+            Node::File(file) if of(&path.to_string_lossy()) => Some(self.files[file.0].pending.len()),
+            Node::File(_) | Node::Folder => None,
+        });
+        pending.sum()
+    }
+
+    /// A sync of this file failed: from this octet on its users see what they wrote, the disk never got it, and the
+    /// system does not know that.
+    pub(crate) fn never_got(&mut self, path: &Path, from: usize) {
+        match self.live[path] {
+            Node::File(file) => self.files[file.0].durable.truncate(from),
+            Node::Folder => panic!("{} is a folder", path.display()),
+        }
     }
 
     /// The power is cut: the folder is made anew, with what is left.

@@ -35,7 +35,8 @@ async fn survive(what: &'static str, file: &str, from: u32) {
     load.book.blow(fell);
     server.wait_until_it_serves().await;
     load.book.wait_for_steps(CLIENTS as u64).await;
-    load.finish(END_TIME_MAX, "failed syncs").await;
+    let report = load.finish(END_TIME_MAX, "failed syncs").await;
+    assert!(report.valid >= CLIENTS, "only {} orders of {} became valid", report.valid, report.orders);
     assert_at_rest(&mut server).await;
 }
 

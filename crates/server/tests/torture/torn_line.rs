@@ -30,6 +30,7 @@ async fn torn_last_line_of_the_audit_log_is_cut_off_and_work_goes_on() {
     server.wait_until_it_serves().await;
     assert!(server.logged("cut off") > 0, "it says so");
     load.book.wait_for_steps(STEPS).await;
-    load.finish(END_TIME_MAX, "torn lines").await;
+    let report = load.finish(END_TIME_MAX, "torn lines").await;
+    assert!(report.valid >= CLIENTS, "only {} orders of {} became valid", report.valid, report.orders);
     assert_at_rest(&mut server).await;
 }
