@@ -106,8 +106,8 @@ impl FaultKind {
                 "name the folder of the files before it with --files"
             }
             Self::UnsignedTooLong => {
-                "if the server had no key of checkpoints or no room on its disk, mend that, and start it; else somebody \
-                 else wrote these lines: compare them with the ledger (cairn fsck) and with a copy"
+                "if the server had no key of checkpoints or no room on its disk, mend that, and start it; else \
+                 somebody else wrote these lines: compare them with the ledger (cairn fsck) and with a copy"
             }
         }
     }

@@ -94,7 +94,7 @@ pub struct Examined {
     pub key: Option<PublicKey>,
     /// Of each checkpoint taken earlier, whether the log was compared with it, and is what it says.
     pub compared: Vec<bool>,
-    /// What is wrong, in the order of the log, at most [`FAULTS_MAX`]; and behind that what is wrong with it as a whole.
+    /// What is wrong, in the order of the log, at most [`FAULTS_MAX`]; behind that what is wrong with it as a whole.
     pub faults: Vec<Fault>,
     /// So many more faults are not named.
     pub faults_more: u64,
