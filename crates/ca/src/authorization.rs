@@ -7,6 +7,7 @@ use acme::{ChallengeKind, Identifier, Problem, Token};
 use pki::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::BEHIND_MAX;
 use crate::{AccountId, AuthorizationId};
 
 /// How control of a name is shown.
@@ -178,6 +179,14 @@ pub struct EndedAuthorization {
     pub validation: Option<ValidationRecord>,
     /// The CAA check made beside that test.
     pub caa: Option<CaaRecord>,
+}
+
+impl EndedAuthorization {
+    /// Whether a certificate may rest on it at this time. One that ended in the future was decided with a clock that was
+    /// wrong: nobody knows how old it is.
+    pub fn is_good(&self, now: Timestamp) -> bool {
+        self.end.is_good(now) && self.ended.since(now) <= BEHIND_MAX
+    }
 }
 
 /// What was seen when control of a name was tested: kept for as long as BR 5.4.3 wants logs kept.

@@ -51,10 +51,20 @@ pub fn check(newest: Newest, now: Timestamp) -> Result<(), ClockBehind> {
     if newest.at.since(now) > BEHIND_MAX { Err(ClockBehind { now, newest }) } else { Ok(()) }
 }
 
-/// Remembers whether the clock was behind, so that it is said once, and said when it is over.
+/// Remembers whether the clock was behind, so that it is said once, and said when it is over; and how far the time of
+/// day went beside the time that went by.
 #[derive(Debug, Default)]
 pub struct ClockWatch {
     behind: Mutex<bool>,
+    went: Mutex<Went>,
+}
+
+#[derive(Debug, Default)]
+struct Went {
+    /// The time of day and the monotonic time when they were looked at last.
+    last: Option<(Timestamp, Duration)>,
+    /// Until this monotonic time the time of day is not believed.
+    doubted: Option<Duration>,
 }
 
 impl ClockWatch {
@@ -66,6 +76,26 @@ impl ClockWatch {
             (Err(_), true) | (Ok(()), false) => {}
         }
         *behind = checked.is_err();
+    }
+
+    /// Whether what has a time may end by it. Not for this long after the time of day leapt forward by more than
+    /// [`BEHIND_MAX`]: one wrong answer of a time server must not end everything. A process knows of no leap before
+    /// its own first look.
+    pub(crate) fn ends_by_time(&self, now: Timestamp, monotonic: Duration, doubted_for: Duration) -> bool {
+        let mut went = self.went.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((day, then)) = went.last.replace((now, monotonic)) {
+            let leap = now.since(day).saturating_sub(monotonic.saturating_sub(then));
+            if leap > BEHIND_MAX {
+                let (seconds, held) = (leap.as_secs(), doubted_for.as_secs());
+                tracing::error!(
+                    seconds,
+                    held,
+                    "the clock leapt forward: for as long as `held` says no order ends by it"
+                );
+                went.doubted = Some(monotonic.saturating_add(doubted_for));
+            }
+        }
+        went.doubted.is_none_or(|until| monotonic >= until)
     }
 }
 

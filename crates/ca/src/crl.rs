@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pki::lint::{self, CrlRules};
+use pki::lint::{self, CrlRules, Linted};
 use pki::{Crl, CrlEntry, CrlFields, Serial, Sha256, Timestamp};
 
 use crate::authority::Ca;
@@ -58,8 +58,10 @@ impl Ca {
         if self.is_of_the_future(last.this_update) || state.allocated > last.number {
             return true;
         }
-        let age = self.now().since(last.this_update);
-        let unseen = state.last_revocation.is_some_and(|at| {
+        let (now, age) = (self.now(), self.now().since(last.this_update));
+        // With a clock that is a little behind, one appears when the clock has come to its time: a list made before
+        // would not show by its own time that it has it.
+        let unseen = state.last_revocation.filter(|at| *at <= now).is_some_and(|at| {
             // A second has to go by, so that thisUpdate grows with the number.
             let later = at >= last.this_update && age >= Duration::from_secs(1);
             // What was on its way to the ledger while the CRL was made may not be in it: once more, when it is settled.
@@ -78,19 +80,16 @@ impl Ca {
         let number = planted!(CrlNumberReused {
             state.last.as_ref().map_or(0, |last| last.number) + 1
         } else { state.allocated + 1 });
-        let line = self.audit.append(AuditEvent::CrlNumber { issuer: issuer.id, shard, number }).await?;
-        let allocated = self.ledger.allocate_crl_number(issuer.id, shard, number).await?;
-        self.audit.applied(line);
-        if !allocated && !planted!(CrlNumberReused) {
-            return Err(Error::Failed(format!("CRL number {number} of shard {shard} was allocated by another")));
-        }
         let this_update = self.now().whole_second();
         let previous = state.last.as_ref().and_then(|last| Crl::from_der(&last.der).ok());
         // Times have to grow only from what was made with a clock that was right.
         let previous = previous.filter(|last| !self.is_of_the_future(last.this_update()));
         // An expired certificate stays on one CRL made after its end: on all until the one after the last.
         let not_after_min = previous.as_ref().map_or(this_update, Crl::this_update);
-        let entries = self.revoked(issuer.id, shard, not_after_min).await?;
+        let mut entries = self.revoked(issuer.id, shard, not_after_min).await?;
+        for entry in &mut entries {
+            *entry = entry.shown_at(this_update);
+        }
         let distribution_point = format!("{}{}", self.settings.status_url, urls::crl(&issuer.id, shard));
         let next_update = this_update.plus(self.settings.crl.validity).minus(Duration::from_secs(1));
         let tbs = pki::TbsCrl::build(
@@ -106,7 +105,12 @@ impl Ca {
             &entries,
         );
         let expired = self.expired_since(previous.as_ref(), &entries, not_after_min).await?;
-        let der = self.sign_crl(issuer, (shard, number), tbs, previous.as_ref(), &expired).await?;
+        let rules =
+            CrlRules { issuer: &issuer.certificate, previous: previous.as_ref(), expired: &expired, now: self.now() };
+        // What can't be signed uses no number up.
+        let tbs = lint::crl(tbs, &rules).map_err(|failure| crl_failed((shard, number), "breaks rules", &failure))?;
+        self.allocate_crl_number(issuer.id, shard, number).await?;
+        let der = self.sign_crl(issuer, (shard, number), tbs).await?;
         let record = CrlRecord { issuer: issuer.id, shard, number, this_update, next_update, der };
         self.ledger.store_crl(record).await?;
         tracing::info!(issuer = %urls::issuer_label(&issuer.id), shard, number, entries = entries.len(), "CRL made");
@@ -146,22 +150,36 @@ impl Ca {
         Ok(expired)
     }
 
+    /// Makes a number that is above all others of this issuer and shard ours: it is logged, then in the ledger.
+    ///
+    /// # Errors
+    /// The stores could not be asked, or another has allocated it, or one above.
+    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Answer<()> {
+        let line = self.audit.append(AuditEvent::CrlNumber { issuer, shard, number }).await?;
+        let allocated = self.ledger.allocate_crl_number(issuer, shard, number).await?;
+        self.audit.applied(line);
+        if allocated || planted!(CrlNumberReused) {
+            return Ok(());
+        }
+        Err(Error::Failed(format!("CRL number {number} of shard {shard} was allocated by another")))
+    }
+
     async fn sign_crl(
         &self,
         issuer: &Issuer,
         (shard, number): (u16, u64),
-        tbs: pki::TbsCrl,
-        previous: Option<&Crl>,
-        expired: &BTreeSet<Serial>,
+        tbs: Linted<pki::TbsCrl>,
     ) -> Answer<Vec<u8>> {
-        let failed = |what: &str, why: String| Error::Failed(format!("CRL {number} of shard {shard} {what}: {why}"));
-        let rules = CrlRules { issuer: &issuer.certificate, previous, expired, now: self.now() };
-        let tbs = lint::crl(tbs, &rules).map_err(|failure| failed("breaks rules", failure.to_string()))?;
         let request = SigningRequest::Crl { issuer: issuer.id, shard, number, tbs };
-        let signed = self.signer.sign(request).await.map_err(|error| failed("was not signed", error.to_string()))?;
+        let signed = self.signer.sign(request).await;
+        let signed = signed.map_err(|error| crl_failed((shard, number), "was not signed", &error))?;
         let sha256 = Sha256::of(&signed.der);
         let line = self.audit.append(AuditEvent::Crl { issuer: issuer.id, shard, number, sha256 }).await?;
         self.audit.applied(line);
         Ok(signed.der)
     }
+}
+
+fn crl_failed((shard, number): (u16, u64), what: &str, why: &dyn std::error::Error) -> Error {
+    Error::Failed(format!("CRL {number} of shard {shard} {what}: {why}"))
 }

@@ -249,7 +249,7 @@ impl Ca {
                 *expires = (*expires).min(one.ended.plus(lifetime));
             }
         }
-        found.retain(|_| self.drawn(percent));
+        found.retain(|one| one.is_good(now) && self.drawn(percent));
         if found.len() < order.identifiers.len() {
             let enough = now.plus(LEFT_BESIDE_PENDING_MIN).min(order.expires);
             found.retain(|one| one.end.is_good(enough));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
 use pki::{Certificate, Reason, Serial, Sha256, Timestamp};
 
@@ -12,7 +13,6 @@ use crate::ports::{
     AuditEvent, AuditLine, AuditMark, KeyBlock, LineCounts, Revocation, Revoked, StoreError, StoreErrorKind, Stored,
     StoredFinal,
 };
-use crate::restoration::accept_clock;
 
 /// Why a process that has taken an instance's lock can't go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +68,9 @@ pub struct Recovered {
 /// The CRL numbers that were allocated when the recovery began, by issuer and shard.
 type CrlNumbers = BTreeMap<(Sha256, u16), u64>;
 
+/// After a crash a ledger may know its newest record so much less exactly.
+const NEWEST_PRECISION: Duration = Duration::from_secs(1);
+
 /// Lines of one page.
 const PAGE: usize = 256;
 
@@ -94,7 +97,7 @@ impl Ca {
             planted!(MarkBeforeLines { self.ledger.set_audit_mark(self.instance, next).await?; });
             for line in &lines {
                 self.require_next_crl_number(line, &mut numbers).await?;
-                self.apply(line).await?;
+                self.apply(line, line.at).await?;
                 recovered.kinds.add(&line.event);
             }
             recovered.lines += lines.len() as u64;
@@ -125,7 +128,8 @@ impl Ca {
             };
             let Some(line) = lines.first().filter(left) else { return Ok(()) };
             tracing::warn!(line = line.sequence, "a line of the audit log is brought into the ledger late");
-            self.apply(line).await.map_err(|error| match error {
+            // Dated when it is brought in, at the latest: a time that was accepted meanwhile stays accepted.
+            self.apply(line, line.at.min(now)).await.map_err(|error| match error {
                 RecoveryError::Store(error) => error,
                 older @ (RecoveryError::LedgerOlderThanLog { .. } | RecoveryError::Unfinished { .. }) => {
                     StoreError::new(StoreErrorKind::Corrupt, older.to_string())
@@ -152,16 +156,17 @@ impl Ca {
         Ok(())
     }
 
-    async fn apply(&self, line: &AuditLine) -> Result<(), RecoveryError> {
+    /// `at`: when what a signature's line says is to have happened.
+    async fn apply(&self, line: &AuditLine, at: Timestamp) -> Result<(), RecoveryError> {
         let older = |what: String| RecoveryError::LedgerOlderThanLog { sequence: line.sequence, what };
         match &line.event {
             AuditEvent::Certificate { .. } if planted!(CertificateLinesIgnored) => {}
             AuditEvent::Precertificate { serial, .. } => {
-                self.ledger.mark_good(*serial, line.at).await?.ok_or_else(|| older(format!("serial {serial}")))?;
+                self.ledger.mark_good(*serial, at).await?.ok_or_else(|| older(format!("serial {serial}")))?;
             }
             AuditEvent::Certificate { serial, der, .. } => {
                 self.require_allocated(*serial, line.sequence).await?;
-                let stored = self.ledger.store_final(*serial, der, line.at).await?;
+                let stored = self.ledger.store_final(*serial, der, at).await?;
                 if stored.ok_or_else(|| older(format!("serial {serial}")))? == StoredFinal::Detached {
                     self.log_overtaken(*serial).await;
                 }
@@ -181,7 +186,13 @@ impl Ca {
                 self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
             }
             AuditEvent::Authority { der } => self.keep_authority(der).await?,
-            AuditEvent::ClockAccepted { .. } => accept_clock(&*self.ledger, line).await?,
+            AuditEvent::ClockAccepted { newest, .. } => {
+                let standing = self.ledger.newest().await?.at;
+                // Only if the ledger has not heard of it: what was written since then counts.
+                if standing <= *newest && newest.since(standing) <= NEWEST_PRECISION && standing > line.at {
+                    self.ledger.accept_time(line.at).await?;
+                }
+            }
             AuditEvent::Begun { .. }
             | AuditEvent::Recovered { .. }
             | AuditEvent::Crl { .. }

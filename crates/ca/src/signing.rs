@@ -10,6 +10,7 @@ use pki::{Certificate, Csr, GeneralName, Sha256, TbsCertificate, Timestamp};
 
 use crate::account::Account;
 use crate::authorization::{CaaDecision, CaaRecord};
+use crate::clock::BEHIND_MAX;
 use crate::ports::{CrlState, SerialStatus, SigningRecord};
 use crate::settings::{CaaMode, Settings};
 use crate::urls;
@@ -352,7 +353,7 @@ fn check_authorizations(record: &SigningRecord, names: &BTreeSet<GeneralName>, n
     for name in names {
         let covered = record.authorizations.iter().any(|authorization| {
             authorization.account == record.account.id
-                && authorization.end.is_good(now)
+                && authorization.is_good(now)
                 && general_name(&authorization.identifier) == *name
         });
         if !covered {
@@ -395,9 +396,11 @@ pub const fn permits(decision: &CaaDecision) -> bool {
     }
 }
 
-/// Whether a CAA check may still be used: for 8 hours, or its TTL if that is longer (BR 4.2.2.1).
+/// Whether a CAA check may still be used: for 8 hours, or its TTL if that is longer (BR 4.2.2.1). Nobody knows how old
+/// one of the future is: it was made with a clock that was wrong.
 pub fn is_fresh(check: &CaaRecord, reuse_seconds: u64, now: Timestamp) -> bool {
-    now.since(check.checked).as_secs() <= reuse_seconds.max(u64::from(check.ttl_seconds))
+    check.checked.since(now) <= BEHIND_MAX
+        && now.since(check.checked).as_secs() <= reuse_seconds.max(u64::from(check.ttl_seconds))
 }
 
 /// An identifier as it stands in a certificate.

@@ -52,24 +52,27 @@ impl Ca {
             tracing::error!(%error, "the audit log could not be brought into the ledger; the next sweep tries again");
         }
         let mut swept = Swept::default();
+        let times = &self.settings.times;
+        let by_time = self.clock_watch.ends_by_time(self.now(), self.clock.monotonic(), times.issue_deadline);
         // What keeps one order from its return, or from its death, keeps no other from its own.
-        let brought_back = self.bring_back_open_orders(&mut swept).await;
-        let gone_through = self.go_through_active_orders(&mut swept).await;
+        let brought_back = self.bring_back_open_orders(by_time, &mut swept).await;
+        let gone_through = self.go_through_active_orders(by_time, &mut swept).await;
         brought_back.and(gone_through).map(|()| swept)
     }
 
     /// The first error of an order is answered when all the others were seen to.
-    async fn go_through_active_orders(&self, swept: &mut Swept) -> Stored<()> {
+    async fn go_through_active_orders(&self, by_time: bool, swept: &mut Swept) -> Stored<()> {
+        let retention = if by_time { self.settings.retention } else { self.settings.retention.without_end() };
         let mut after: Option<OrderId> = None;
         let mut result = Ok(());
         loop {
-            let page = self.workbench.sweep(after, self.settings.limits.sweep_page, self.settings.retention).await?;
+            let page = self.workbench.sweep(after, self.settings.limits.sweep_page, retention).await?;
             for (order, stage) in &page.requeued {
                 tracing::info!(%order, %stage, "back on its queue");
             }
             swept.requeued += page.requeued.len() as u64;
             swept.retired += page.retired;
-            for order in &page.overdue {
+            for order in page.overdue.iter().filter(|_| by_time) {
                 let died = guarded("the death of an order", self.die_at_deadline(order)).await.unwrap_or(Ok(false));
                 result = result.and(self.passed_over(order.id, died, swept));
             }
@@ -82,7 +85,7 @@ impl Ca {
 
     /// Orders in issuance that the workbench does not know to be so, because it was lost or rolled back: they go on, or
     /// die at their deadline. The first error is answered when all the others were seen to.
-    async fn bring_back_open_orders(&self, swept: &mut Swept) -> Stored<()> {
+    async fn bring_back_open_orders(&self, by_time: bool, swept: &mut Swept) -> Stored<()> {
         let mut after: Option<OrderId> = None;
         let mut result = Ok(());
         loop {
@@ -92,19 +95,20 @@ impl Ca {
                 return result;
             }
             for id in self.workbench.absent(&open).await? {
-                let died = guarded("the return of an order", self.bring_back_or_die(id)).await.unwrap_or(Ok(false));
+                let died =
+                    guarded("the return of an order", self.bring_back_or_die(id, by_time)).await.unwrap_or(Ok(false));
                 result = result.and(self.passed_over(id, died, swept));
             }
         }
     }
 
-    async fn bring_back_or_die(&self, id: OrderId) -> Stored<bool> {
+    async fn bring_back_or_die(&self, id: OrderId, by_time: bool) -> Stored<bool> {
         let Some(known) = self.ledger.order(id).await? else { return Ok(false) };
         // It may have ended since the list was read.
         if known.end.is_some() {
             return Ok(false);
         }
-        if known.order.deadline().is_some_and(|deadline| self.now() > deadline) {
+        if by_time && known.order.deadline().is_some_and(|deadline| self.now() > deadline) {
             return self.die_at_deadline(&known.order).await;
         }
         self.bring_back(known.order).await?;

@@ -178,7 +178,8 @@ impl FileSigner {
         }
         let mut unconfirmed = listed.clone();
         self.each_revoked(issuer, shard, Timestamp::from_millis(0), |recorded| {
-            if unconfirmed.get(&recorded.serial).is_some_and(|entry| says_the_same(entry, recorded)) {
+            let shown = recorded.shown_at(crl.this_update());
+            if unconfirmed.get(&recorded.serial).is_some_and(|entry| says_the_same(entry, &shown)) {
                 unconfirmed.remove(&recorded.serial);
             }
             Ok(())

@@ -129,6 +129,15 @@ pub struct CrlEntry {
     pub reason: Reason,
 }
 
+impl CrlEntry {
+    /// As a CRL of this time shows it. A revocation that was noted with a clock that was ahead has happened by then: no
+    /// list dates one later than itself.
+    #[must_use]
+    pub fn shown_at(self, this_update: Timestamp) -> Self {
+        Self { revoked_at: self.revoked_at.min(this_update), ..self }
+    }
+}
+
 /// What a CRL says besides its entries.
 #[derive(Clone, Copy, Debug)]
 pub struct CrlFields<'a> {

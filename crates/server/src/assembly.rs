@@ -27,7 +27,7 @@ use crate::config::{Config, RegimeName};
 use crate::dev::{DevValidator, SlowSigner};
 use crate::found::Found;
 use crate::hierarchy::log_keys::{self, RetiredLog};
-use crate::hierarchy::root_crl::{self, RootCrl};
+use crate::hierarchy::root_crl::{RootCrl, RootCrlError};
 use crate::hierarchy::{Files, Hierarchy, HierarchyError};
 use crate::published;
 use crate::world::{SystemClock, SystemRandom, boot_id};
@@ -58,6 +58,9 @@ pub enum AssemblyError {
     /// Root, intermediate and their keys.
     #[error("hierarchy: {0}")]
     Hierarchy(#[from] HierarchyError),
+    /// The root's first CRL.
+    #[error("the root's CRL: {0}")]
+    RootCrl(#[from] RootCrlError),
     /// The key of a built-in log.
     #[error("built-in log: {0}")]
     LogKey(String),
@@ -188,11 +191,9 @@ impl Assembly {
             ct: Arc::new(submitter),
         };
         found.recovered = ca.recover().await?;
-        let Hierarchy { root, root_crl, root_crl_made, made: first_start, .. } = hierarchy;
+        let Hierarchy { root, root_crl, made: first_start, .. } = hierarchy;
         keep_authorities(&ca).await?;
-        if root_crl_made {
-            root_crl::note(&ca, &root, &root_crl.current()).await?;
-        }
+        let root_crl = root_crl.or_first(&ca).await?;
         let checkpointer = checkpoints::begin(config, &folder, &instance, &audit, &ca.clock).await;
         let (ca, root_crl) = (Arc::new(ca), Arc::new(root_crl));
         let retired = log_keys::retired(&Files::of(&config.hierarchy))?;

@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
                 one.id == *id
                     && one.account == self.order.account
                     && one.identifier == *identifier
-                    && one.end.is_good(self.now())
+                    && one.is_good(self.now())
             });
             match good {
                 Some(authorization) => authorizations.push(authorization.clone()),

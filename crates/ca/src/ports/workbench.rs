@@ -125,6 +125,14 @@ pub struct Retention {
     pub number_max: u64,
 }
 
+impl Retention {
+    /// Of the same number, for however long.
+    #[must_use]
+    pub const fn without_end(self) -> Self {
+        Self { valid: Duration::MAX, invalid: Duration::MAX, ..self }
+    }
+}
+
 /// What one page of a sweep did and found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SweepPage {

@@ -16,7 +16,6 @@ use pki::Certificate;
 
 use crate::config::Config;
 use make::Maker;
-use root_crl::RootCrl;
 
 /// Where the parts are in a data folder.
 #[derive(Clone, Debug)]
@@ -96,10 +95,8 @@ pub enum HierarchyError {
 pub struct Hierarchy {
     /// The root's certificate.
     pub root: Certificate,
-    /// The root's CRL.
-    pub root_crl: RootCrl,
-    /// Whether that was made now.
-    pub root_crl_made: bool,
+    /// The root's CRL, if there is one yet.
+    pub root_crl: root_crl::Found,
     /// The issuer with its key.
     pub issuer: IssuerKey,
     /// Whether it was made now.
@@ -133,8 +130,8 @@ impl Hierarchy {
         let issuer = Issuer { id, certificate, chain: path, alternates, signature_algorithm };
         let issuer = IssuerKey::new(issuer, pair)
             .map_err(|error| HierarchyError::Issuer { path: files.intermediate.clone(), error })?;
-        let (root_crl, root_crl_made) = RootCrl::open(files, root.clone(), clock.now().whole_second())?;
-        Ok(Self { root, root_crl, root_crl_made, issuer, made })
+        let root_crl = root_crl::Found::open(files, root.clone())?;
+        Ok(Self { root, root_crl, issuer, made })
     }
 
     /// From the issuer up to the root, as the files have it.

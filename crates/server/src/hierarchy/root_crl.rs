@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ca::Ca;
-use ca::ports::AuditEvent;
+use ca::clock::BEHIND_MAX;
+use ca::ports::{AuditEvent, StoreError, StoreErrorKind};
 use keys::ceremony;
-use pki::{Certificate, Crl, CrlFields, Sha256, TbsCrl, Timestamp};
+use pki::{Certificate, Crl, CrlEntry, CrlFields, Sha256, TbsCrl, Timestamp};
 
 use super::{Files, HierarchyError, write_file};
 
@@ -25,6 +26,14 @@ pub struct RootCrl {
     files: Files,
     root: Certificate,
     kept: Mutex<Kept>,
+}
+
+/// The root's CRL as the files have it, before there is a CA that could make the first one.
+#[derive(Debug)]
+pub struct Found {
+    files: Files,
+    root: Certificate,
+    crl: Option<Crl>,
 }
 
 #[derive(Debug)]
@@ -46,23 +55,35 @@ pub enum Looked {
     Warned,
 }
 
-impl RootCrl {
-    /// As the file has it; the first one is made. Whether it was.
+impl Found {
+    /// What the file has.
     ///
     /// # Errors
     /// The file can't be read, or is missing together with the root's key.
-    pub fn open(files: Files, root: Certificate, now: Timestamp) -> Result<(Self, bool), HierarchyError> {
-        let (crl, made) = match read(&files)? {
-            Some(crl) => (crl, false),
-            None if files.key("root").exists()? => (make(&files, &root, (None, 0), now)?, true),
-            None => {
-                let detail = "it is missing, and so is the root's key".to_owned();
-                return Err(HierarchyError::Certificate { path: files.root_crl, detail });
-            }
-        };
-        Ok((Self { files, root, kept: Mutex::new(Kept { crl, warned: None }) }, made))
+    pub fn open(files: Files, root: Certificate) -> Result<Self, HierarchyError> {
+        let crl = read(&files)?;
+        if crl.is_none() && !files.key("root").exists()? {
+            let detail = "it is missing, and so is the root's key".to_owned();
+            return Err(HierarchyError::Certificate { path: files.root_crl, detail });
+        }
+        Ok(Self { files, root, crl })
     }
 
+    /// The first one is made.
+    ///
+    /// # Errors
+    /// As [`RootCrl::look_after`].
+    pub async fn or_first(self, ca: &Ca) -> Result<RootCrl, RootCrlError> {
+        let Self { files, root, crl } = self;
+        let crl = match crl {
+            Some(crl) => crl,
+            None => make(&files, &root, None, ca).await?,
+        };
+        Ok(RootCrl { files, root, kept: Mutex::new(Kept { crl, warned: None }) })
+    }
+}
+
+impl RootCrl {
     /// The CRL as it is.
     pub fn current(&self) -> Crl {
         self.lock().crl.clone()
@@ -77,7 +98,9 @@ impl RootCrl {
         let left = old.next_update().since(now);
         // Numbers above its own were used: a backup has brought an old one back.
         let used = ca.ledger.crl_state(self.root.public_key().spki_hash(), 0, 1).await?.allocated;
-        if left > RENEWAL && old.number() >= used {
+        // One of the future was made with a clock that was wrong: nobody takes it before that time.
+        let of_the_future = old.this_update().since(now) > BEHIND_MAX;
+        if left > RENEWAL && old.number() >= used && !of_the_future {
             return Ok(Looked::Fresh);
         }
         if !self.files.key("root").exists().map_err(HierarchyError::from)? {
@@ -86,9 +109,8 @@ impl RootCrl {
         if ca.check_clock().await?.is_err() {
             return Ok(Looked::Waits);
         }
-        let crl = make(&self.files, &self.root, (Some(&old), used), now.whole_second())?;
+        let crl = make(&self.files, &self.root, Some(&old), ca).await?;
         let number = crl.number();
-        note(ca, &self.root, &crl).await?;
         self.lock().crl = crl;
         tracing::info!(number, "the root's CRL was made anew");
         Ok(Looked::Made)
@@ -121,17 +143,6 @@ pub enum RootCrlError {
     Store(#[from] ca::ports::StoreError),
 }
 
-/// The audit log's line for it.
-///
-/// # Errors
-/// Those of the log.
-pub async fn note(ca: &Ca, root: &Certificate, crl: &Crl) -> ca::ports::Stored<()> {
-    let (issuer, sha256) = (root.public_key().spki_hash(), Sha256::of(crl.der()));
-    let line = ca.audit.append(AuditEvent::Crl { issuer, shard: 0, number: crl.number(), sha256 }).await?;
-    ca.audit.applied(line);
-    Ok(())
-}
-
 fn read(files: &Files) -> Result<Option<Crl>, HierarchyError> {
     let path = &files.root_crl;
     if !path.exists() {
@@ -143,11 +154,28 @@ fn read(files: &Files) -> Result<Option<Crl>, HierarchyError> {
     Ok(Some(crl))
 }
 
-/// The next one after an old one, with a number above all that were used.
-fn make(
+/// The next one. Its number is the ledger's before it is signed, so that none is used twice; its line is synced before
+/// anybody sees it, and the file comes last.
+async fn make(files: &Files, root: &Certificate, old: Option<&Crl>, ca: &Ca) -> Result<Crl, RootCrlError> {
+    let issuer = root.public_key().spki_hash();
+    let used = ca.ledger.crl_state(issuer, 0, 1).await?.allocated;
+    let number = old.map_or(0, Crl::number).max(used) + 1;
+    if !ca.ledger.allocate_crl_number(issuer, 0, number).await? {
+        let detail = format!("number {number} of the root's CRL was allocated by another");
+        return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
+    }
+    let crl = sign(files, root, (old, number), ca.now().whole_second())?;
+    let sha256 = Sha256::of(crl.der());
+    let line = ca.audit.append(AuditEvent::Crl { issuer, shard: 0, number, sha256 }).await?;
+    ca.audit.applied(line);
+    write_file(&files.root_crl, crl.der())?;
+    Ok(crl)
+}
+
+fn sign(
     files: &Files,
     root: &Certificate,
-    (old, used): (Option<&Crl>, u64),
+    (old, number): (Option<&Crl>, u64),
     now: Timestamp,
 ) -> Result<Crl, HierarchyError> {
     let pair = files.key("root").load()?;
@@ -155,15 +183,14 @@ fn make(
         issuer: root.subject(),
         issuer_key_identifier: root.public_key().key_identifier(),
         signature_algorithm: pair.default_signature_algorithm(),
-        number: old.map_or(0, Crl::number).max(used) + 1,
+        number,
         this_update: now,
         next_update: now.plus(VALIDITY).minus(Duration::from_secs(1)),
         distribution_point: None,
     };
-    let entries = old.map(|old| old.entries().to_vec()).unwrap_or_default();
-    let crl = ceremony::crl(&pair, root.subject(), &TbsCrl::build(&fields, &entries))?;
-    write_file(&files.root_crl, crl.der())?;
-    Ok(crl)
+    let entries = old.map(Crl::entries).unwrap_or_default();
+    let entries: Vec<CrlEntry> = entries.iter().map(|entry| entry.shown_at(now)).collect();
+    Ok(ceremony::crl(&pair, root.subject(), &TbsCrl::build(&fields, &entries))?)
 }
 
 #[cfg(test)]
@@ -174,16 +201,60 @@ mod tests {
 
     const DAY: u64 = 86_400;
 
-    /// A CA, and its root's CRL as it was made so many days ago.
-    async fn made_before(days: u64, folder: &tempfile::TempDir) -> (Assembly, RootCrl, Files) {
+    /// A CA, and its root's CRL as it was made at another time.
+    async fn made_at(
+        then: impl FnOnce(Timestamp) -> Timestamp,
+        folder: &tempfile::TempDir,
+    ) -> (Assembly, RootCrl, Files) {
         let config = Config::new(folder.path().join("data"), &File::default(), &Choices::default()).unwrap();
         let assembly = Assembly::open(&config).await.unwrap();
         let files = Files::of(&config.hierarchy);
-        fs::remove_file(&files.root_crl).unwrap();
-        let then = assembly.ca.now().minus(Duration::from_secs(days * DAY)).whole_second();
-        let (crl, made) = RootCrl::open(files.clone(), assembly.root.clone(), then).unwrap();
-        assert!(made);
+        let then = then(assembly.ca.now()).whole_second();
+        let crl = sign(&files, &assembly.root, (None, 1), then).unwrap();
+        write_file(&files.root_crl, crl.der()).unwrap();
+        let found = Found::open(files.clone(), assembly.root.clone()).unwrap();
+        let crl = found.or_first(&assembly.ca).await.unwrap();
         (assembly, crl, files)
+    }
+
+    async fn made_before(days: u64, folder: &tempfile::TempDir) -> (Assembly, RootCrl, Files) {
+        made_at(|now| now.minus(Duration::from_secs(days * DAY)), folder).await
+    }
+
+    /// What the audit log says of the root's CRLs: their numbers.
+    async fn logged(assembly: &Assembly) -> Vec<u64> {
+        let root = assembly.root.public_key().spki_hash();
+        let start = ca::ports::AuditMark { sequence: 0, chain: Sha256::from_bytes([0; 32]) };
+        let (lines, _) = assembly.ca.audit.lines(start, 1000).await.unwrap();
+        let number = |line: &ca::ports::AuditLine| match &line.event {
+            AuditEvent::Crl { issuer, number, .. } if *issuer == root => Some(*number),
+            _ => None,
+        };
+        lines.iter().filter_map(number).collect()
+    }
+
+    #[tokio::test]
+    async fn root_crl_that_could_not_be_written_was_never_shown_and_its_number_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, crl, files) = made_before(200, &folder).await;
+        let part = files.root_crl.with_extension("part");
+        fs::create_dir(&part).unwrap();
+        crl.look_after(&assembly.ca).await.unwrap_err();
+        assert_eq!(crl.current().number(), 1);
+        assert_eq!(logged(&assembly).await, [1, 2], "its line comes before the file");
+        fs::remove_dir(&part).unwrap();
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
+        assert_eq!(crl.current().number(), 3);
+        assert_eq!(logged(&assembly).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn root_crl_of_the_future_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, crl, _) = made_at(|now| now.plus(Duration::from_secs(DAY)), &folder).await;
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
+        assert!(crl.current().this_update() <= assembly.ca.now());
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Fresh);
     }
 
     #[tokio::test]

@@ -64,7 +64,7 @@ impl Records {
             let good = self.authorizations.get(&authorization.id).is_some_and(|ended| {
                 ended.account == begin.order.account
                     && ended.identifier == authorization.identifier
-                    && ended.end.is_good(begin.at)
+                    && ended.is_good(begin.at)
             });
             if !good {
                 return Err(BeginRefused::AuthorizationNotGood(authorization.id));

@@ -322,9 +322,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {
-        let mut records = lock(&self.records);
-        let written = self.clock.now().max(records.newest.at);
-        Ok(records.revoke(revocation, written))
+        Ok(lock(&self.records).revoke(revocation, self.clock.now()))
     }
 
     async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool> {
@@ -532,7 +530,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn accept_time(&self, at: Timestamp) -> Stored<()> {
-        lock(&self.records).newest = Newest { at, record: Recorded::Accepted };
+        lock(&self.records).accept_time(at);
         Ok(())
     }
 }

@@ -65,6 +65,14 @@ pub(super) fn key_of(thumbprint: Thumbprint) -> [u8; 32] {
 }
 
 impl Records {
+    /// The operator accepted this time: revocations that were written after it were written before it.
+    pub(super) fn accept_time(&mut self, at: Timestamp) {
+        self.newest = Newest { at, record: Recorded::Accepted };
+        for written in self.serials.values_mut().filter_map(|issued| issued.revocation_written.as_mut()) {
+            *written = at.min(*written);
+        }
+    }
+
     /// Notes the time of a record.
     pub(super) fn dated(&mut self, at: Timestamp, record: Recorded) {
         self.newest = self.newest.or(Newest { at, record });
@@ -175,7 +183,8 @@ impl Records {
     ) -> Option<&EndedAuthorization> {
         self.authorizations
             .values()
-            .filter(|one| one.account == account && one.identifier == *identifier && one.ended >= ended_since)
+            .filter(|one| one.account == account && one.identifier == *identifier)
+            .filter(|one| (ended_since..=until).contains(&one.ended))
             .filter_map(|one| match one.end {
                 AuthorizationEnd::Valid { expires } => (expires >= until).then_some((expires, one)),
                 AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => None,
@@ -184,7 +193,9 @@ impl Records {
             .map(|(_, one)| one)
     }
 
-    pub(super) fn revoke(&mut self, revocation: Revocation, written: Timestamp) -> Revoked {
+    /// Dated before what was written already, CRLs would not see that it is new.
+    pub(super) fn revoke(&mut self, revocation: Revocation, now: Timestamp) -> Revoked {
+        let written = now.max(self.newest.at);
         let Some(issued) = self.serials.get_mut(&revocation.serial) else {
             return Revoked::UnknownSerial;
         };

@@ -10,6 +10,7 @@ use rusqlite::{Connection, params};
 
 use super::columns::{Col, col, document, json};
 use super::failure::Step;
+use super::writer::Batch;
 
 /// What a transaction adds to the counts of the ledger.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) struct Tally {
     pub(crate) acknowledged: i64,
     /// The newest of what was recorded.
     pub(crate) newest: Newest,
+    /// The time that was accepted: what was recorded before counts no more.
+    pub(crate) accepted: Option<Timestamp>,
 }
 
 impl Tally {
@@ -40,7 +43,7 @@ impl Tally {
 
     /// Writes what was counted, if anything was.
     pub(crate) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        if (Self { newest: Newest::default(), ..*self }) == Self::default() {
+        if (Self { newest: Newest::default(), accepted: None, ..*self }) == Self::default() {
             return Ok(());
         }
         connection
@@ -149,9 +152,20 @@ const fn accepted(at: Timestamp) -> Newest {
     Newest { at, record: Recorded::Accepted }
 }
 
-/// Writes down that this time was accepted.
-pub(crate) fn accept(connection: &Connection, at: Timestamp) -> Step<()> {
-    write_newest(connection, accepted(at))
+/// Writes down that this time was accepted. Revocations that were written after it were written before it.
+pub(crate) fn accept(batch: &Batch<'_>, at: Timestamp) -> Step<()> {
+    batch
+        .prepare_cached(
+            "-- ledger.accept_time.revocations
+            UPDATE serials INDEXED BY serials_revoked_last SET revoked_at = ?1
+            WHERE status = 'revoked' AND revoked_at > ?1",
+        )?
+        .execute([Col(at)])?;
+    batch.count(|tally| {
+        tally.newest = accepted(at);
+        tally.accepted = Some(at);
+    });
+    write_newest(batch, accepted(at))
 }
 
 fn write_newest(connection: &Connection, newest: Newest) -> Step<()> {

@@ -34,6 +34,8 @@ pub(crate) enum Durability {
 pub(crate) struct Batch<'c> {
     connection: &'c Connection,
     tally: RefCell<Tally>,
+    /// The newest record before this transaction.
+    before: Newest,
 }
 
 impl Batch<'_> {
@@ -45,6 +47,12 @@ impl Batch<'_> {
     /// Notes the time of what the step records in the ledger.
     pub(crate) fn dated(&self, at: Timestamp, record: Recorded) {
         self.count(|tally| tally.newest = tally.newest.or(Newest { at, record }));
+    }
+
+    /// When something is written that is to be known for new by its time: never before what was written already.
+    pub(crate) fn written(&self, at: Timestamp) -> Timestamp {
+        let tally = self.tally.borrow();
+        at.max(tally.newest.at).max(tally.accepted.unwrap_or(self.before.at))
     }
 }
 
@@ -318,7 +326,8 @@ impl Thread {
 
     /// The requests that failed without a trace, and the newest record of the others.
     fn steps(&self, requests: &mut [Box<dyn Request>]) -> Result<(Vec<(usize, StoreError)>, Newest), Undone> {
-        let batch = Batch { connection: &self.connection, tally: RefCell::default() };
+        let before = self.newest.newest();
+        let batch = Batch { connection: &self.connection, tally: RefCell::default(), before };
         let mut failed = Vec::new();
         for (at, request) in requests.iter_mut().enumerate() {
             let changes = self.connection.total_changes();

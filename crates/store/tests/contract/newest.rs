@@ -1,7 +1,7 @@
 //! The newest record: what a clock that is wrong is known by.
 
 use ca::authorization::AuthorizationEnd;
-use ca::ports::{CrlRecord, KeyBlock, Newest, Recorded, Revocation};
+use ca::ports::{BeginRefused, CrlRecord, KeyBlock, Newest, Recorded, Revocation};
 use pki::{Reason, Sha256};
 
 use super::Stores;
@@ -14,6 +14,8 @@ macro_rules! suite {
             each_record_is_the_newest_when_it_is_written
             older_time_is_not_the_newest
             accepted_time_is_the_newest_until_the_next_record
+            revocation_is_written_no_earlier_than_what_was_written_before_and_no_later_than_an_accepted_time
+            begin_refuses_an_authorization_of_the_future
         );
     };
 }
@@ -77,4 +79,34 @@ pub(crate) async fn accepted_time_is_the_newest_until_the_next_record(stores: &S
     is_newest(stores, Recorded::Accepted).await;
     let order = stores.order_in_issue(&account, &[dns("one.example.com")]).await;
     is_newest(stores, Recorded::Authorization(order.authorizations[0].id)).await;
+}
+
+pub(crate) async fn revocation_is_written_no_earlier_than_what_was_written_before_and_no_later_than_an_accepted_time(
+    stores: &Stores,
+) {
+    let hour = std::time::Duration::from_secs(3600);
+    let account = stores.account(0).await;
+    let wanted = stores.wanted_of(&account).await;
+    stores.begin(&wanted).await.unwrap();
+    let record = stores.ledger.serial(wanted.serial).await.unwrap().unwrap();
+    let last_revocation = async || stores.ledger.crl_state(record.issuer, 0, 1).await.unwrap().last_revocation;
+    let before = stores.ledger.newest().await.unwrap().at;
+    stores.clock.set_back(hour);
+    let block = KeyBlock { spki_hash: record.spki_hash, at: stores.now(), by: "the operator".to_owned() };
+    assert_eq!(stores.ledger.block(block).await.unwrap(), [wanted.serial]);
+    assert_eq!(last_revocation().await, Some(before));
+    stores.ledger.accept_time(stores.now()).await.unwrap();
+    assert_eq!(last_revocation().await, Some(stores.now()));
+    let revoked = stores.ledger.serial(wanted.serial).await.unwrap().unwrap().revocation.unwrap().revoked;
+    assert_eq!(revoked, stores.now(), "when it was revoked is what was said");
+}
+
+pub(crate) async fn begin_refuses_an_authorization_of_the_future(stores: &Stores) {
+    let account = stores.account(0).await;
+    let wanted = stores.wanted_of(&account).await;
+    stores.clock.set_back(std::time::Duration::from_secs(61));
+    let refused = stores.begin(&wanted).await.unwrap_err();
+    assert!(matches!(refused, BeginRefused::AuthorizationNotGood(_)), "{refused:?}");
+    stores.clock.pass_seconds(1);
+    stores.begin(&wanted).await.unwrap();
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use acme::Identifier;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
+use ca::clock::BEHIND_MAX;
 use ca::order::Order;
 use ca::ports::Recorded;
 use ca::{AccountId, AuthorizationId};
@@ -122,7 +123,7 @@ pub(super) fn good(
     let mut statement = connection.prepare_cached(
         "-- ledger.good_authorizations
         SELECT outcome, expires, ended, document FROM authorizations INDEXED BY authorizations_good
-        WHERE account = ?1 AND name = ?2 AND outcome = 'valid' AND expires >= ?3 AND ended >= ?4
+        WHERE account = ?1 AND name = ?2 AND outcome = 'valid' AND expires >= ?3 AND ended BETWEEN ?4 AND ?3
         ORDER BY expires DESC LIMIT 1",
     )?;
     let mut found = Vec::new();
@@ -142,12 +143,15 @@ pub(super) fn first_not_good(
 ) -> Step<Option<AuthorizationId>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.begin.authorization
-        SELECT account = ?3 AND name = ?4 AND outcome = 'valid' AND expires >= ?5
+        SELECT account = ?3 AND name = ?4 AND outcome = 'valid' AND expires >= ?5 AND ended <= ?6
         FROM authorizations WHERE order_id = ?1 AND number = ?2",
     )?;
     for (id, name) in authorizations {
         let good: Option<Option<bool>> = statement
-            .query_row(params![Col(id.order), id.number, Col(account), name, Col(now)], |row| row.get(0))
+            .query_row(
+                params![Col(id.order), id.number, Col(account), name, Col(now), Col(now.plus(BEHIND_MAX))],
+                |row| row.get(0),
+            )
             .optional()?;
         if good.flatten() != Some(true) {
             return Ok(Some(*id));

@@ -258,12 +258,20 @@ pub(super) fn mark_good_of(batch: &Batch<'_>, serial: Serial, state: &State, at:
     Ok(true)
 }
 
+/// When something happened, and when it is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) at: Timestamp,
+    pub(super) now: Timestamp,
+}
+
 pub(super) fn store_final(
     batch: &Batch<'_>,
     serial: Serial,
     certificate: &[u8],
-    at: Timestamp,
+    times: Times,
 ) -> Step<Option<StoredFinal>> {
+    let at = times.at;
     let Some(state) = state(batch, serial)? else {
         return Ok(None);
     };
@@ -283,7 +291,7 @@ pub(super) fn store_final(
         attach(batch, &state, serial, at)?;
         Ok(Some(StoredFinal::OrderValid))
     } else {
-        detach(batch, &state, at)?;
+        detach(batch, &state, times)?;
         Ok(Some(StoredFinal::Detached))
     }
 }
@@ -313,11 +321,12 @@ fn attach(batch: &Batch<'_>, state: &State, serial: Serial, at: Timestamp) -> St
 }
 
 /// An earlier revocation stays as it is.
-fn detach(batch: &Batch<'_>, state: &State, at: Timestamp) -> Step<()> {
+fn detach(batch: &Batch<'_>, state: &State, times: Times) -> Step<()> {
+    let Times { at, now } = times;
     let by = "cairn";
     match state.status {
         SerialStatus::Wait | SerialStatus::Good => {
-            serials::write_revocation(batch, state.row, (Reason::Superseded, at, by), at)?;
+            serials::write_revocation(batch, state.row, (Reason::Superseded, at, by), now)?;
             serials::count_revoked(batch, state.status, state.given_up);
         }
         SerialStatus::Revoked => {}

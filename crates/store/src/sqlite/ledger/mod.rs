@@ -35,7 +35,7 @@ use super::readers::snapshot;
 use super::writer::{Batch, Durability};
 use super::{Database, tally};
 use accounts::Remembered;
-use issuance::Beginning;
+use issuance::{Beginning, Times};
 use orders::Mark;
 use revocation::RevokedPage;
 
@@ -64,11 +64,6 @@ impl SqliteLedger {
     ) -> Stored<T> {
         let accounts = Arc::clone(&self.accounts);
         self.database.writer().submit(Durability::Synced, step, move |_| accounts.forget(id)).await
-    }
-
-    /// When a revocation is written: never before what was written already, or CRLs would not see that it is new.
-    async fn now(&self) -> Stored<Timestamp> {
-        Ok(self.clock.now().max(self.newest().await?.at))
     }
 
     async fn mark(&self, order: OrderId, mark: Mark, at: Timestamp) -> Stored<()> {
@@ -219,7 +214,8 @@ impl Ledger for SqliteLedger {
 
     async fn store_final(&self, serial: Serial, certificate: &[u8], at: Timestamp) -> Stored<Option<StoredFinal>> {
         let certificate = certificate.to_vec();
-        self.write(move |batch| issuance::store_final(batch, serial, &certificate, at)).await
+        let now = self.clock.now();
+        self.write(move |batch| issuance::store_final(batch, serial, &certificate, Times { at, now })).await
     }
 
     async fn finish(&self, order: &Order, failure: Death, at: Timestamp) -> Stored<LedgerEnd> {
@@ -257,17 +253,18 @@ impl Ledger for SqliteLedger {
     }
 
     async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {
-        let now = self.now().await?;
+        let now = self.clock.now();
         self.write(move |batch| revocation::revoke(batch, &revocation, now)).await
     }
 
     async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool> {
-        let (by, now) = (by.to_owned(), self.now().await?);
+        let (by, now) = (by.to_owned(), self.clock.now());
         self.write(move |batch| revocation::upgrade(batch, serial, &by, now)).await
     }
 
     async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>> {
-        self.write(move |batch| revocation::block(batch, &block)).await
+        let now = self.clock.now();
+        self.write(move |batch| revocation::block(batch, &block, now)).await
     }
 
     async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool> {

@@ -9,7 +9,7 @@ use crate::sqlite::columns::{Col, col, maybe};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
 
-pub(super) fn revoke(batch: &Batch<'_>, revocation: &Revocation, written: Timestamp) -> Step<Revoked> {
+pub(super) fn revoke(batch: &Batch<'_>, revocation: &Revocation, now: Timestamp) -> Step<Revoked> {
     let serial = revocation.serial;
     let found = batch
         .prepare_cached(
@@ -30,13 +30,14 @@ pub(super) fn revoke(batch: &Batch<'_>, revocation: &Revocation, written: Timest
         return Ok(Revoked::Already(earlier));
     }
     let Revocation { reason, revoked, by, .. } = revocation;
-    serials::write_revocation(batch, row, (*reason, *revoked, by), written)?;
+    serials::write_revocation(batch, row, (*reason, *revoked, by), now)?;
     serials::count_revoked(batch, status, given_up);
-    batch.dated(written, Recorded::Revocation(serial));
+    batch.dated(batch.written(now), Recorded::Revocation(serial));
     Ok(Revoked::Done)
 }
 
-pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, written: Timestamp) -> Step<bool> {
+pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, now: Timestamp) -> Step<bool> {
+    let written = batch.written(now);
     let upgraded = batch
         .prepare_cached(
             "-- ledger.upgrade_to_key_compromise
@@ -44,17 +45,19 @@ pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, written: Time
             WHERE serial = ?1 AND status = 'revoked' AND reason <> ?2",
         )?
         .execute(params![Col(serial), Col(Reason::KeyCompromise), by, Col(written)])?;
-    batch.dated(written, Recorded::Revocation(serial));
+    if upgraded == 1 {
+        batch.dated(written, Recorded::Revocation(serial));
+    }
     Ok(upgraded == 1)
 }
 
 /// The key, and each of its serials in an open issuance, in one transaction: whichever of this and `begin` comes second
 /// sees the other.
-pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock) -> Step<Vec<Serial>> {
+pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock, now: Timestamp) -> Step<Vec<Serial>> {
     let open = serials::open_of_key(batch, block.spki_hash)?;
     add_block(batch, block)?;
     for (row, _, status) in &open {
-        serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), block.at)?;
+        serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), now)?;
         serials::count_revoked(batch, *status, false);
     }
     Ok(open.into_iter().map(|(_, serial, _)| serial).collect())

@@ -152,8 +152,10 @@ pub(in crate::sqlite) fn write_revocation(
     batch: &Batch<'_>,
     row: i64,
     (reason, revoked, by): (Reason, Timestamp, &str),
-    written: Timestamp,
+    now: Timestamp,
 ) -> Step<()> {
+    // Dated before what was written already, CRLs would not see that it is new.
+    let written = batch.written(now);
     batch
         .prepare_cached(
             "-- ledger.revoke
