@@ -226,11 +226,15 @@ mod tests {
         let root = assembly.root.public_key().spki_hash();
         let start = ca::ports::AuditMark { sequence: 0, chain: Sha256::from_bytes([0; 32]) };
         let (lines, _) = assembly.ca.audit.lines(start, 1000).await.unwrap();
-        let number = |line: &ca::ports::AuditLine| match &line.event {
-            AuditEvent::Crl { issuer, number, .. } if *issuer == root => Some(*number),
-            _ => None,
-        };
-        lines.iter().filter_map(number).collect()
+        let mut numbers = Vec::new();
+        for line in lines {
+            if let AuditEvent::Crl { issuer, number, .. } = line.event
+                && issuer == root
+            {
+                numbers.push(number);
+            }
+        }
+        numbers
     }
 
     #[tokio::test]
