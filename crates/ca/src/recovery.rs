@@ -34,7 +34,7 @@ pub enum RecoveryError {
     /// A recovery from a log has begun, and was broken off.
     #[error(
         "the ledger is being restored from the audit log of instance {from}, since {begun}, and not all of it is done; \
-         nothing is signed before `cairn recover` has done the rest"
+         nothing is signed before `cairn recover` has done the rest (with the same --log, if there was one)"
     )]
     Unfinished {
         /// Whose log.

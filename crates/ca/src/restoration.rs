@@ -22,6 +22,8 @@ const PAGE: usize = 256;
 /// BR 6.3.2: no certificate of the time before 2026 was valid for longer. What is revoked and otherwise unknown stays
 /// on CRLs for so long.
 const LIFETIME_MAX: Duration = Duration::from_secs(398 * 86_400);
+/// No CA ever makes so many CRLs: a log that names a higher number would leave too few above it.
+const CRL_NUMBER_MAX: u64 = 1 << 40;
 
 /// A line that speaks of what the ledger never knew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct Survey {
     pub missing: LineCounts,
     /// Built-in logs that ended with earlier recoveries that the log shows.
     pub retired: Vec<LogId>,
+    /// Why nothing can be restored from it: a line that can't be read, or that this CA did not sign.
+    pub fault: Option<String>,
 }
 
 impl Survey {
@@ -105,11 +109,12 @@ impl Restoration<'_> {
         }
     }
 
-    /// What the log holds that the ledger lacks. Reads only. `progress` is told how many lines were read.
+    /// What the log holds that the ledger lacks, and whether all of it can be restored: each certificate is verified
+    /// under those of this CA itself, of which `own` are some. Reads only. `progress` is told how many lines were read.
     ///
     /// # Errors
     /// Ledger or log can't be read.
-    pub async fn survey(&self, progress: &mut (dyn FnMut(u64) + Send)) -> Stored<Survey> {
+    pub async fn survey(&self, own: &[Certificate], progress: &mut (dyn FnMut(u64) + Send)) -> Stored<Survey> {
         let unfinished = self.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
         let mut mark = self.mark().await?;
         let last = self.log.before(mark).await?.map(|line| line.at);
@@ -121,7 +126,9 @@ impl Restoration<'_> {
             behind: LineCounts::default(),
             missing: LineCounts::default(),
             retired: Vec::new(),
+            fault: None,
         };
+        let mut authorities = self.authorities(own).await?;
         loop {
             let (lines, next) = self.log.page(mark, PAGE).await?;
             if lines.is_empty() {
@@ -130,10 +137,23 @@ impl Restoration<'_> {
             for line in &lines {
                 let means = self.means(line).await?;
                 survey.add(line, means);
+                match self.read(line, &mut authorities).await {
+                    Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                        survey.fault.get_or_insert(error.detail);
+                    }
+                    read => drop(read?),
+                }
             }
             mark = next;
             progress(mark.sequence);
         }
+    }
+
+    /// Certificates of this CA itself: the given ones first, then what the ledger has kept of earlier ones.
+    async fn authorities(&self, own: &[Certificate]) -> Stored<Authorities> {
+        let kept = self.ledger.authorities().await?;
+        let kept = kept.iter().filter_map(|der| Certificate::from_der(der).ok());
+        Ok(Authorities(own.iter().cloned().chain(kept).collect()))
     }
 
     async fn mark(&self) -> Stored<AuditMark> {
@@ -177,23 +197,27 @@ impl Restoration<'_> {
 
     /// Restores what the log holds, and settles the orders: all that a ledger can be given back. `begin` says what is
     /// kept of the recovery if it was not begun before; it is not ended here ([`Restoration::finish`]). Broken off at
-    /// any point and begun again, it goes on. `progress` is told how many lines were read.
+    /// any point and begun again, it goes on. `progress` is told how many lines were read. Nothing is begun before a
+    /// survey found that all of it can be restored.
     ///
     /// # Errors
     /// What stands in the log can't be restored, or a store could not be asked.
     pub async fn restore(
         &self,
-        begin: RecoveryRecord,
-        authorities: &[Certificate],
+        (survey, begin): (&Survey, RecoveryRecord),
+        own: &[Certificate],
         now: Timestamp,
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Stored<RecoveryRecord> {
+        if let Some(fault) = &survey.fault {
+            return Err(corrupt(fault.clone()));
+        }
         let recovery = self.ledger.begin_recovery(begin).await?;
         if recovery.from != self.from {
             let detail = format!("a recovery from the log of instance {} has to be ended first", recovery.from);
             return Err(StoreError::new(StoreErrorKind::Unavailable, detail));
         }
-        let mut authorities = authorities.to_vec();
+        let mut authorities = self.authorities(own).await?;
         let mut mark = self.mark().await?;
         loop {
             let (lines, next) = self.log.page(mark, PAGE).await?;
@@ -231,7 +255,7 @@ impl Restoration<'_> {
         Ok(())
     }
 
-    async fn read(&self, line: &AuditLine, authorities: &mut Vec<Certificate>) -> Stored<Option<RestoredLine>> {
+    async fn read(&self, line: &AuditLine, authorities: &mut Authorities) -> Stored<Option<RestoredLine>> {
         let unreadable = |what: String| corrupt(format!("line {} of the audit log: {what}", line.sequence));
         Ok(Some(match &line.event {
             AuditEvent::Precertificate { order, serial, der } | AuditEvent::Certificate { order, serial, der } => {
@@ -239,7 +263,7 @@ impl Restoration<'_> {
                 if certificate.serial() != *serial {
                     return Err(unreadable(format!("its certificate has serial {}", certificate.serial())));
                 }
-                let issuer = issuer_of(&certificate, authorities).map_err(unreadable)?;
+                let issuer = authorities.issuer_of(&certificate).map_err(unreadable)?;
                 let is_final = matches!(line.event, AuditEvent::Certificate { .. });
                 let ct = !is_final || certificate.scts().is_ok_and(|scts| !scts.is_empty());
                 RestoredLine::Signature(Box::new(RestoredSignature {
@@ -257,7 +281,7 @@ impl Restoration<'_> {
             }
             AuditEvent::Revocation { serial, reason, revoked, by } => {
                 // The issuer stands first, below all others.
-                let issuer = authorities.first().ok_or_else(|| unreadable("no issuer is known".to_owned()))?;
+                let issuer = authorities.0.first().ok_or_else(|| unreadable("no issuer is known".to_owned()))?;
                 RestoredLine::Revocation {
                     revocation: Revocation { serial: *serial, reason: *reason, revoked: *revoked, by: by.clone() },
                     issuer: issuer.public_key().spki_hash(),
@@ -269,12 +293,21 @@ impl Restoration<'_> {
                 RestoredLine::KeyBlock(KeyBlock { spki_hash: *spki_hash, at: line.at, by: by.clone() })
             }
             AuditEvent::CrlNumber { issuer, shard, number } | AuditEvent::Crl { issuer, shard, number, .. } => {
+                if !authorities.0.iter().any(|one| one.public_key().spki_hash() == *issuer) {
+                    return Err(unreadable(format!("it is of a CRL of issuer {issuer}, which is none of this CA's")));
+                }
+                if *number > CRL_NUMBER_MAX {
+                    return Err(unreadable(format!("CRL number {number} is none that this CA has come to")));
+                }
                 RestoredLine::CrlNumber { issuer: *issuer, shard: *shard, number: *number }
             }
             AuditEvent::Authority { der } => {
                 let certificate = Certificate::from_der(der).map_err(|error| unreadable(error.to_string()))?;
                 let id = certificate.fingerprint();
-                authorities.push(certificate);
+                // Another CA's, as a cross-sign's: nothing is verified under it.
+                if !authorities.admit(certificate) {
+                    return Ok(None);
+                }
                 RestoredLine::Authority { id, der: der.clone() }
             }
             AuditEvent::Begun { .. }
@@ -362,21 +395,46 @@ pub(crate) async fn accept_clock(ledger: &dyn Ledger, line: &AuditLine) -> Store
     Ok(())
 }
 
-/// The id of the issuer that signed this, which is verified.
-fn issuer_of(certificate: &Certificate, authorities: &[Certificate]) -> Result<Sha256, String> {
-    let mut named = authorities.iter().filter(|one| {
-        one.subject() == certificate.issuer() && certificate.authority_key_identifier() == one.key_identifier()
-    });
-    let issuer = named.next().ok_or_else(|| {
-        format!(
-            "serial {} was issued by {}, which is neither in the data folder nor in the log: bring keys and \
-             certificates of that time back first",
-            certificate.serial(),
-            certificate.issuer()
-        )
-    })?;
-    certificate.verify_signed_by(issuer.public_key()).map_err(|error| format!("its signature is wrong: {error}"))?;
-    Ok(issuer.public_key().spki_hash())
+/// Certificates of this CA itself, under which others are verified.
+struct Authorities(Vec<Certificate>);
+
+impl Authorities {
+    /// Whether it is one of this CA's: known, or a CA certificate that one of them signed. Then it counts as well.
+    fn admit(&mut self, certificate: Certificate) -> bool {
+        if self.0.contains(&certificate) {
+            return true;
+        }
+        let signed = |above: &Certificate| {
+            above.subject() == certificate.issuer() && certificate.verify_signed_by(above.public_key()).is_ok()
+        };
+        let is_ours = certificate.is_authority() && certificate.signs_certificates() && self.0.iter().any(signed);
+        if is_ours {
+            self.0.push(certificate);
+        }
+        is_ours
+    }
+
+    /// The id of the issuer that signed this, which is verified.
+    fn issuer_of(&self, certificate: &Certificate) -> Result<Sha256, String> {
+        let is_named = |one: &&Certificate| {
+            one.subject() == certificate.issuer() && certificate.authority_key_identifier() == one.key_identifier()
+        };
+        let mut wrong = None;
+        for issuer in self.0.iter().filter(is_named) {
+            match certificate.verify_signed_by(issuer.public_key()) {
+                Ok(()) => return Ok(issuer.public_key().spki_hash()),
+                Err(error) => wrong = Some(format!("its signature is wrong: {error}")),
+            }
+        }
+        Err(wrong.unwrap_or_else(|| {
+            format!(
+                "serial {} was issued by {}, which is neither in the data folder nor, under a certificate of this CA, \
+                 in the log: if the log is this CA's, bring keys and certificates of that time back first",
+                certificate.serial(),
+                certificate.issuer()
+            )
+        }))
+    }
 }
 
 /// What is known of an order from its certificate alone.

@@ -10,7 +10,7 @@ use ca::ports::{
 use ca::settings::{CaaMode, Settings};
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
-use ca::{Ca, RecoveryError, Restoration, Unknown};
+use ca::{Ca, InstanceId, RecoveryError, Restoration, Unknown};
 use ct::{
     Acceptance, BuiltinLog, Endpoint, HttpLimits, HttpLog, Log, LogState, Submitter, SubmitterSettings, TlsTrust,
 };
@@ -142,9 +142,7 @@ impl Assembly {
         let on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync> = Arc::new(end_process);
         let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), ..OpenOptions::default() };
         let database = Database::open(config.data.join(FILE_NAME), options)?;
-        let nonces = config.data.join("nonces");
-        let nonces = NonceFile::open(&nonces, &*random, &boot_id())
-            .map_err(|error| AssemblyError::Nonces { path: nonces, error })?;
+        let nonces = open_nonces(config, &*random)?;
         let ledger: Arc<dyn Ledger> = Arc::new(database.ledger(Arc::clone(&clock)));
         let (folder, id) = (config.data.join("audit"), instance.id());
         let options = AuditOptions { limits: config.audit.limits, known: ledger.audit_mark(id).await? };
@@ -157,9 +155,7 @@ impl Assembly {
             config.active_orders,
         )?);
         // Before any key is touched: a ledger that is older than its log signs nothing, not even a root's CRL.
-        let (log, crl_shards) = (&OpenLog(&*audit), config.settings.crl_shards);
-        let (ledger_of, from) = (&*ledger, instance.id());
-        require_current(&Restoration { ledger: ledger_of, workbench: &*workbench, log, from, crl_shards }).await?;
+        require_current(config, id, (&*ledger, &*workbench, &*audit)).await?;
         let hierarchy = Hierarchy::open(config, &*clock, &*random)?;
         let issuer = hierarchy.issuer.issuer().clone();
         let started = Arc::new(AtomicBool::new(false));
@@ -213,13 +209,23 @@ impl Assembly {
     }
 }
 
+fn open_nonces(config: &Config, random: &dyn Random) -> Result<NonceFile, AssemblyError> {
+    let path = config.data.join("nonces");
+    NonceFile::open(&path, random, &boot_id()).map_err(|error| AssemblyError::Nonces { path, error })
+}
+
 /// Whether the ledger is as new as the log: or nothing may be signed.
-async fn require_current(restoration: &Restoration<'_>) -> Result<(), AssemblyError> {
-    let open = restoration.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
+async fn require_current(
+    config: &Config,
+    from: InstanceId,
+    (ledger, workbench, audit): (&dyn Ledger, &dyn Workbench, &dyn AuditLog),
+) -> Result<(), AssemblyError> {
+    let open = ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
     if let Some(open) = open {
         return Err(RecoveryError::Unfinished { from: open.from, begun: open.begun }.into());
     }
-    match restoration.is_needed().await? {
+    let (log, crl_shards) = (&OpenLog(audit), config.settings.crl_shards);
+    match (Restoration { ledger, workbench, log, from, crl_shards }).is_needed().await? {
         None => Ok(()),
         Some(Unknown { sequence, what, .. }) => Err(RecoveryError::LedgerOlderThanLog { sequence, what }.into()),
     }

@@ -7,9 +7,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ca::ports::{AuditSource, Clock, Ledger, LineCounts, RecoveryRecord, StoreError, Workbench};
+use ca::ports::{AuditEvent, AuditSource, Clock, Ledger, LineCounts, RecoveryRecord, StoreError, Workbench};
 use ca::{InstanceId, Restoration, Survey};
-use pki::Timestamp;
+use pki::{Sha256, Timestamp};
 use store::audit::{self, AuditLogError, AuditOptions, AuditReader, FileAuditLog, Progress};
 use store::instance::{Held, Instance, InstanceError};
 use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
@@ -18,6 +18,9 @@ use crate::assembly::{Assembly, AssemblyError};
 use crate::config::Config;
 use crate::hierarchy::{Files, Hierarchy, HierarchyError, log_keys};
 use crate::world::{SystemClock, SystemRandom};
+
+/// Lines of a log read at a time.
+const LINES: usize = 256;
 
 /// Why a ledger can't be restored. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +54,43 @@ pub(crate) enum RestorationError {
     /// It is the folder's own.
     #[error("{}: this is the folder's own audit log; `cairn recover` without --log restores from it", .0.display())]
     Own(PathBuf),
+    /// The folder has a log, and nothing says that it is its own.
+    #[error(
+        "{}: this is the audit log of instance {owner}, and the data folder's file `instance` {}: if the log is its own, \
+         put `{owner}` into that file; if not, put the log elsewhere and name it with --log",
+        folder.display(), id.map_or_else(|| "is missing".to_owned(), |id| format!("has {id}"))
+    )]
+    OfAnother {
+        /// The folder of the log.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: InstanceId,
+        /// What the data folder says.
+        id: Option<InstanceId>,
+    },
+    /// It is the log of a CA that has nothing to do with this one.
+    #[error(
+        "{}: this ledger has never heard of the log of instance {owner}, which does not begin with this CA's own \
+         certificates: it is that of another CA",
+        folder.display()
+    )]
+    OfAnotherCa {
+        /// The folder of the log.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: InstanceId,
+    },
+    /// The log can't be restored from.
+    #[error("the audit log in {} can't be restored from, and nothing was changed: {fault}", folder.display())]
+    NotRestorable {
+        /// Where it is.
+        folder: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// Something was restored already.
+    #[error("no recovery is open of which nothing was restored yet: there is nothing to abandon")]
+    NotAbandoned,
     /// The log's process runs.
     #[error("its log can't be brought in while its instance runs: {0}")]
     Lives(InstanceError),
@@ -73,7 +113,7 @@ pub(crate) enum RestorationError {
     /// Another recovery was broken off.
     #[error(
         "a recovery from the log of instance {0} was broken off: go on with that one first (`cairn recover --log` with \
-         that log)"
+         that log), or take it back if it was the wrong log and nothing of it was restored (`cairn recover --abandon`)"
     )]
     AnotherUnfinished(InstanceId),
     /// All is restored, and the CA does not start.
@@ -110,15 +150,20 @@ impl Log {
 
     /// The log in this folder, which a path named. If its instance's data folder can be seen, that does not run.
     fn open(folder: PathBuf, path: &Path) -> Result<Self, RestorationError> {
-        let held = folder.parent().map(Instance::hold).transpose().map_err(RestorationError::Lives)?.flatten();
-        let reader = AuditReader::new(&folder);
-        let owner = match reader.owner() {
-            Ok(owner) => owner,
-            Err(AuditLogError::Io { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let from = owner.ok_or_else(|| RestorationError::NoLog(path.to_owned()))?;
-        Ok(Self { from, folder, reader, _held: held })
+        let from = owner(&folder)?.ok_or_else(|| RestorationError::NoLog(path.to_owned()))?;
+        // A copy of the log stands anywhere, even in the folder that is restored.
+        let home = folder.canonicalize().ok().and_then(|folder| Some(folder.parent()?.to_owned()));
+        let home = home.filter(|home| Instance::peek(home).is_ok_and(|id| id == from));
+        let held = home.as_deref().map(Instance::hold).transpose().map_err(RestorationError::Lives)?.flatten();
+        Ok(Self { from, reader: AuditReader::new(&folder), folder, _held: held })
+    }
+}
+
+/// Whose log stands in a folder, if one does.
+fn owner(folder: &Path) -> Result<Option<InstanceId>, RestorationError> {
+    match AuditReader::new(folder).owner() {
+        Err(AuditLogError::Io { .. }) => Ok(None),
+        owner => Ok(owner?),
     }
 }
 
@@ -145,9 +190,13 @@ impl Workplace {
     /// Takes a data folder. If a ledger was moved there, it becomes an instance of its own.
     pub(crate) fn take(config: Config, moved: bool) -> Result<Self, RestorationError> {
         let data = &config.data;
+        let audit = data.join("audit");
+        let id = Instance::peek(data).ok();
+        if let Some(owner) = owner(&audit)?.filter(|owner| id.is_none_or(|id| id != *owner)) {
+            return Err(RestorationError::OfAnother { folder: audit, owner, id });
+        }
         let instance = if moved {
             let instance = Instance::take_moved(data, FILE_NAME, &SystemRandom)?;
-            let audit = data.join("audit");
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&audit);
             made.map_err(|error| RestorationError::Folder { path: audit, error })?;
             instance
@@ -186,7 +235,39 @@ impl Workplace {
         let known = self.ledger.audit_mark(log.from).await?;
         audit::verify(&log.folder, known, tell)
             .map_err(|fault| RestorationError::Fault { folder: log.folder.clone(), fault })?;
+        if known.is_none() && !self.is_of_this_ca(&log).await? {
+            return Err(RestorationError::OfAnotherCa { folder: log.folder, owner: log.from });
+        }
         Ok(log)
+    }
+
+    /// Whether the first certificate of a CA itself in a log is one of this one's: each log begins with them.
+    async fn is_of_this_ca(&self, log: &Log) -> Result<bool, RestorationError> {
+        let own = Hierarchy::own_chain(&Files::of(&self.config.hierarchy))?;
+        let mut at = log.reader.first()?;
+        loop {
+            let (lines, next) = log.reader.lines(at, LINES)?;
+            if lines.is_empty() {
+                return Ok(false);
+            }
+            for line in lines {
+                if let AuditEvent::Authority { der } = line.event {
+                    let is_own = own.iter().any(|one| one.der() == der);
+                    return Ok(is_own || self.ledger.has_authority(Sha256::of(&der)).await?);
+                }
+            }
+            at = next;
+        }
+    }
+
+    /// Takes an open recovery back, of which nothing was restored yet. From whose log it was.
+    pub(crate) async fn abandon(&self) -> Result<InstanceId, RestorationError> {
+        let open = self.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
+        let open = open.ok_or(RestorationError::NotAbandoned)?;
+        match self.ledger.abandon_recovery(open.number).await? {
+            true => Ok(open.from),
+            false => Err(RestorationError::NotAbandoned),
+        }
     }
 
     fn restoration<'a>(&'a self, log: &'a Log) -> Restoration<'a> {
@@ -205,7 +286,8 @@ impl Workplace {
         log: &Log,
         tell: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Survey, RestorationError> {
-        Ok(self.restoration(log).survey(tell).await?)
+        let own = Hierarchy::own_chain(&Files::of(&self.config.hierarchy))?;
+        Ok(self.restoration(log).survey(&own, tell).await?)
     }
 
     /// Restores what the log holds, ends the built-in logs if they had promised what the ledger forgot, and lets
@@ -219,11 +301,14 @@ impl Workplace {
         if let Some(other) = survey.unfinished.as_ref().filter(|one| one.from != log.from) {
             return Err(RestorationError::AnotherUnfinished(other.from));
         }
+        if let Some(fault) = &survey.fault {
+            return Err(RestorationError::NotRestorable { folder: log.folder.clone(), fault: fault.clone() });
+        }
         let (restoration, now) = (self.restoration(log), self.clock.now());
         let files = Files::of(&self.config.hierarchy);
         let authorities = Hierarchy::own_chain(&files)?;
         let begin = self.recovery(log, survey, &files, now)?;
-        let record = restoration.restore(begin, &authorities, now, tell).await?;
+        let record = restoration.restore((survey, begin), &authorities, now, tell).await?;
         // Nonces that were used since the backup must not be good again: what is not there begins a new epoch.
         remove(&self.config.data.join("nonces"))?;
         let put_aside = log_keys::put_aside(&files, &record.retired)?;

@@ -403,6 +403,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Whether that certificate is kept.
     async fn has_authority(&self, id: Sha256) -> Stored<bool>;
 
+    /// All that are kept, in no order.
+    async fn authorities(&self) -> Stored<Vec<Vec<u8>>>;
+
     /// How far the audit log of an instance was applied; `None`: it never was.
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>>;
 
@@ -460,10 +463,11 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Serials whose orders were left open by [`Ledger::restore`], at most `limit`.
     async fn unsettled(&self, limit: u32) -> Stored<Vec<SerialRecord>>;
 
-    /// Settles such a serial, once all pages were read. If it has a certificate, is its order's last issuance, and the
-    /// order has not ended, the order is `valid`; in every other case the certificate is no order's, and revoked
-    /// (`superseded`; an earlier revocation stays). If it has none, the order ends with `given_up`, if that is given
-    /// and the order has not ended. A serial of a blocked key is revoked. Done again, it changes nothing. `None`: the
+    /// Settles such a serial, once all pages were read. If it has a certificate that was neither overtaken nor revoked
+    /// before it came, no later one of its order has, and the order has not ended, the order is `valid`, and this its
+    /// last issuance; only an issuance that the ledger began itself after it excludes that. In every other case the
+    /// certificate is no order's, and revoked (`superseded`; an earlier revocation stays). If no serial of the order
+    /// has such a certificate, the order ends with `given_up`, if that is given and it has not ended. A serial of a blocked key is revoked. Done again, it changes nothing. `None`: the
     /// serial was never allocated.
     async fn settle_restored(
         &self,
@@ -474,6 +478,10 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Ends the recovery of this number, once. `false`: there is none that has not ended.
     async fn end_recovery(&self, number: u64, at: Timestamp) -> Stored<bool>;
+
+    /// Takes the recovery of this number back, as if it had not begun: from the wrong log, say. `false`: it is not open,
+    /// or something was restored already.
+    async fn abandon_recovery(&self, number: u64) -> Stored<bool>;
 
     /// All recoveries, in their order.
     async fn recoveries(&self) -> Stored<Vec<RecoveryRecord>>;

@@ -30,6 +30,8 @@ on_all_back_ends! {
     restoration_broken_off_at_any_call_is_gone_on_with
     ledger_as_new_as_its_log_needs_nothing
     log_of_an_unknown_issuer_is_refused
+    issuer_that_the_ledger_has_kept_is_known
+    nothing_is_believed_under_a_certificate_of_another_ca
 }
 
 fn restoration<'a>(world: &'a World, log: &'a OpenLog<'a>) -> Restoration<'a> {
@@ -38,7 +40,7 @@ fn restoration<'a>(world: &'a World, log: &'a OpenLog<'a>) -> Restoration<'a> {
 }
 
 async fn survey(world: &World) -> Stored<Survey> {
-    restoration(world, &OpenLog(&*world.ca.audit)).survey(&mut |_| ()).await
+    restoration(world, &OpenLog(&*world.ca.audit)).survey(&chain(world), &mut |_| ()).await
 }
 
 fn chain(world: &World) -> Vec<Certificate> {
@@ -54,7 +56,7 @@ async fn restore(world: &World) -> Stored<RecoveryRecord> {
 async fn restore_under(world: &World, chain: &[Certificate]) -> Stored<RecoveryRecord> {
     let log = OpenLog(&*world.ca.audit);
     let restoration = restoration(world, &log);
-    let survey = restoration.survey(&mut |_| ()).await?;
+    let survey = restoration.survey(chain, &mut |_| ()).await?;
     let begin = RecoveryRecord {
         number: 0,
         from: INSTANCE,
@@ -66,7 +68,7 @@ async fn restore_under(world: &World, chain: &[Certificate]) -> Stored<RecoveryR
         restored: LineCounts::default(),
         ended: None,
     };
-    let record = restoration.restore(begin, chain, world.ca.now(), &mut |_| ()).await?;
+    let record = restoration.restore((&survey, begin), chain, world.ca.now(), &mut |_| ()).await?;
     restoration.finish(&record, &*world.ca.audit, world.ca.now()).await?;
     Ok(record)
 }
@@ -448,8 +450,49 @@ async fn log_of_an_unknown_issuer_is_refused(backend: Backend) {
     let world = world.restart_from(&backup);
     let refused = restore_under(&world, std::slice::from_ref(world.root())).await.unwrap_err();
     assert!(refused.detail.contains("bring keys and certificates of that time back first"), "{refused}");
-    assert!(matches!(world.ca.recover().await, Err(RecoveryError::Unfinished { .. })));
+    assert!(world.ledger.recoveries().await.unwrap().is_empty(), "nothing was begun that can't be ended");
+    assert!(matches!(world.ca.recover().await, Err(RecoveryError::LedgerOlderThanLog { .. })));
     assert_eq!(all_serials(&world).await.len(), 0);
     restore(&world).await.unwrap();
     assert_eq!(all_serials(&world).await.len(), 1);
+}
+
+async fn issuer_that_the_ledger_has_kept_is_known(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    // A key was rolled since: the folder has the new one's certificate only.
+    let issuer = world.ca.issuers[0].certificate.clone();
+    world.ledger.store_authority(issuer.fingerprint(), issuer.der()).await.unwrap();
+    let backup = world.backup();
+    let record = client.issued(&world, &["one.example.com"], &pair()).await;
+    let world = world.restart_from(&backup);
+    restore_under(&world, std::slice::from_ref(world.root())).await.unwrap();
+    assert_eq!(world.record(record.serial).await.issuer, record.issuer);
+}
+
+async fn nothing_is_believed_under_a_certificate_of_another_ca(backend: Backend) {
+    let other = World::on(backend).await;
+    let record = Client::new(&other).await.issued(&other, &["other.example.com"], &pair()).await;
+    let (order, serial, der) = (record.order, record.serial, record.certificate.unwrap());
+    let authority = |one: &Certificate| AuditEvent::Authority { der: one.der().to_vec() };
+    let mut forged: Vec<AuditEvent> = chain(&other).iter().rev().map(authority).collect();
+    forged.push(AuditEvent::Certificate { order, serial, der });
+    let issuer = World::on(backend).await.ca.issuers[0].id;
+    let (shard, number) = (0, 7);
+    let of_another = vec![AuditEvent::CrlNumber { issuer, shard, number }];
+    for (events, fault) in [(forged, "was issued by"), (of_another, "none of this CA's")] {
+        let world = World::on(backend).await;
+        for event in events {
+            world.ca.audit.append(event).await.unwrap();
+        }
+        let found = survey(&world).await.unwrap().fault.unwrap_or_default();
+        assert!(found.contains(fault), "{found}");
+        assert!(restore(&world).await.is_err());
+        assert!(world.ledger.recoveries().await.unwrap().is_empty());
+        assert!(world.ledger.serials(SerialFilter::default(), 10).await.unwrap().is_empty());
+    }
+    let world = World::on(backend).await;
+    let (issuer, number) = (world.ca.issuers[0].id, u64::MAX >> 1);
+    world.ca.audit.append(AuditEvent::CrlNumber { issuer, shard, number }).await.unwrap();
+    assert!(survey(&world).await.unwrap().fault.is_some(), "no number would be left above it");
 }

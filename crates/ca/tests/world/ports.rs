@@ -103,6 +103,7 @@ with_points! {
         ) -> Vec<CrlEntry>;
         StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
         HasAuthority: has_authority(id: Sha256) -> bool;
+        Authorities: authorities() -> Vec<Vec<u8>>;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
@@ -124,6 +125,7 @@ with_points! {
         Unsettled: unsettled(limit: u32) -> Vec<SerialRecord>;
         SettleRestored:
             settle_restored(serial: Serial, given_up: Option<Failure>, at: Timestamp) -> Option<Settled>;
+        AbandonRecovery: abandon_recovery(number: u64) -> bool;
         EndRecovery: end_recovery(number: u64, at: Timestamp) -> bool;
         Recoveries: recoveries() -> Vec<RecoveryRecord>;
         LedgerCounts: counts() -> LedgerCounts;

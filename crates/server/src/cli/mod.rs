@@ -174,7 +174,12 @@ fn run_serve(serve: Serve) -> Result<(), Failure> {
     config::require_dev_for_faults(&config, &file, &choices).map_err(usage)?;
     runtime()?.block_on(serve::serve(config)).map_err(|error| match error {
         ServeError::Assembly(error) => Failure::assembly(&error),
-        other => Failure::failed(other),
+        other @ (ServeError::Bind { .. }
+        | ServeError::ExternalAccountKey(_)
+        | ServeError::Own(_)
+        | ServeError::Tls(_)
+        | ServeError::AdminSocket(_)
+        | ServeError::Signals(_)) => Failure::failed(other),
     })
 }
 

@@ -23,7 +23,7 @@ pub(crate) mod tests;
 
 use std::time::Duration;
 
-use ca::ports::{Retention, StoreError, StoreErrorKind};
+use ca::ports::{RecoveryRecord, Retention, StoreError, StoreErrorKind};
 use ca::settings::{CaaMode, Settings};
 use ca::signing::Proofs;
 use pki::Timestamp;
@@ -132,6 +132,7 @@ impl Fsck<'_> {
     async fn run(&mut self) -> Result<(), StoreError> {
         let read = self.file().await;
         self.go_on("the store's file", read)?;
+        self.recoveries().await?;
         let counts = self.records.ledger.counts().await?;
         let serials = counts.wait + counts.good + counts.revoked;
         let parts = u16::try_from(serials / SERIALS_PER_PART + 1).unwrap_or(u16::MAX);
@@ -151,6 +152,18 @@ impl Fsck<'_> {
         self.go_on("active orders", read)?;
         let read = self.crls(&crls).await;
         self.go_on("CRLs", read)
+    }
+
+    /// While the ledger is being restored, no server starts, and nothing but that may change it.
+    async fn recoveries(&mut self) -> Result<(), StoreError> {
+        let open = self.records.ledger.recoveries().await?.into_iter().find(|one| one.ended.is_none());
+        if let Some(RecoveryRecord { from, begun, .. }) = open {
+            let detail =
+                format!("a recovery from the log of instance {from}, begun {begun}, is not done: `cairn recover`");
+            self.report.add("the ledger", Fault::new(Invariant::LogApplied, detail));
+            self.report.note_open_recovery();
+        }
+        Ok(())
     }
 
     /// A record that makes no sense is a finding; what can't be read for other reasons ends the check.

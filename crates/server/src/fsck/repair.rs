@@ -115,6 +115,11 @@ pub enum RepairError {
          after a restored backup. Nothing was changed: `cairn recover` is for this"
     )]
     Older,
+    /// A recovery of the ledger was broken off.
+    #[error(
+        "the ledger is being restored, and not all of it is done. Nothing was changed: `cairn recover` goes on with it"
+    )]
+    BeingRestored,
 }
 
 /// What was done to a subject.
@@ -155,6 +160,9 @@ pub async fn repair(
     let (mut done, mut started) = (Vec::new(), false);
     for _ in 0..ROUNDS {
         let report = check(&Records::open(&config.data)?, rules, progress).await?;
+        if report.is_being_restored() {
+            return Err(RepairError::BeingRestored);
+        }
         if report.is_older_than_the_log() {
             return Err(RepairError::Older);
         }

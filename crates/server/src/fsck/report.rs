@@ -105,6 +105,7 @@ pub struct Report {
     findings: Vec<Finding>,
     repairs: Vec<(String, Repair)>,
     older: bool,
+    being_restored: bool,
     counts: BTreeMap<(Severity, Invariant), u64>,
 }
 
@@ -140,6 +141,15 @@ impl Report {
     /// Whether the audit log speaks of what the ledger never had: it is from a backup.
     pub const fn is_older_than_the_log(&self) -> bool {
         self.older
+    }
+
+    pub(super) fn note_open_recovery(&mut self) {
+        self.being_restored = true;
+    }
+
+    /// Whether a recovery of the ledger has begun and is not done.
+    pub const fn is_being_restored(&self) -> bool {
+        self.being_restored
     }
 
     /// How many there are of this severity, those that are not kept included.

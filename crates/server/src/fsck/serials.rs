@@ -90,6 +90,11 @@ impl Fsck<'_> {
     /// The line of a revocation is synced before the ledger's write.
     async fn revocation_fault(&self, record: &SerialRecord, logged: &Logged) -> Result<Option<Fault>, StoreError> {
         let (Some(revocation), Some(read_at)) = (&record.revocation, logged.whole) else { return Ok(None) };
+        // It is in the log of another instance, from which the ledger was moved or restored.
+        let restored = record.restored.is_some_and(|restored| restored.from != self.records.instance());
+        if restored || logged.began.is_some_and(|began| revocation.revoked < began) {
+            return Ok(None);
+        }
         let superseded = revocation.reason == Reason::Superseded && record.stored.is_some() && !record.attached;
         if superseded || logged.signed(record.serial).revoked || revocation.revoked.plus(CLOCK_STEP) >= read_at {
             return Ok(None);

@@ -237,6 +237,14 @@ async fn recovery_that_was_broken_off_is_gone_on_with() {
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let message = refused(&data).await;
     assert!(message.contains("not all of it is done"), "{message}");
+    let config = scene.server.path("cairn.toml");
+    let fsck = ["fsck", "--config", config.to_str().expect("a plain name")];
+    let output = scene.server.command(&fsck).await;
+    assert!(output.status.code() == Some(1) && said(&output).contains("is not done"), "{}", said(&output));
+    let output = scene.server.command(&[&fsck[..], &["--repair"]].concat()).await;
+    assert!(said(&output).contains("the ledger is being restored"), "{}", said(&output));
+    let output = scene.recover(&["--abandon"]).await;
+    assert!(said(&output).contains("nothing to abandon"), "records were restored already: {}", said(&output));
     assert_eq!(log_keys(&data, true).len(), 2, "they were put aside already");
     let store = Connection::open(data.join("cairn.db")).expect("the store can be opened");
     store.execute_batch("DROP TRIGGER no_end").expect("a trigger can be dropped");
@@ -248,25 +256,74 @@ async fn recovery_that_was_broken_off_is_gone_on_with() {
     scene.server.assert_sound().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ledger_that_was_moved_is_given_back_the_log_of_its_old_instance() {
-    let mut scene = Scene::restored().await;
-    let old = scene.server.path("old");
-    fs::rename(scene.server.data(), &old).expect("a folder can be renamed");
-    let data = scene.server.data();
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("it is a folder") {
+        let entry = entry.expect("a folder can be read");
+        fs::copy(entry.path(), to.join(entry.file_name())).expect("a file can be copied");
+    }
+}
+
+/// The ledger, keys and certificates of a server stand in a new folder in its place; where the old one is now.
+fn moved(scene: &Scene) -> PathBuf {
+    let (old, data) = (scene.server.path("old"), scene.server.data());
+    fs::rename(&data, &old).expect("a folder can be renamed");
     fs::create_dir(&data).expect("a folder can be made");
     for name in ["published.toml", "root.pem", "intermediate.pem", "root.crl", "cairn.db"] {
         fs::copy(old.join(name), data.join(name)).expect("a file can be copied");
     }
-    fs::create_dir(data.join("keys")).expect("a folder can be made");
-    for entry in fs::read_dir(old.join("keys")).expect("it has keys") {
-        let entry = entry.expect("a folder can be read");
-        fs::copy(entry.path(), data.join("keys").join(entry.file_name())).expect("a file can be copied");
+    copy_folder(&old.join("keys"), &data.join("keys"));
+    old
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_whose_instance_file_was_forgotten_is_taken_for_nobodys() {
+    let scene = Scene::restored().await;
+    let (old, data) = (moved(&scene), scene.server.data());
+    copy_folder(&old.join("audit"), &data.join("audit"));
+    let id = fs::read_to_string(old.join("instance")).expect("it has an id");
+    let audit = data.join("audit");
+    for arguments in [&["--log", audit.to_str().expect("a plain name")][..], &[]] {
+        let output = scene.recover(arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains(&format!("put `{}` into that file", id.trim())), "{}", said(&output));
+        assert!(!data.join("instance").exists(), "it was given no other id");
     }
+    fs::write(data.join("instance"), &id).expect("a file can be written");
+    let output = scene.recover(&[]).await;
+    assert!(output.status.success(), "{}", said(&output));
+    scene.server.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn log_of_another_ca_is_refused_before_anything_is_begun() {
+    let scene = Scene::restored().await;
+    let mut other = Server::start("").await;
+    let mut client = other.client();
+    let account = client.account(Algorithm::Es256).await;
+    issued(&mut client, &account, "staging.localhost").await;
+    assert!(other.terminate().await.success());
+    moved(&scene);
+    let log = other.data().join("audit");
+    let output = scene.recover(&["--log", log.to_str().expect("a plain name")]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("it is that of another CA"), "{}", said(&output));
+    let store = Connection::open(scene.server.data().join("cairn.db")).expect("the store can be opened");
+    let begun: i64 = store.query_row("SELECT count(*) FROM recoveries", [], |row| row.get(0)).expect("it is counted");
+    assert_eq!(begun, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ledger_that_was_moved_is_given_back_the_log_of_its_old_instance() {
+    let mut scene = Scene::restored().await;
+    let old = moved(&scene);
+    let data = scene.server.data();
+    let copy = data.join("old-audit");
+    copy_folder(&old.join("audit"), &copy);
     let log = old.join("audit");
     let log = log.to_str().expect("a plain name");
     let first = format!("{log}/00000000.jsonl");
-    for paths in [&[first.as_str()][..], &[log]] {
+    for paths in [&[first.as_str()][..], &[log], &[copy.to_str().expect("a plain name")]] {
         let output = scene.recover(&[&["--log"], paths].concat()).await;
         assert!(output.status.success(), "{}", said(&output));
     }
@@ -275,6 +332,16 @@ async fn ledger_that_was_moved_is_given_back_the_log_of_its_old_instance() {
     assert!(!output.status.success() && said(&output).contains("own audit log"), "{}", said(&output));
     assert_eq!(log_keys(&data, true).len(), 2);
     scene.server.assert_sound().await;
+    // What was revoked before the log began stands in the other one, for ever.
+    let store = Connection::open(data.join("cairn.db")).expect("the store can be opened");
+    let revoked = "UPDATE serials SET revoked = revoked - 120000 WHERE status = 'revoked'";
+    assert_eq!(store.execute(revoked, []).expect("revocations can be dated back"), 2);
+    drop(store);
+    let output = scene.server.command(&["fsck"]).await;
+    assert!(!said(&output).contains("the audit log does not show it"), "{}", said(&output));
+    let store = Connection::open(data.join("cairn.db")).expect("the store can be opened");
+    store.execute(&revoked.replace('-', "+"), []).expect("and forward again");
+    drop(store);
     scene.server.start_again();
     scene.server.wait_until_it_serves().await;
     assert_eq!(scene.status_of(&scene.revoked).await["status"], "revoked");

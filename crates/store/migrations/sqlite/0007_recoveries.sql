@@ -17,7 +17,8 @@ BEGIN SELECT RAISE(ABORT, 'a recovery ends once'); END;
 ALTER TABLE serials ADD COLUMN restored INTEGER;
 ALTER TABLE serials ADD COLUMN restored_from BLOB CHECK (length(restored_from) = 16);
 
--- 1: what became of its order is decided when the whole log was read.
-ALTER TABLE serials ADD COLUMN unsettled INTEGER NOT NULL DEFAULT 0 CHECK (unsettled IN (0, 1));
+-- 1: what became of its order is decided when the whole log was read. 2: so it is, and it was revoked before its
+-- certificate came, which no order got therefore.
+ALTER TABLE serials ADD COLUMN unsettled INTEGER NOT NULL DEFAULT 0 CHECK (unsettled IN (0, 1, 2));
 
-CREATE INDEX serials_unsettled ON serials (row) WHERE unsettled = 1;
+CREATE INDEX serials_unsettled ON serials (row) WHERE unsettled > 0;

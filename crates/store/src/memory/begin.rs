@@ -35,7 +35,10 @@ impl Records {
             restored: None,
         };
         let names: BTreeSet<_> = begin.names.clone();
-        self.serials.insert(begin.serial, Issued { record, names, revocation_written: None, unsettled: false });
+        self.serials.insert(
+            begin.serial,
+            Issued { record, names, revocation_written: None, unsettled: false, came_revoked: false },
+        );
         self.allocated.push(begin.serial);
         self.dated(begin.at, Recorded::Issuance(begin.serial));
         Ok(number)

@@ -408,6 +408,10 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).authorities.contains_key(&id))
     }
 
+    async fn authorities(&self) -> Stored<Vec<Vec<u8>>> {
+        Ok(lock(&self.records).authorities.values().cloned().collect())
+    }
+
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {
         Ok(lock(&self.records).marks.get(&instance).copied())
     }
@@ -515,6 +519,10 @@ impl Ledger for MemoryLedger {
         let mut records = lock(&self.records);
         let open = records.recoveries.iter_mut().find(|one| one.number == number && one.ended.is_none());
         Ok(open.map(|recovery| recovery.ended = Some(at)).is_some())
+    }
+
+    async fn abandon_recovery(&self, number: u64) -> Stored<bool> {
+        Ok(lock(&self.records).abandon_recovery(number))
     }
 
     async fn recoveries(&self) -> Stored<Vec<RecoveryRecord>> {

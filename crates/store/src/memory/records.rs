@@ -51,6 +51,8 @@ pub(super) struct Issued {
     pub(super) revocation_written: Option<Timestamp>,
     /// Restored, and its order left open.
     pub(super) unsettled: bool,
+    /// It was revoked before its certificate came, which no order got therefore.
+    pub(super) came_revoked: bool,
 }
 
 /// When something happened, and when it was written.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ca::OrderId;
 use ca::order::{Failure, Order};
 use ca::ports::{
     IssuanceNumber, LedgerEnd, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine,
@@ -21,6 +22,15 @@ impl Records {
         recovery.number = self.recoveries.len() as u64 + 1;
         self.recoveries.push(recovery.clone());
         recovery
+    }
+
+    pub(super) fn abandon_recovery(&mut self, number: u64) -> bool {
+        let of_number = self.recoveries.last().filter(|one| one.number == number);
+        let abandoned = of_number.is_some_and(|one| one.ended.is_none() && one.restored.total() == 0);
+        if abandoned {
+            self.recoveries.pop();
+        }
+        abandoned
     }
 
     pub(super) fn restore(&mut self, restore: Restore) -> Option<LineCounts> {
@@ -88,6 +98,7 @@ impl Records {
         if issued.record.certificate.is_some() {
             return false;
         }
+        issued.came_revoked = issued.record.status == SerialStatus::Revoked;
         issued.record.certificate = Some(signature.der.clone());
         issued.record.stored = Some(signature.at);
         issued.unsettled = true;
@@ -122,7 +133,13 @@ impl Records {
             revocation: None,
             restored: Some(restored),
         };
-        self.add_issued(Issued { record, names: names.clone(), revocation_written: None, unsettled: true });
+        self.add_issued(Issued {
+            record,
+            names: names.clone(),
+            revocation_written: None,
+            unsettled: true,
+            came_revoked: false,
+        });
     }
 
     /// The next number of an order that the ledger may hear of for the first time.
@@ -174,7 +191,7 @@ impl Records {
                 restored: Some(restored),
             };
             let names = BTreeSet::new();
-            self.add_issued(Issued { record, names, revocation_written: None, unsettled: true });
+            self.add_issued(Issued { record, names, revocation_written: None, unsettled: true, came_revoked: false });
         }
         let by = revocation.by.clone();
         match self.revoke(revocation, restored.at) {
@@ -190,6 +207,35 @@ impl Records {
         }
     }
 
+    /// The serial whose certificate is that of an order that has not ended: the last one that has one and was not
+    /// overtaken. Issuances that the log alone shows have the order of their lines, so that their numbers say little; a
+    /// later one that the ledger knows of itself excludes those before it.
+    fn winner(&self, order: OrderId) -> Option<Serial> {
+        self.orders.get(&order).filter(|known| known.end.is_none())?;
+        let of_order = || self.serials.values().filter(|one| one.record.order == order);
+        let known = of_order().filter(|one| one.record.restored.is_none()).map(|one| one.record.number).max();
+        let is_whole = |one: &&Issued| {
+            let overtaken = one.record.revocation.as_ref().is_some_and(Revocation::is_overtaken);
+            one.unsettled && !one.came_revoked && one.record.stored.is_some() && !overtaken
+        };
+        let last = of_order().filter(is_whole).max_by_key(|one| one.record.number)?;
+        known.is_none_or(|known| known <= last.record.number).then_some(last.record.serial)
+    }
+
+    /// Makes it its order's last issuance; the one that was takes its number.
+    fn make_last(&mut self, record: &SerialRecord) -> Option<()> {
+        let last = self.orders.get(&record.order)?.last?;
+        for issued in self.serials.values_mut().filter(|one| one.record.order == record.order) {
+            if issued.record.number == last {
+                issued.record.number = record.number;
+            } else if issued.record.serial == record.serial {
+                issued.record.number = last;
+            }
+        }
+        self.serials.get_mut(&record.serial)?.record.number = last;
+        Some(())
+    }
+
     pub(super) fn settle_restored(
         &mut self,
         serial: Serial,
@@ -198,10 +244,11 @@ impl Records {
     ) -> Option<Settled> {
         let shown = self.show(self.serials.get(&serial)?);
         let unsettled = self.serials.get(&serial).is_some_and(|issued| issued.unsettled);
-        let overtaken = shown.revocation.as_ref().is_some_and(Revocation::is_overtaken);
+        let winner = if unsettled { self.winner(shown.order) } else { None };
         let settled = match shown.stored {
             Some(_) if shown.attached => Settled::Attached,
-            Some(stored) if shown.current && !overtaken && unsettled => {
+            Some(stored) if winner == Some(serial) => {
+                self.make_last(&shown)?;
                 self.orders.get_mut(&shown.order)?.end = Some((LedgerEnd::Valid(serial), stored));
                 Settled::Attached
             }
@@ -211,7 +258,7 @@ impl Records {
         if !unsettled {
             return Some(settled);
         }
-        if settled != Settled::Attached
+        if winner.is_none()
             && shown.current
             && let Some(failure) = given_up
         {

@@ -23,6 +23,10 @@ macro_rules! suite {
             certificate_of_the_last_issuance_makes_its_order_valid
             earlier_certificate_of_an_order_is_revoked
             order_without_certificate_ends_if_it_is_given_up
+            certificate_of_an_order_is_not_lost_to_a_later_precertificate
+            issuance_that_the_ledger_began_later_excludes_an_earlier_certificate
+            certificate_that_was_revoked_before_it_came_is_no_orders
+            recovery_is_taken_back_while_nothing_was_restored
             revocation_of_an_unknown_serial_makes_it_known
             settled_twice_is_settled_once
         );
@@ -182,6 +186,76 @@ pub(crate) async fn order_without_certificate_ends_if_it_is_given_up(stores: &St
     }
     let counts = stores.ledger.counts().await.unwrap();
     assert_eq!((counts.good, counts.abandoned, counts.invalid), (2, 1, 1));
+}
+
+pub(crate) async fn certificate_of_an_order_is_not_lost_to_a_later_precertificate(stores: &Stores) {
+    begun(stores).await;
+    for later_first in [false, true] {
+        let (order, first, second) = (unknown_order(stores), stores.serial(), stores.serial());
+        let lines = [(first, false), (first, true), (second, false)];
+        restored(stores, lines.map(|(serial, is_final)| signature(stores, &order, serial, is_final)).to_vec()).await;
+        let mut settled = [(first, Settled::Attached), (second, Settled::Left)];
+        if later_first {
+            settled.reverse();
+        }
+        for (serial, settled) in settled {
+            let found = stores.ledger.settle_restored(serial, Some(failure("lost")), stores.now()).await.unwrap();
+            assert_eq!(found, Some(settled));
+        }
+        let known = stores.ledger.order(order.id).await.unwrap().unwrap();
+        assert_eq!(known.end, Some((LedgerEnd::Valid(first), stores.now())));
+        let record = stores.record(first).await;
+        assert_eq!((record.status, Some(record.number), record.attached), (SerialStatus::Good, known.last, true));
+        let record = stores.record(second).await;
+        assert_eq!((record.status, record.number.0), (SerialStatus::Good, 1));
+        assert!(record.is_abandoned());
+    }
+    let counts = stores.ledger.counts().await.unwrap();
+    assert_eq!((counts.good, counts.revoked, counts.abandoned, counts.valid, counts.invalid), (4, 0, 2, 2, 0));
+}
+
+pub(crate) async fn issuance_that_the_ledger_began_later_excludes_an_earlier_certificate(stores: &Stores) {
+    let earlier = stores.begun().await;
+    let later = stores.begun_again(&earlier).await;
+    let (order, first, second) = (earlier.order, earlier.serial, later.serial);
+    begun(stores).await;
+    restored(stores, [false, true].map(|is_final| signature(stores, &order, first, is_final)).to_vec()).await;
+    let settled = stores.ledger.settle_restored(first, None, stores.now()).await.unwrap();
+    assert_eq!(settled, Some(Settled::Detached));
+    assert_eq!(stores.record(first).await.status, SerialStatus::Revoked);
+    assert!(stores.record(second).await.current);
+}
+
+pub(crate) async fn certificate_that_was_revoked_before_it_came_is_no_orders(stores: &Stores) {
+    begun(stores).await;
+    let (order, serial) = (unknown_order(stores), stores.serial());
+    let (reason, by) = (Reason::CessationOfOperation, "operator".to_owned());
+    let revocation = RestoredLine::Revocation {
+        revocation: Revocation { serial, reason, revoked: stores.now(), by },
+        issuer: issuer(),
+        not_after: stores.in_seconds(86_400),
+        order: Box::new(unknown_order(stores)),
+    };
+    let lines = vec![signature(stores, &order, serial, false), revocation, signature(stores, &order, serial, true)];
+    restored(stores, lines).await;
+    let settled = stores.ledger.settle_restored(serial, Some(failure("lost")), stores.now()).await.unwrap();
+    assert_eq!(settled, Some(Settled::Detached));
+    assert_eq!(stores.ledger.unsettled(10).await.unwrap(), []);
+    let end = stores.ledger.order(order.id).await.unwrap().unwrap().end;
+    assert_eq!(end, Some((LedgerEnd::Invalid(failure("lost")), stores.now())));
+    assert_eq!(stores.record(serial).await.revocation.unwrap().reason, reason);
+}
+
+pub(crate) async fn recovery_is_taken_back_while_nothing_was_restored(stores: &Stores) {
+    let first = begun(stores).await;
+    assert!(!stores.ledger.abandon_recovery(first.number + 1).await.unwrap());
+    assert!(stores.ledger.abandon_recovery(first.number).await.unwrap());
+    assert_eq!(stores.ledger.recoveries().await.unwrap(), []);
+    assert!(!stores.ledger.abandon_recovery(first.number).await.unwrap());
+    let second = begun(stores).await;
+    restored(stores, vec![signature(stores, &unknown_order(stores), stores.serial(), false)]).await;
+    assert!(!stores.ledger.abandon_recovery(second.number).await.unwrap());
+    assert_eq!(stores.ledger.recoveries().await.unwrap().len(), 1);
 }
 
 pub(crate) async fn revocation_of_an_unknown_serial_makes_it_known(stores: &Stores) {

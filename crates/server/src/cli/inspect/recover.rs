@@ -1,6 +1,6 @@
 //! `cairn recover`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ca::Survey;
 use ca::ports::RecoveryRecord;
@@ -37,6 +37,9 @@ pub(crate) struct Recover {
     /// Shows what would be done, and does nothing
     #[arg(long)]
     dry_run: bool,
+    /// Takes back a recovery that was begun from the wrong log and of which nothing was restored yet
+    #[arg(long, conflicts_with_all = ["dry_run", "log"])]
+    abandon: bool,
     /// The audit log of an instance that never returns, from which this ledger was moved here: its files, or their
     /// folder
     #[arg(long, value_name = "FILE", num_args = 1..)]
@@ -46,6 +49,11 @@ pub(crate) struct Recover {
 pub(super) async fn run(asked: &Recover, paper: &mut Paper<'_>) -> Result<(), Failure> {
     let config = fsck::configuration(&asked.folder, asked.config.as_ref())?;
     let place = Workplace::take(config, !asked.log.is_empty()).map_err(Failure::failed)?;
+    if asked.abandon {
+        let from = place.abandon().await.map_err(Failure::failed)?;
+        paper.line(&format!("the recovery from the log of instance {from} is taken back; nothing of it was restored"));
+        return Ok(());
+    }
     let mut told = Vec::new();
     let mut changed = false;
     // Its own log comes first: another one is brought into a ledger that is whole.
@@ -88,7 +96,7 @@ fn folders(paths: &[PathBuf]) -> Vec<&PathBuf> {
     folders
 }
 
-async fn verified(place: &Workplace, path: &PathBuf) -> Result<Log, Failure> {
+async fn verified(place: &Workplace, path: &Path) -> Result<Log, Failure> {
     let bar = progress_bar();
     bar.set_message("verifying the audit log");
     let mut tell = |progress: Progress| {
@@ -151,7 +159,9 @@ fn findings(log: &Log, survey: &Survey, needed: bool) -> Vec<String> {
     let mut lines = Vec::new();
     let (since, until) = match &survey.unfinished {
         Some(record) => {
-            lines.push(format!("a recovery that began {} was broken off: it is gone on with", record.begun));
+            if record.from == log.from {
+                lines.push(format!("a recovery that began {} was broken off: it is gone on with", record.begun));
+            }
             (record.since, Some(record.until))
         }
         None => (survey.since, survey.until),
@@ -186,6 +196,9 @@ fn findings(log: &Log, survey: &Survey, needed: bool) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if let Some(fault) = &survey.fault {
+        lines.push(format!("it can't be restored from: {fault}"));
+    }
     lines
 }
 
@@ -217,6 +230,7 @@ fn document(log: &Log, survey: &Survey, needed: bool, done: Option<&Done>) -> Va
         "until": survey.until.map(Timestamp::to_rfc3339),
         "behind": survey.behind,
         "missing": survey.missing,
+        "fault": survey.fault,
         "not_in_the_log": if survey.unknown.is_some() { &NOT_IN_THE_LOG[..] } else { &[] },
         "done": done.map(|done| record(&done.record)),
         "keys_put_aside": done.map(|done| &done.put_aside),

@@ -181,7 +181,7 @@ fn look(connection: &Connection, order: OrderId, account: AccountId, key: Sha256
 /// A serial as the transitions see it.
 pub(super) struct State {
     pub(super) row: i64,
-    status: SerialStatus,
+    pub(super) status: SerialStatus,
     ct: bool,
     order_row: i64,
     current: bool,

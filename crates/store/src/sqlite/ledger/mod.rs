@@ -309,6 +309,14 @@ impl Ledger for SqliteLedger {
         })
     }
 
+    async fn authorities(&self) -> Stored<Vec<Vec<u8>>> {
+        self.database.read(|connection| {
+            let mut statement = connection.prepare_cached("-- ledger.authorities\nSELECT der FROM authorities")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {
         self.database.read(|connection| {
             Ok(connection
@@ -383,6 +391,10 @@ impl Ledger for SqliteLedger {
 
     async fn end_recovery(&self, number: u64, at: Timestamp) -> Stored<bool> {
         self.write(move |batch| restore::end(batch, number, at)).await
+    }
+
+    async fn abandon_recovery(&self, number: u64) -> Stored<bool> {
+        self.write(move |batch| restore::abandon(batch, number)).await
     }
 
     async fn recoveries(&self) -> Stored<Vec<RecoveryRecord>> {

@@ -66,6 +66,15 @@ pub(super) fn end(batch: &Batch<'_>, number: u64, at: Timestamp) -> Step<bool> {
     Ok(true)
 }
 
+pub(super) fn abandon(batch: &Batch<'_>, number: u64) -> Step<bool> {
+    let open = open(batch)?.filter(|open| open.number == number && open.restored.total() == 0);
+    let Some(open) = open else { return Ok(false) };
+    batch
+        .prepare_cached("-- ledger.abandon_recovery\nDELETE FROM recoveries WHERE number = ?1")?
+        .execute([Col(open.number)])?;
+    Ok(true)
+}
+
 pub(super) fn restore(batch: &Batch<'_>, restore: &Restore) -> Step<Option<LineCounts>> {
     let Restore { from, lines, mark, at } = restore;
     let Some(recovery) = open(batch)?.filter(|recovery| recovery.from == *from) else {
@@ -131,8 +140,8 @@ fn restore_signature(batch: &Batch<'_>, signature: &RestoredSignature, restored:
     }
     store_certificate(batch, state.row, &signature.der)?;
     batch
-        .prepare_cached("-- ledger.restore.certificate\nUPDATE serials SET stored = ?2, unsettled = 1 WHERE row = ?1")?
-        .execute(params![state.row, Col(at)])?;
+        .prepare_cached("-- ledger.restore.certificate\nUPDATE serials SET stored = ?2, unsettled = ?3 WHERE row = ?1")?
+        .execute(params![state.row, Col(at), if state.status == SerialStatus::Revoked { 2 } else { 1 }])?;
     Ok(true)
 }
 
@@ -282,9 +291,10 @@ struct Open {
     given_up: bool,
     stored: bool,
     number: u32,
-    current: bool,
+    order_open: bool,
+    /// The number of its order's last issuance.
+    last: u32,
     attached: bool,
-    overtaken: bool,
     unsettled: bool,
     key_blocked: bool,
 }
@@ -294,12 +304,11 @@ fn look(connection: &Connection, serial: Serial) -> Step<Option<Open>> {
         .prepare_cached(
             "-- ledger.settle_restored.look
             SELECT s.row, o.row, s.status, s.given_up, s.stored IS NOT NULL, s.number,
-                o.outcome IS NULL AND o.issuances = s.number, o.serial IS s.serial,
-                s.reason IS ?2 AND s.revoked_by IS ?3, s.unsettled,
+                o.outcome IS NULL, o.issuances, o.serial IS s.serial, s.unsettled > 0,
                 EXISTS (SELECT 1 FROM blocked_keys b WHERE b.spki_hash = s.spki_hash)
             FROM serials s JOIN orders o ON o.row = s.order_row WHERE s.serial = ?1",
         )?
-        .query_row(params![Col(serial), Col(Reason::Superseded), BY], |row| {
+        .query_row([Col(serial)], |row| {
             Ok(Open {
                 row: row.get(0)?,
                 order_row: row.get(1)?,
@@ -307,14 +316,54 @@ fn look(connection: &Connection, serial: Serial) -> Step<Option<Open>> {
                 given_up: row.get(3)?,
                 stored: row.get(4)?,
                 number: row.get(5)?,
-                current: row.get(6)?,
-                attached: row.get(7)?,
-                overtaken: row.get(8)?,
+                order_open: row.get(6)?,
+                last: row.get(7)?,
+                attached: row.get(8)?,
                 unsettled: row.get(9)?,
                 key_blocked: row.get(10)?,
             })
         })
         .optional()?)
+}
+
+/// The serial whose certificate is its order's: the last one that has one and was not overtaken. Issuances that the log
+/// alone shows have the order of their lines, so that their numbers say little; a later one that the ledger knows of
+/// itself excludes those before it.
+fn winner(connection: &Connection, order_row: i64) -> Step<Option<i64>> {
+    Ok(connection
+        .prepare_cached(
+            "-- ledger.settle_restored.winner
+            SELECT s.row FROM serials s
+            WHERE s.order_row = ?1 AND s.stored IS NOT NULL AND s.unsettled = 1
+                AND NOT (s.reason IS ?2 AND s.revoked_by IS ?3)
+                AND NOT EXISTS (SELECT 1 FROM serials later
+                    WHERE later.order_row = ?1 AND later.number > s.number AND later.restored IS NULL)
+            ORDER BY s.number DESC LIMIT 1",
+        )?
+        .query_row(params![order_row, Col(Reason::Superseded), BY], |row| row.get(0))
+        .optional()?)
+}
+
+/// Makes it its order's last issuance; the one that was takes its number.
+fn make_last(batch: &Batch<'_>, open: &mut Open) -> Step<()> {
+    if open.number == open.last {
+        return Ok(());
+    }
+    for (of, number) in [(open.number, open.last + 1), (open.last, open.number), (open.last + 1, open.last)] {
+        batch
+            .prepare_cached(
+                "-- ledger.settle_restored.number\nUPDATE serials SET number = ?3 WHERE order_row = ?1 AND number = ?2",
+            )?
+            .execute(params![open.order_row, of, number])?;
+    }
+    serials::give_up(batch, open.order_row, open.number)?;
+    batch
+        .prepare_cached("-- ledger.settle_restored.last\nUPDATE serials SET given_up = 0 WHERE row = ?1")?
+        .execute([open.row])?;
+    let was_abandoned = open.given_up && open.status != SerialStatus::Revoked;
+    batch.count(|tally| tally.abandoned -= i64::from(was_abandoned));
+    (open.number, open.given_up) = (open.last, false);
+    Ok(())
 }
 
 pub(super) fn settle(
@@ -326,7 +375,8 @@ pub(super) fn settle(
     let Some(mut open) = look(batch, serial)? else {
         return Ok(None);
     };
-    let attach = open.unsettled && open.stored && open.current && !open.overtaken;
+    let winner = if open.order_open && open.unsettled { winner(batch, open.order_row)? } else { None };
+    let attach = winner == Some(open.row);
     let settled = match open.stored {
         true if open.attached || attach => Settled::Attached,
         true => Settled::Detached,
@@ -336,6 +386,7 @@ pub(super) fn settle(
         return Ok(Some(settled));
     }
     if attach {
+        make_last(batch, &mut open)?;
         batch
             .prepare_cached(
                 "-- ledger.settle_restored.valid
@@ -344,7 +395,9 @@ pub(super) fn settle(
             )?
             .execute(params![open.order_row, open.row, Col(serial)])?;
         batch.count(|tally| tally.valid += 1);
-    } else if open.current
+    } else if winner.is_none()
+        && open.order_open
+        && open.number == open.last
         && let Some(failure) = given_up
     {
         orders::end_invalid(batch, open.order_row, open.number, failure, at)?;

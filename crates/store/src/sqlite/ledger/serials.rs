@@ -99,7 +99,7 @@ pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -
 /// Restored ones whose orders were left open.
 pub(super) fn unsettled(connection: &Connection, limit: u32) -> Step<Vec<SerialRecord>> {
     let mut statement = connection
-        .prepare_cached(&format!("-- ledger.unsettled\n{COLUMNS} WHERE s.unsettled = 1 ORDER BY s.row LIMIT ?1"))?;
+        .prepare_cached(&format!("-- ledger.unsettled\n{COLUMNS} WHERE s.unsettled > 0 ORDER BY s.row LIMIT ?1"))?;
     let rows = statement.query_map([limit], from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
