@@ -66,6 +66,7 @@ pub enum Call {
     ListRevoked,
     StoreAuthority,
     HasAuthority,
+    Authorities,
     AuditMark,
     SetAuditMark,
     LedgerDelivered,
@@ -81,6 +82,7 @@ pub enum Call {
     Restore,
     Unsettled,
     SettleRestored,
+    AbandonRecovery,
     EndRecovery,
     Recoveries,
     LedgerCounts,
@@ -200,6 +202,7 @@ store_port! {
         ) -> Vec<CrlEntry>;
         StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
         HasAuthority: has_authority(id: Sha256) -> bool;
+        Authorities: authorities() -> Vec<Vec<u8>>;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
@@ -221,6 +224,7 @@ store_port! {
         Unsettled: unsettled(limit: u32) -> Vec<SerialRecord>;
         SettleRestored:
             settle_restored(serial: Serial, given_up: Option<Failure>, at: Timestamp) -> Option<Settled>;
+        AbandonRecovery: abandon_recovery(number: u64) -> bool;
         EndRecovery: end_recovery(number: u64, at: Timestamp) -> bool;
         Recoveries: recoveries() -> Vec<RecoveryRecord>;
         LedgerCounts: counts() -> LedgerCounts;
