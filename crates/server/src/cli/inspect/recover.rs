@@ -26,6 +26,15 @@ const NOT_IN_THE_LOG: [&str; 9] = [
     "agreements to terms of service",
 ];
 
+/// What was ended or changed in that time, and is as it was before.
+const COMES_BACK: [&str; 5] = [
+    "deactivated accounts are valid; changed account keys are the old ones, which others may know",
+    "deactivated authorizations are valid, and are used for new orders",
+    "withdrawn keys for external account binding can be used",
+    "orders that had ended without a certificate are open",
+    "withdrawn rules for renewals stand",
+];
+
 /// What is asked for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Recover {
@@ -191,6 +200,8 @@ fn findings(log: &Log, survey: &Survey, needed: bool) -> Vec<String> {
     if survey.unknown.is_some() {
         lines.push("what it does not hold is lost, as far as it was made or changed in that time:".to_owned());
         lines.extend(NOT_IN_THE_LOG.iter().map(|kind| format!("  {kind}")));
+        lines.push("what was ended or changed in that time comes back, and has to be undone again:".to_owned());
+        lines.extend(COMES_BACK.iter().map(|kind| format!("  {kind}")));
         lines.push(
             "the built-in CT logs end, since they promised entries that are lost; new ones begin in their places"
                 .to_owned(),
@@ -232,6 +243,7 @@ fn document(log: &Log, survey: &Survey, needed: bool, done: Option<&Done>) -> Va
         "missing": survey.missing,
         "fault": survey.fault,
         "not_in_the_log": if survey.unknown.is_some() { &NOT_IN_THE_LOG[..] } else { &[] },
+        "comes_back": if survey.unknown.is_some() { &COMES_BACK[..] } else { &[] },
         "done": done.map(|done| record(&done.record)),
         "keys_put_aside": done.map(|done| &done.put_aside),
     })
