@@ -286,7 +286,8 @@ impl Workplace {
         log: &Log,
         tell: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Survey, RestorationError> {
-        let own = Hierarchy::own_chain(&Files::of(&self.config.hierarchy))?;
+        // Without them nothing is restored, but that there is nothing to restore is found all the same.
+        let own = Hierarchy::own_chain(&Files::of(&self.config.hierarchy)).unwrap_or_default();
         Ok(self.restoration(log).survey(&own, tell).await?)
     }
 
@@ -301,12 +302,12 @@ impl Workplace {
         if let Some(other) = survey.unfinished.as_ref().filter(|one| one.from != log.from) {
             return Err(RestorationError::AnotherUnfinished(other.from));
         }
-        if let Some(fault) = &survey.fault {
-            return Err(RestorationError::NotRestorable { folder: log.folder.clone(), fault: fault.clone() });
-        }
         let (restoration, now) = (self.restoration(log), self.clock.now());
         let files = Files::of(&self.config.hierarchy);
         let authorities = Hierarchy::own_chain(&files)?;
+        if let Some(fault) = &survey.fault {
+            return Err(RestorationError::NotRestorable { folder: log.folder.clone(), fault: fault.clone() });
+        }
         let begin = self.recovery(log, survey, &files, now)?;
         let record = restoration.restore((survey, begin), &authorities, now, tell).await?;
         // Nonces that were used since the backup must not be good again: what is not there begins a new epoch.
