@@ -148,12 +148,7 @@ impl Assembly {
         let options = AuditOptions { limits: config.audit.limits, known: ledger.audit_mark(id).await? };
         let audit = Arc::new(FileAuditLog::open_with(&folder, id, options, Arc::clone(&clock), on_fatal)?);
         let mut found = Found::of(config, &instance, &audit)?;
-        let workbench: Arc<dyn Workbench> = Arc::new(database.workbench(
-            Arc::clone(&clock),
-            Arc::clone(&random),
-            Some(Arc::new(nonces)),
-            config.active_orders,
-        )?);
+        let workbench = open_workbench(config, &database, nonces, (&clock, &random))?;
         // Before any key is touched: a ledger that is older than its log signs nothing, not even a root's CRL.
         require_current(config, id, (&*ledger, &*workbench, &*audit)).await?;
         let hierarchy = Hierarchy::open(config, &*clock, &*random)?;
@@ -212,6 +207,16 @@ impl Assembly {
 fn open_nonces(config: &Config, random: &dyn Random) -> Result<NonceFile, AssemblyError> {
     let path = config.data.join("nonces");
     NonceFile::open(&path, random, &boot_id()).map_err(|error| AssemblyError::Nonces { path, error })
+}
+
+fn open_workbench(
+    config: &Config,
+    database: &Database,
+    nonces: NonceFile,
+    (clock, random): (&Arc<dyn Clock>, &Arc<dyn Random>),
+) -> Result<Arc<dyn Workbench>, AssemblyError> {
+    let (clock, random) = (Arc::clone(clock), Arc::clone(random));
+    Ok(Arc::new(database.workbench(clock, random, Some(Arc::new(nonces)), config.active_orders)?))
 }
 
 /// Whether the ledger is as new as the log: or nothing may be signed.

@@ -86,8 +86,10 @@ async fn all_serials(world: &World) -> Vec<SerialRecord> {
     world.ledger.serials(SerialFilter::default(), 1_000).await.unwrap()
 }
 
+type Lasting = (Serial, SerialStatus, Option<Vec<u8>>, Option<Reason>);
+
 /// What must be the same after the restoration as it was before the backup took its place.
-fn lasting(serials: &[SerialRecord]) -> Vec<(Serial, SerialStatus, Option<Vec<u8>>, Option<Reason>)> {
+fn lasting(serials: &[SerialRecord]) -> Vec<Lasting> {
     let mut lasting: Vec<_> = serials
         .iter()
         .filter(|record| record.status != SerialStatus::Wait)

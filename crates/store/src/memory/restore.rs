@@ -100,7 +100,7 @@ impl Records {
         }
         issued.came_revoked = issued.record.status == SerialStatus::Revoked;
         issued.record.certificate = Some(signature.der.clone());
-        issued.record.stored = Some(signature.at);
+        issued.record.stored = Some(signature.at.max(issued.record.good.unwrap_or(issued.record.begun)));
         issued.unsettled = true;
         true
     }
