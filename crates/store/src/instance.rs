@@ -71,6 +71,14 @@ pub enum InstanceError {
         /// The file.
         path: PathBuf,
     },
+    /// No room is left.
+    #[error("cannot {doing} {path}: the disk is full; make room, and start again")]
+    Full {
+        /// What was tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+    },
     /// The operating system refused.
     #[error("cannot {doing} {path}: {source}")]
     Io {
@@ -172,7 +180,11 @@ impl Drop for Instance {
 }
 
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> InstanceError {
-    InstanceError::Io { doing, path: path.to_owned(), source }
+    let path = path.to_owned();
+    if source.kind() == io::ErrorKind::StorageFull {
+        return InstanceError::Full { doing, path };
+    }
+    InstanceError::Io { doing, path, source }
 }
 
 fn refuse_foreign(folder: &Path) -> Result<(), InstanceError> {
@@ -213,8 +225,9 @@ fn take_lock(folder: &Path) -> Result<(File, Option<u32>), InstanceError> {
     }
     let died = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse().ok());
     let pid = format!("{}\n", std::process::id());
-    file.set_len(0)
-        .and_then(|()| file.write_all(pid.as_bytes()))
+    // Cut last: on a full disk what the process before has left stays as it is.
+    file.write_all(pid.as_bytes())
+        .and_then(|()| file.set_len(pid.len() as u64))
         .map_err(|source| failed("write the pid to", &path, source))?;
     Ok((file, died))
 }

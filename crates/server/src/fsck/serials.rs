@@ -92,7 +92,7 @@ impl Fsck<'_> {
         let (Some(revocation), Some(read_at)) = (&record.revocation, logged.whole) else { return Ok(None) };
         // It is in the log of another instance, from which the ledger was moved or restored.
         let restored = record.restored.is_some_and(|restored| restored.from != self.records.instance());
-        if restored || logged.began.is_some_and(|began| revocation.revoked < began) {
+        if restored || logged.began.is_some_and(|began| record.begun < began && revocation.revoked < began) {
             return Ok(None);
         }
         let superseded = revocation.reason == Reason::Superseded && record.stored.is_some() && !record.attached;
