@@ -182,8 +182,8 @@ pub struct EndedAuthorization {
 }
 
 impl EndedAuthorization {
-    /// Whether a certificate may rest on it at this time. One that ended in the future was decided with a clock that was
-    /// wrong: nobody knows how old it is.
+    /// Whether a certificate may rest on it at this time. One that ended in the future was decided with a clock that
+    /// was wrong: nobody knows how old it is.
     pub fn is_good(&self, now: Timestamp) -> bool {
         self.end.is_good(now) && self.ended.since(now) <= BEHIND_MAX
     }

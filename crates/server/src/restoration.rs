@@ -56,8 +56,8 @@ pub(crate) enum RestorationError {
     Own(PathBuf),
     /// The folder has a log, and nothing says that it is its own.
     #[error(
-        "{}: this is the audit log of instance {owner}, and the data folder's file `instance` {}: if the log is its own, \
-         put `{owner}` into that file; if not, put the log elsewhere and name it with --log",
+        "{}: this is the audit log of instance {owner}, and the data folder's file `instance` {}: if the log is its \
+         own, put `{owner}` into that file; if not, put the log elsewhere and name it with --log",
         folder.display(), id.map_or_else(|| "is missing".to_owned(), |id| format!("has {id}"))
     )]
     OfAnother {

@@ -467,8 +467,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// before it came, no later one of its order has, and the order has not ended, the order is `valid`, and this its
     /// last issuance; only an issuance that the ledger began itself after it excludes that. In every other case the
     /// certificate is no order's, and revoked (`superseded`; an earlier revocation stays). If no serial of the order
-    /// has such a certificate, the order ends with `given_up`, if that is given and it has not ended. A serial of a blocked key is revoked. Done again, it changes nothing. `None`: the
-    /// serial was never allocated.
+    /// has such a certificate, the order ends with `given_up`, if that is given and it has not ended. A serial of a
+    /// blocked key is revoked. Done again, it changes nothing. `None`: the serial was never allocated.
     async fn settle_restored(
         &self,
         serial: Serial,
@@ -479,8 +479,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Ends the recovery of this number, once. `false`: there is none that has not ended.
     async fn end_recovery(&self, number: u64, at: Timestamp) -> Stored<bool>;
 
-    /// Takes the recovery of this number back, as if it had not begun: from the wrong log, say. `false`: it is not open,
-    /// or something was restored already.
+    /// Takes the recovery of this number back, as if it had not begun: from the wrong log, say. `false`: it is not
+    /// open, or something was restored already.
     async fn abandon_recovery(&self, number: u64) -> Stored<bool>;
 
     /// All recoveries, in their order.

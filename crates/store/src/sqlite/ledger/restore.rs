@@ -140,7 +140,10 @@ fn restore_signature(batch: &Batch<'_>, signature: &RestoredSignature, restored:
     }
     store_certificate(batch, state.row, &signature.der)?;
     batch
-        .prepare_cached("-- ledger.restore.certificate\nUPDATE serials SET stored = max(?2, coalesce(good, begun)), unsettled = ?3 WHERE row = ?1")?
+        .prepare_cached(
+            "-- ledger.restore.certificate
+             UPDATE serials SET stored = max(?2, coalesce(good, begun)), unsettled = ?3 WHERE row = ?1",
+        )?
         .execute(params![state.row, Col(at), if state.status == SerialStatus::Revoked { 2 } else { 1 }])?;
     Ok(true)
 }
