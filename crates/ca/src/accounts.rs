@@ -182,7 +182,8 @@ impl Ca {
             behind = Some(OrderCursor::from(last));
             for order in &page {
                 let stage = order.stage();
-                if matches!(stage, Stage::MakeChallenge | Stage::TestChallenge) {
+                let open = matches!(stage, Stage::MakeChallenge | Stage::TestChallenge);
+                if open && !self.ledger_knew_better(order.id).await? {
                     let detail = format!("the account of this order was deactivated (stage {stage})");
                     let problem = acme::Problem::new(ProblemType::Unauthorized, detail);
                     let outcome = Outcome::Invalid(Failure { stage, problem });

@@ -105,6 +105,21 @@ impl Ca {
         }
     }
 
+    /// Asked before an order ends on the workbench by what stands there: whether the ledger knew better, since the
+    /// workbench was rolled back. What has ended in the ledger has ended so, and what has an issuance there goes on.
+    pub(crate) async fn ledger_knew_better(&self, id: OrderId) -> Stored<bool> {
+        let Some(known) = self.ledger.order(id).await? else { return Ok(false) };
+        match known.end {
+            Some((end, ended)) => {
+                self.workbench.settle(id, &[], Some((end.into(), ended))).await?;
+            }
+            None => {
+                self.bring_back(known.order).await?;
+            }
+        }
+        Ok(true)
+    }
+
     /// The workbench was lost, or rolled back. The ledger has the order's finalize request: the order goes on.
     pub(crate) async fn bring_back(&self, order: Order) -> Stored<Order> {
         planted!(LostWithWorkbench { return Ok(order) });

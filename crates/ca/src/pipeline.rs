@@ -343,6 +343,9 @@ impl Ca {
     }
 
     async fn die(&self, lease: &Lease, order: &Order, failure: Failure) -> Stored<Result<(), Fenced>> {
+        if self.ledger_knew_better(order.id).await? {
+            return Ok(Err(Fenced::Stale));
+        }
         let Failure { stage, problem } = &failure;
         tracing::info!(order = %order.id, %stage, problem = %problem.detail, "the order is invalid");
         let outcome = Outcome::Invalid(failure);

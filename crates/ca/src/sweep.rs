@@ -147,6 +147,8 @@ impl Ca {
                 "the certificate could not be issued in time (stage issue); make a new order",
             );
             self.ledger.finish(order, Failure { stage, problem }, now).await?.into()
+        } else if self.ledger_knew_better(order.id).await? {
+            return Ok(false);
         } else {
             // What ended in the ledger meanwhile says best why.
             let mut order = order.clone();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acme::{OrderStatus, ProblemType};
 use ca::InstanceId;
-use ca::order::{Order, Stage};
+use ca::order::{Order, Outcome, Stage};
 use ca::ports::{LeaseTerms, Standing};
 
 use super::on_all_back_ends;
@@ -20,6 +20,9 @@ on_all_back_ends! {
     open_order_is_gone_and_its_client_makes_another
     order_in_issuance_on_a_workbench_that_was_rolled_back_is_processing
     order_in_issuance_goes_on_by_itself_on_a_workbench_that_was_rolled_back
+    order_that_is_valid_in_the_ledger_does_not_die_on_a_workbench_that_was_rolled_back
+    order_that_is_valid_in_the_ledger_is_not_cancelled_with_its_account
+    order_in_issuance_does_not_die_by_an_authorization_on_a_workbench_that_was_rolled_back
     order_that_cannot_be_brought_back_keeps_no_other_from_it
 }
 
@@ -150,6 +153,57 @@ async fn order_in_issuance_goes_on_by_itself_on_a_workbench_that_was_rolled_back
     world.work(Stage::Issue).await;
     assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
     world.check_invariants().await;
+}
+
+/// An order with its certificate, and a workbench that has it from before it was finalized.
+async fn rolled_back_after_its_end(backend: Backend) -> (World, Client, Order) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let ready = client.ready(&world, &["one.example.com"]).await;
+    client.finalize(&world, &ready, &pair()).await.unwrap();
+    world.work(Stage::Issue).await;
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    let terms = LeaseTerms { holder: InstanceId::from_bytes([9; 16]), length: Duration::ZERO };
+    world.workbench.create(ready.clone(), terms).await.unwrap();
+    (world, client, ready)
+}
+
+/// It has its certificate on the workbench too.
+async fn assert_valid_on_the_workbench(world: &World, order: &Order) {
+    let active = world.read(order.id).await.unwrap();
+    assert!(matches!(active.order.outcome(), Some(Outcome::Valid(_))), "{:?}", active.order.outcome());
+    world.check_invariants().await;
+}
+
+async fn order_that_is_valid_in_the_ledger_does_not_die_on_a_workbench_that_was_rolled_back(backend: Backend) {
+    let (world, _client, order) = rolled_back_after_its_end(backend).await;
+    // Sweeps see time go by: it is no leap of the clock.
+    while world.ca.now() <= order.expires {
+        world.clock.pass_seconds(3_600);
+        world.sweep().await;
+        if world.read(order.id).await.is_some_and(|active| active.order.stage() == Stage::Done) {
+            break;
+        }
+    }
+    assert_valid_on_the_workbench(&world, &order).await;
+}
+
+async fn order_that_is_valid_in_the_ledger_is_not_cancelled_with_its_account(backend: Backend) {
+    let (world, client, order) = rolled_back_after_its_end(backend).await;
+    client.deactivate(&world).await;
+    assert_valid_on_the_workbench(&world, &order).await;
+}
+
+async fn order_in_issuance_does_not_die_by_an_authorization_on_a_workbench_that_was_rolled_back(backend: Backend) {
+    let (world, client, order) = rolled_back_in_issuance(backend).await;
+    world.ca.deactivate_authorization(&client.account, order.authorizations[0].id).await.unwrap();
+    world.work_off().await;
+    assert_eq!(world.read(order.id).await.unwrap().order.stage(), Stage::Issue, "its end is the ledger's");
+    world.until_done(order.id).await;
+    let (stage, _) = client.death(&world, order.id).await;
+    assert_eq!(stage, Stage::Issue);
+    assert!(world.known(order.id).await.unwrap().end.is_some());
 }
 
 async fn order_that_cannot_be_brought_back_keeps_no_other_from_it(backend: Backend) {
