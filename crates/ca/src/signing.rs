@@ -123,8 +123,19 @@ pub fn check_crl(state: &CrlState, number: u64) -> Result<(), Refused> {
             state.allocated
         )));
     }
+    check_crl_grows(state, number)
+}
+
+/// Whether relying parties don't have a CRL of this number, or of a later one, yet: another process may have made one
+/// since the number was allocated.
+///
+/// # Errors
+/// [`Refused`].
+pub fn check_crl_grows(state: &CrlState, number: u64) -> Result<(), Refused> {
     match &state.last {
-        Some(last) if last.number >= number => Err(Refused::because(format!("a CRL with number {number} is stored"))),
+        Some(last) if last.number >= number => {
+            Err(Refused::because(format!("CRL {} is stored, and {number} is not above it", last.number)))
+        }
         Some(_) | None => Ok(()),
     }
 }

@@ -152,6 +152,10 @@ impl FileSigner {
         let state = self.ledger.crl_state(issuer, shard, self.crl_shards).await.map_err(unread)?;
         signing::check_crl(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
         self.check_entries(issuer, shard, &crl).await?;
+        // Entries take time to compare. A number that was passed over meanwhile is not refused, or processes that make
+        // large CRLs side by side would get nowhere; one that relying parties have outgrown is.
+        let state = self.ledger.crl_state(issuer, shard, self.crl_shards).await.map_err(unread)?;
+        signing::check_crl_grows(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.sign(tbs.der())?;
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: None })
     }

@@ -19,6 +19,7 @@ on_all_back_ends! {
     reason_that_was_upgraded_appears_in_the_next_crl
     crl_that_nothing_changes_is_renewed_in_time
     number_whose_crl_failed_is_left_out
+    number_that_was_outgrown_while_entries_were_compared_is_not_signed
     expired_certificate_stays_on_one_more_crl
 }
 
@@ -159,6 +160,21 @@ async fn number_whose_crl_failed_is_left_out(backend: Backend) {
     }
     assert_eq!(world.ca.renew_crls().await.unwrap(), 1);
     assert_eq!(numbers(&world).await, [5, 1, 1, 1]);
+}
+
+async fn number_that_was_outgrown_while_entries_were_compared_is_not_signed(backend: Backend) {
+    let world = World::on(backend).await;
+    let mut held = world.signer_points.hold(Side::Before, Call::ListRevoked);
+    let ca = world.ca.clone();
+    let slow = tokio::spawn(async move { ca.renew_crls().await });
+    held.reached().await;
+    // As another process would, since there is no CRL yet.
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 4);
+    assert_eq!(numbers(&world).await, [2, 1, 1, 1]);
+    held.release();
+    let refused = slow.await.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("CRL 2 is stored, and 1 is not above it"), "{refused}");
+    assert_eq!(numbers(&world).await, [2, 1, 1, 1]);
 }
 
 async fn expired_certificate_stays_on_one_more_crl(backend: Backend) {

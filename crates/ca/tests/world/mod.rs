@@ -56,6 +56,7 @@ struct Lasting {
     clock: Arc<TestClock>,
     random: Arc<SeededRandom>,
     points: Arc<Points>,
+    signer_points: Arc<Points>,
     network: Arc<Network>,
     logs_away: Arc<AtomicBool>,
 }
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<TestClock>,
     pub(crate) random: Arc<SeededRandom>,
     pub(crate) points: Arc<Points>,
+    /// Around the ledger as the signer reads it.
+    pub(crate) signer_points: Arc<Points>,
     pub(crate) network: Arc<Network>,
     /// The CA: all of its ports have points.
     pub(crate) ca: Arc<Ca>,
@@ -101,6 +104,7 @@ impl World {
             stores: Stores::new(backend, clock.clone(), random.clone()),
             network: Arc::new(Network::new(clock.clone())),
             points: Arc::default(),
+            signer_points: Arc::default(),
             logs_away: Arc::default(),
             clock,
             random,
@@ -112,10 +116,11 @@ impl World {
     fn start(lasting: Lasting) -> Self {
         let stores::Opened { ledger, workbench, logs, audit } = lasting.stores.open();
         let (clock, points) = (lasting.clock.clone(), lasting.points.clone());
+        let signer_points = lasting.signer_points.clone();
         let rules = SignerRules::of(&lasting.settings);
         let signer = FileSigner::new(
             [lasting.hierarchy.issuer_key()],
-            ledger.clone(),
+            Arc::new(PointedLedger { inner: ledger.clone(), points: signer_points.clone() }),
             clock.clone(),
             rules,
             lasting.settings.crl_shards,
@@ -150,7 +155,8 @@ impl World {
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();
         let (network, random) = (lasting.network.clone(), lasting.random.clone());
-        Self { lasting, clock, random, points, network, ca: Arc::new(ca), ledger, workbench, audit, log_keys }
+        let ca = Arc::new(ca);
+        Self { lasting, clock, random, points, signer_points, network, ca, ledger, workbench, audit, log_keys }
     }
 
     /// The process ends as by a kill, and starts again. It has not recovered yet. All workers were killed before.
