@@ -64,7 +64,8 @@ impl Unsynced {
         }
     }
 
-    fn synced(&self) {
+    /// Nothing is left that could be forgotten.
+    pub(crate) fn synced(&self) {
         self.images().clear();
     }
 

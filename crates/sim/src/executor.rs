@@ -91,10 +91,15 @@ impl State {
         self.frozen.get(&node).is_some_and(|until| *until > self.now)
     }
 
-    /// The places in `ready` of those that may run.
-    fn runnable(&self) -> Vec<usize> {
+    /// The place in `ready` of one that may run.
+    fn choose(&self, chance: &Chance) -> Option<usize> {
+        if !self.frozen.values().any(|until| *until > self.now) {
+            // It may be one that was ended: then nothing is done.
+            return (!self.ready.is_empty()).then(|| chance.place(self.ready.len()));
+        }
         let runs = |id: &TaskId| self.tasks.get(id).is_some_and(|task| !self.is_frozen(task.node));
-        (0..self.ready.len()).filter(|at| runs(&self.ready[*at])).collect()
+        let places: Vec<usize> = (0..self.ready.len()).filter(|at| runs(&self.ready[*at])).collect();
+        (!places.is_empty()).then(|| places[chance.place(places.len())])
     }
 
     /// When something can happen again.
@@ -203,12 +208,10 @@ impl Executor {
     /// is nothing to do.
     pub fn step(&self, until: Duration) -> bool {
         let mut state = self.0.lock();
-        let runnable = state.runnable();
-        if runnable.is_empty() {
+        let Some(at) = state.choose(&self.0.chance) else {
             drop(state);
             return self.jump(until);
-        }
-        let at = runnable[self.0.chance.place(runnable.len())];
+        };
         let id = state.ready.swap_remove(at);
         state.steps += 1;
         let Some(task) = state.tasks.get_mut(&id) else { return true };

@@ -26,12 +26,15 @@ struct Names {
     shown: BTreeSet<(String, String)>,
     /// So many of a thousand look-ups fail.
     failing_permille: u32,
+    /// So many of a thousand names that clients show something for are forbidden.
+    forbidden_permille: u32,
 }
 
 /// All names there are.
 #[derive(Debug)]
 pub struct Internet {
     executor: Executor,
+    seed: u64,
     chance: Chance,
     names: Mutex<Names>,
 }
@@ -40,7 +43,7 @@ impl Internet {
     /// No names yet; so many of a thousand look-ups fail.
     pub fn new(executor: Executor, seed: u64, failing_permille: u32) -> Self {
         let names = Names { failing_permille, ..Names::default() };
-        Self { executor, chance: Chance::new(seed, "internet"), names: Mutex::new(names) }
+        Self { executor, seed, chance: Chance::new(seed, "internet"), names: Mutex::new(names) }
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -72,12 +75,29 @@ impl Internet {
         }
     }
 
+    /// For so many of a thousand names of clients another CA is named, once and for all.
+    pub fn forbid_some(&self, permille: u32) {
+        self.names().forbidden_permille = permille;
+    }
+
+    /// Whether no certificate may have this name, from the beginning to the end.
+    pub fn is_never_permitted(&self, name: &str) -> bool {
+        let permille = self.names().forbidden_permille;
+        permille > 0 && self.is_of_clients(name) && Chance::new(self.seed, name).happens(permille)
+    }
+
+    /// Names above those of clients are climbed to, and forbid nothing.
+    fn is_of_clients(&self, name: &str) -> bool {
+        self.names().texts.contains_key(&format!("_acme-challenge.{name}"))
+    }
+
     /// Whether this text was ever answered for this name.
     pub fn has_shown(&self, name: &str, text: &str) -> bool {
         self.names().shown.contains(&(name.to_owned(), text.to_owned()))
     }
 
     fn answer(&self, name: &str, kind: RecordKind) -> Outcome {
+        let never_permitted = kind == RecordKind::Caa && self.is_never_permitted(name);
         let mut names = self.names();
         match kind {
             RecordKind::Txt => {
@@ -85,7 +105,7 @@ impl Internet {
                 names.shown.extend(texts.iter().map(|text| (name.to_owned(), text.clone())));
                 Outcome::Records(texts.into_iter().map(|text| Record::Text(text.into_bytes())).collect())
             }
-            RecordKind::Caa if names.forbidden.contains(name) => {
+            RecordKind::Caa if never_permitted || names.forbidden.contains(name) => {
                 let property =
                     Property { critical: false, tag: b"issue".to_vec(), value: b"other.example.net".to_vec() };
                 Outcome::Records(vec![Record::Caa(property)])

@@ -53,6 +53,7 @@ struct Live {
     node: Option<Node>,
     /// Once it serves.
     router: Option<Router>,
+    ca: Option<Arc<Ca>>,
     starts: u32,
     stop: Option<watch::Sender<bool>>,
 }
@@ -80,13 +81,19 @@ impl Machine {
         Some((live.node?, live.router.clone()?))
     }
 
+    /// The CA of the process, if it serves.
+    pub fn ca(&self) -> Option<(Node, Arc<Ca>)> {
+        let live = self.live();
+        Some((live.node?, live.ca.clone()?))
+    }
+
     /// Whether this process ran here, and is gone.
     pub fn buried(&self, node: Node) -> bool {
         let mut live = self.live();
         if live.node != Some(node) {
             return false;
         }
-        let gone = (live.router.take(), live.stop.take());
+        let gone = (live.router.take(), live.stop.take(), live.ca.take());
         live.node = None;
         drop(live);
         drop(gone);
@@ -113,6 +120,7 @@ impl Machine {
         match ca.recover().await {
             Ok(recovered) => {
                 world.story.tell(|| format!("server {}: recovered: {recovered:?}", self.number));
+                world.auditor.look();
             }
             Err(error) => {
                 world.story.tell(|| format!("server {}: could not recover: {error}", self.number));
@@ -125,10 +133,11 @@ impl Machine {
         for (_, task) in upkeep::tasks(&ca, &logs, world.scenario.upkeep, &stopped) {
             world.executor.spawn_boxed(node, task);
         }
-        let door = self.door_of(world, node, ca);
+        let door = self.door_of(world, node, ca.clone());
         let mut live = self.live();
         if live.node == Some(node) {
             live.router = Some(router(Arc::new(door)));
+            live.ca = Some(ca);
             live.stop = Some(stop);
         }
     }
@@ -191,6 +200,7 @@ impl Machine {
         let mut layers = world.layers.clone();
         layers.0.insert(0, Arc::new(world.stores.unsynced.clone()));
         layers.0.insert(1, Arc::new(world.auditor.watch(self.number, node)));
+        layers.0.push(Arc::new(world.ct_logs.clone()));
         layers.0.push(Arc::new(world.auditor.watch_leases(node)));
         layers.0.push(Arc::new(Arc::new(faults)));
         layers.0.extend(world.outermost.0.iter().cloned());

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::Parser;
 use sim::enumeration::{self, Life};
 use sim::run::{self, Report};
+use sim::scenario::Scenario;
+use sim::world::Options;
 
 /// Runs simulated worlds in which CAs live, crash and recover. Ends with 1 if something that always holds does not.
 #[derive(Debug, Parser)]
@@ -22,6 +24,9 @@ struct Arguments {
     /// first faults, each with some hundreds of second ones; several processes can share them.
     #[arg(long, value_parser = range, conflicts_with_all = ["seed", "seeds"])]
     pairs: Option<(u64, u64)>,
+    /// Clocks are weeks off, until an operator accepts the right time.
+    #[arg(long)]
+    leaps: bool,
     /// Stop after so many seconds.
     #[arg(long)]
     seconds: Option<u64>,
@@ -37,13 +42,19 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match (arguments.pairs, arguments.seed) {
         (Some(range), _) => run_pairs(range),
-        (None, Some(seed)) => tell(seed),
-        (None, None) => run_many(arguments.seeds, arguments.seconds.map(Duration::from_secs)),
+        (None, Some(seed)) => tell(seed, arguments.leaps),
+        (None, None) => run_many(arguments.seeds, arguments.leaps, arguments.seconds.map(Duration::from_secs)),
     }
 }
 
-fn tell(seed: u64) -> ExitCode {
-    let report = run::seed(seed, true);
+fn run_one(seed: u64, leaps: bool, told: bool) -> Report {
+    let drawn = Scenario::draw(seed);
+    let scenario = if leaps { drawn.with_leaps() } else { drawn };
+    run::run(seed, scenario, Options { told, ..Options::default() })
+}
+
+fn tell(seed: u64, leaps: bool) -> ExitCode {
+    let report = run_one(seed, leaps, true);
     for line in &report.story {
         println!("{line}");
     }
@@ -94,14 +105,14 @@ impl Sum {
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long real time has gone by is what is measured")]
-fn run_many((from, to): (u64, u64), limit: Option<Duration>) -> ExitCode {
+fn run_many((from, to): (u64, u64), leaps: bool, limit: Option<Duration>) -> ExitCode {
     let began = std::time::Instant::now();
     let mut sum = Sum::default();
     for seed in from..to {
         if limit.is_some_and(|limit| began.elapsed() > limit) {
             break;
         }
-        let report = run::seed(seed, false);
+        let report = run_one(seed, leaps, false);
         sum.add(&report);
         for violation in &report.violations {
             println!("seed {seed}: {violation}; replay with: cairn-sim --seed {seed}");

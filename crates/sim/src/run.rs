@@ -7,11 +7,14 @@ use std::time::Duration;
 use ca::ports::Clock;
 
 use crate::audit::Violation;
+use crate::mishaps::OPERATOR;
 use crate::scenario::Scenario;
 use crate::world::{Options, World};
 
 /// In the calm clients get what they want within this time.
 const CALM_MAX: Duration = Duration::from_secs(3 * 86_400);
+/// So long a storm goes on when all clients are done.
+const AFTERMATH: Duration = Duration::from_secs(100);
 /// More steps than this are no small run any more: something turns in a circle.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -48,7 +51,10 @@ pub fn run(seed: u64, scenario: Scenario, options: Options) -> Report {
     let world = World::new(seed, scenario, options);
     world.story.tell(|| format!("seed {seed}: {:?}", world.scenario));
     world.begin();
-    let mut ended = until(&world, world.scenario.storm, |_| false);
+    let mut ended = until(&world, world.scenario.storm, World::clients_done);
+    // What was left half done in the storm is looked at under it, too.
+    let after = (world.executor.now() + AFTERMATH).min(world.scenario.storm);
+    ended = ended && until(&world, after, |_| false);
     world.calm();
     let limit = world.executor.now() + CALM_MAX;
     ended = ended && until(&world, limit, World::clients_done);
@@ -63,11 +69,19 @@ pub fn run(seed: u64, scenario: Scenario, options: Options) -> Report {
     report(&world)
 }
 
-/// Every order that can end has ended when its deadline and a sweep are over, and CRLs are made anew.
+/// Leases run out, time catches up with clocks that were ahead, and CRLs are made anew. If an order is still at work
+/// then, it has the time until its deadline.
 fn rest(world: &Arc<World>) {
     let times = &world.settings.times;
-    let limit = world.executor.now() + times.issue_deadline + times.issue_lease + times.sweep * 2;
-    if until(world, limit, |_| false) {
+    let caught_up = if world.scenario.has_leaps() { OPERATOR * 2 } else { world.scenario.clock_jump_max };
+    let settled = times.issue_lease + times.sweep * 3 + caught_up + world.scenario.upkeep * 2;
+    let mut limit = world.executor.now() + settled;
+    let mut calm = until(world, limit, |_| false);
+    if calm && world.auditor.is_at_work() {
+        limit += times.issue_deadline;
+        calm = until(world, limit, |_| false);
+    }
+    if calm {
         world.executor.pass_until(limit);
         let now = world.machines[0].clock.now();
         world.auditor.look_at_rest(now);

@@ -14,7 +14,13 @@ use crate::ports::Fate;
 
 const DAY: u64 = 86_400;
 /// The longest that a process stands still: longer than any lease.
-const STOP_MAX: Duration = Duration::from_secs(240);
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(240);
+/// No clock needs to be nearer to the true time than this: nobody notices.
+const SMALL_JUMP: Duration = Duration::from_secs(25);
+/// So far off a clock stops the signing, until time has caught up.
+const JUMP: Duration = Duration::from_secs(300);
+/// So far off it is until an operator says what is right.
+const LEAP: Duration = Duration::from_secs(40 * DAY);
 
 /// All of it.
 #[derive(Clone, Debug)]
@@ -37,9 +43,19 @@ pub struct Scenario {
     pub dns_failing: u32,
     /// Processes are killed from outside, so often.
     pub kills: u32,
+    /// Clocks of machines jump, so often.
+    pub clock_jumps: u32,
+    /// After a jump a clock is at most so far ahead of the true time, or behind it.
+    pub clock_jump_max: Duration,
+    /// The workbench is lost or rolled back to a snapshot, so often.
+    pub workbench_losses: u32,
+    /// Of a thousand submissions to a CT log so many go wrong.
+    pub ct_failing: u32,
+    /// A CT log is away for a while, so often.
+    pub logs_away: u32,
     /// The workbench may forget what was not synced when its machine loses power.
     pub power_cuts: bool,
-    /// Other CAs are named for some names.
+    /// Another CA is named for some names.
     pub forbids: bool,
     /// Built-in CT logs.
     pub logs: usize,
@@ -94,13 +110,31 @@ impl Scenario {
             weather,
             dns_failing: chance.one_of(&[0, 0, 50, 300]),
             kills: u32::try_from(chance.below(4)).unwrap_or(0),
+            clock_jumps: chance.one_of(&[0, 0, 1, 4]),
+            clock_jump_max: chance.one_of(&[SMALL_JUMP, SMALL_JUMP, JUMP]),
+            workbench_losses: chance.one_of(&[0, 0, 0, 1, 2]),
+            ct_failing: chance.one_of(&[0, 0, 100, 400]),
+            logs_away: chance.one_of(&[0, 0, 1, 3]),
             power_cuts: machines == 1 && chance.happens(500),
-            forbids: false,
+            forbids: chance.happens(250),
             logs: 2 + chance.place(2),
             settings: settings(&chance),
             upkeep: Duration::from_secs(chance.one_of(&[2, 10, 30])),
             storm: chance.time(Duration::from_secs(60), Duration::from_secs(600)),
         }
+    }
+
+    /// The same, and clocks are weeks off: when they are set right, an operator has to say that they are.
+    #[must_use]
+    pub fn with_leaps(mut self) -> Self {
+        self.clock_jumps = self.clock_jumps.max(2);
+        self.clock_jump_max = LEAP;
+        self
+    }
+
+    /// Whether clocks are so far off that nobody waits for them.
+    pub fn has_leaps(&self) -> bool {
+        self.clock_jumps > 0 && self.clock_jump_max > JUMP
     }
 
     /// Nothing goes wrong: one server, one honest client, one certificate.
@@ -116,6 +150,11 @@ impl Scenario {
             weather: Weather { slow: Duration::from_millis(1), ..Weather::default() },
             dns_failing: 0,
             kills: 0,
+            clock_jumps: 0,
+            clock_jump_max: Duration::ZERO,
+            workbench_losses: 0,
+            ct_failing: 0,
+            logs_away: 0,
             power_cuts: false,
             forbids: false,
             logs: 2,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +12,21 @@ use ca::settings::Settings;
 use crate::audit::{Auditor, Sight};
 use crate::chance::Chance;
 use crate::clock::SimClock;
+use crate::ct_logs::CtLogs;
 use crate::disk::Stores;
 use crate::executor::{Executor, Node};
 use crate::internet::Internet;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::ports::{Fates, Layers, Seldom};
-use crate::scenario::Scenario;
+use crate::scenario::{STOP_MAX, Scenario};
 use crate::story::Story;
 use crate::tally::Tally;
+
+/// Another CA is named for so many of a thousand names.
+const FORBIDDEN_PERMILLE: u32 = 150;
+/// A process that died is started again after at most this time.
+const RESTART_MAX: Duration = Duration::from_secs(100);
 
 /// All there is.
 pub struct World {
@@ -37,10 +44,14 @@ pub struct World {
     pub stores: Stores,
     /// Where they run.
     pub machines: Vec<Arc<Machine>>,
+    /// The clocks of the machines, and of the one that has the stores, if that is another.
+    pub clocks: Vec<SimClock>,
     /// Between clients and machines.
     pub network: Network,
     /// What validation sees.
     pub internet: Arc<Internet>,
+    /// How CT logs fare.
+    pub ct_logs: Arc<CtLogs>,
     /// Watches.
     pub auditor: Arc<Auditor>,
     /// Decides what becomes of calls.
@@ -58,6 +69,7 @@ pub struct World {
     /// Draws what the world does.
     pub chance: Chance,
     seldom: Option<Arc<Seldom>>,
+    is_calm: AtomicBool,
     at_work: Mutex<BTreeSet<usize>>,
 }
 
@@ -86,14 +98,19 @@ impl World {
         let executor = Executor::new(seed);
         let story = Arc::new(Story::new(executor.clone(), options.told));
         let tally = Arc::new(Tally::default());
-        let clocks: Vec<SimClock> = (0..scenario.machines).map(|_| SimClock::new(executor.clone())).collect();
         // One machine has its stores on its own disk; several ask a machine that has a clock of its own.
-        let of_stores = if let [only] = clocks.as_slice() { only.clone() } else { SimClock::new(executor.clone()) };
+        let count = if scenario.machines == 1 { 1 } else { scenario.machines + 1 };
+        let clocks: Vec<SimClock> = (0..count).map(|_| SimClock::new(executor.clone())).collect();
+        let of_stores = clocks[count - 1].clone();
         let random = Arc::new(Chance::new(seed, "stores"));
         let stores = Stores::new(Arc::new(of_stores) as Arc<dyn Clock>, random, scenario.power_cuts);
+        let of_machines = clocks.iter().take(scenario.machines).cloned().enumerate();
         let machines: Vec<Arc<Machine>> =
-            clocks.into_iter().enumerate().map(|(number, clock)| Arc::new(Machine::new(number, clock, seed))).collect();
+            of_machines.map(|(number, clock)| Arc::new(Machine::new(number, clock, seed))).collect();
         let internet = Arc::new(Internet::new(executor.clone(), seed, scenario.dns_failing));
+        if scenario.forbids {
+            internet.forbid_some(FORBIDDEN_PERMILLE);
+        }
         let auditor = Auditor::new(Sight {
             executor: executor.clone(),
             ledger: stores.ledger.clone(),
@@ -103,7 +120,7 @@ impl World {
             settings: scenario.settings.clone(),
             story: story.clone(),
             tally: tally.clone(),
-            workbench_forgets: false,
+            workbench_forgets: scenario.workbench_losses > 0,
         });
         let seldom = Arc::new(Seldom::new(
             Chance::new(seed, "faults"),
@@ -120,7 +137,10 @@ impl World {
             seed,
             network: Network::new(executor.clone(), seed, scenario.weather, tally.clone()),
             settings: scenario.settings.clone(),
+            ct_logs: Arc::new(CtLogs::new(executor.clone(), seed, scenario.ct_failing, tally.clone())),
             logs: scenario.logs,
+            clocks,
+            is_calm: AtomicBool::new(false),
             poll_wait: Duration::from_secs(10),
             chance: Chance::new(seed, "world"),
             auditor: Arc::new(auditor),
@@ -147,23 +167,7 @@ impl World {
         for task in &self.scenario.clients {
             self.executor.spawn(Node::WORLD, task.clone().run(Arc::clone(self)));
         }
-        for _ in 0..self.scenario.kills {
-            let at = self.chance.time(Duration::ZERO, self.scenario.storm);
-            let world = Arc::clone(self);
-            self.executor.spawn(Node::WORLD, async move {
-                world.executor.sleep(at).await;
-                world.kill_one();
-            });
-        }
-    }
-
-    fn kill_one(&self) {
-        let machine = &self.machines[self.chance.place(self.machines.len())];
-        if let Some(node) = machine.node() {
-            self.tally.fault("killed");
-            self.story.tell(|| format!("server {}: is killed", machine.number));
-            self.executor.kill(node);
-        }
+        self.begin_mishaps();
     }
 
     /// One step: somebody does something, or time goes on, at most until then. `false`: there is nothing to do.
@@ -186,21 +190,47 @@ impl World {
         }
         self.auditor.look();
         let (world, machine) = (Arc::clone(self), Arc::clone(machine));
-        let pause = self.chance.one_of(&[100, 1_000, 5_000, 100_000]);
+        let seconds = Duration::from_secs;
+        let pause = self.chance.one_of(&[Duration::from_millis(100), seconds(1), seconds(5), RESTART_MAX]);
         self.executor.spawn(Node::WORLD, async move {
-            world.executor.sleep(Duration::from_millis(pause)).await;
+            world.executor.sleep(pause).await;
             machine.start(&world);
         });
     }
 
+    /// Whether nothing fails any more.
+    pub fn is_calm(&self) -> bool {
+        self.is_calm.load(Ordering::Relaxed)
+    }
+
     /// Nothing fails any more.
-    pub fn calm(&self) {
+    pub fn calm(self: &Arc<Self>) {
+        self.is_calm.store(true, Ordering::Relaxed);
         self.story.tell(|| "--- nothing fails from now on".to_owned());
         if let Some(seldom) = &self.seldom {
             seldom.calm();
         }
         self.network.calm();
         self.internet.calm();
+        self.ct_logs.calm();
+        self.set_clocks_right();
+        self.watch_deadlines();
+    }
+
+    /// While nothing fails, no order may be processing for longer than it has time (invariant 8).
+    fn watch_deadlines(self: &Arc<Self>) {
+        let times = &self.settings.times;
+        let (sweep, late) = (times.sweep, times.issue_lease + times.sweep * 3);
+        // What was stopped goes on, what was dead is started, and time catches up with clocks that were ahead.
+        let settled = STOP_MAX + RESTART_MAX + self.scenario.clock_jump_max + late;
+        let world = Arc::clone(self);
+        self.executor.spawn(Node::WORLD, async move {
+            world.executor.sleep(settled).await;
+            loop {
+                world.auditor.nobody_is_overdue(world.clocks[0].now().minus(late));
+                world.executor.sleep(sweep).await;
+            }
+        });
     }
 
     /// Drops everything that goes on.

@@ -1,8 +1,8 @@
 //! What the ports promise each other: an order is given to one at a time, a mark covers only what is in the ledger, a
 //! CRL lists only what is revoked.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use ca::authorization::EndedAuthorization;
@@ -11,7 +11,7 @@ use ca::ports::{
     Advance, AuditEvent, AuditLog, AuditMark, Claimed, Fenced, Lease, LeaseTerms, Ledger, SerialStatus, Stored,
     Workbench,
 };
-use ca::{AccountId, InstanceId, OrderId};
+use ca::{AccountId, InstanceId, LeaseToken, OrderId};
 use pki::{Certificate, Crl, PrecertEntry, Serial, Sha256, Timestamp};
 
 use super::{Auditor, now};
@@ -32,11 +32,21 @@ struct Granted {
 
 /// Who has which order.
 #[derive(Debug, Default)]
-pub(super) struct Leases(Mutex<BTreeMap<OrderId, Granted>>);
+pub(super) struct Leases {
+    granted: Mutex<BTreeMap<OrderId, Granted>>,
+    /// Granted before the workbench was restored: it may know them again.
+    of_snapshots: Mutex<BTreeSet<LeaseToken>>,
+    /// All there were.
+    tokens: Mutex<BTreeSet<LeaseToken>>,
+}
 
 impl Leases {
     fn with<R>(&self, look: impl FnOnce(&mut BTreeMap<OrderId, Granted>) -> R) -> R {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.granted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tokens(of: &Mutex<BTreeSet<LeaseToken>>) -> MutexGuard<'_, BTreeSet<LeaseToken>> {
+        of.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -63,6 +73,7 @@ impl Auditor {
         let at = lease.expires.minus(terms.length);
         let granted = Granted { lease: lease.clone(), holder: terms.holder, node, loose: false };
         let before = self.leases.with(|leases| leases.insert(lease.order, granted));
+        Leases::tokens(&self.leases.tokens).insert(lease.token);
         let held = before
             .is_some_and(|before| !before.loose && before.lease.expires > at && !self.executor.is_dead(before.node));
         self.holds(6, !held, || format!("order {} was given to two at the same time", lease.order));
@@ -71,12 +82,30 @@ impl Auditor {
     /// 6: a lease was good enough to advance or park an order.
     fn used(&self, lease: &Lease) {
         let before = self.leases.with(|leases| leases.remove(&lease.order));
-        let own = before.is_some_and(|before| before.lease.token == lease.token);
+        let own = before.is_some_and(|before| before.lease.token == lease.token)
+            || Leases::tokens(&self.leases.of_snapshots).contains(&lease.token);
         self.holds(6, own, || format!("order {} was moved on by a worker that did not have it", lease.order));
     }
 
     fn freed(&self, holder: InstanceId) {
         self.leases.with(|leases| leases.retain(|_, granted| granted.holder != holder));
+    }
+
+    /// A lease that ran out by the clock as it was may not have by the clock as it is.
+    pub(crate) fn clock_was_set(&self) {
+        self.leases.with(|leases| leases.values_mut().for_each(|granted| granted.loose = true));
+    }
+
+    /// The workbench holds what it held before, or nothing.
+    pub(crate) fn workbench_was_restored(&self) {
+        self.clock_was_set();
+        let known = Leases::tokens(&self.leases.tokens).clone();
+        Leases::tokens(&self.leases.of_snapshots).extend(known);
+    }
+
+    /// A worker came too late: the order was another's already.
+    fn was_fenced(&self) {
+        self.tally.fault("(worker fenced)");
     }
 
     fn loosened(&self, order: OrderId) {
@@ -186,8 +215,9 @@ impl WorkbenchLayer for LeaseWatch {
 
     async fn advance(&self, inner: &dyn Workbench, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>> {
         let advanced = inner.advance(lease, advance).await?;
-        if advanced.is_ok() {
-            self.auditor.used(lease);
+        match &advanced {
+            Ok(_) => self.auditor.used(lease),
+            Err(Fenced::Stale) => self.auditor.was_fenced(),
         }
         Ok(advanced)
     }

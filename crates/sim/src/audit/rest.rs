@@ -1,15 +1,23 @@
 //! What is checked over all records: when a process has started again, and when everything is at rest.
 
+use std::sync::Arc;
+
 use ca::order::{Outcome, Place, Progress, Stage};
 use ca::ports::{
     ActiveOrder, AuditEvent, AuditLog, AuditMark, Ledger, LedgerEnd, OrderFilter, SerialFilter, SerialRecord,
     SerialStatus, Standing, Workbench,
 };
-use pki::{Crl, Serial, Sha256, Timestamp};
+use ca::settings::CaaMode;
+use pki::{Certificate, Crl, GeneralName, Serial, Sha256, Timestamp};
+use server::fsck::{Finding, Ports, Records, Rules, Severity};
 
 use super::{Auditor, now};
+use crate::clock::SimClock;
+use crate::keys::{Hierarchy, of_log};
+use crate::machine::instance;
 
 const ALL: u32 = 10_000;
+const LOGS_MAX: usize = 8;
 
 /// A line of an audit log that speaks of a signature.
 struct Line {
@@ -51,6 +59,60 @@ impl Auditor {
         self.signatures_are_logged(&lines);
         for record in self.records() {
             self.serial_at_rest(&record, &lines);
+            self.names_are_permitted(&record);
+        }
+        self.fsck();
+    }
+
+    /// Whether an order stands where a worker can or will work on it.
+    pub(crate) fn is_at_work(&self) -> bool {
+        let waits = |one: &ActiveOrder| matches!(one.standing, Standing::Client | Standing::PendingDone);
+        !self.active().iter().all(waits)
+    }
+
+    /// 8: no order is still processing whose deadline was before this time.
+    pub(crate) fn nobody_is_overdue(&self, time: Timestamp) {
+        for ActiveOrder { order, standing, .. } in self.active() {
+            let late = order.stage() == Stage::Issue && order.deadline().is_some_and(|deadline| deadline < time);
+            self.holds(8, !late, || {
+                format!("order {} is processing long after its deadline, and stands in {standing:?}", order.id)
+            });
+        }
+    }
+
+    /// What `cairn fsck` finds in the same records. It reads one audit log.
+    fn fsck(&self) {
+        let [audit] = self.audits.as_slice() else { return };
+        let hierarchy = Hierarchy::shared();
+        let records = Records::of_ports(Ports {
+            instance: instance(0),
+            ledger: self.ledger.clone(),
+            workbench: self.workbench.clone(),
+            audit: audit.clone(),
+            clock: Arc::new(SimClock::new(self.executor.clone())),
+            authorities: vec![hierarchy.root.clone(), hierarchy.issuer.certificate.clone()],
+            log_keys: (0..LOGS_MAX).map(|number| of_log(number).public_key().clone()).collect(),
+        });
+        let checked = now(server::fsck::check(&records, Rules::of(&self.settings, true), &mut |_| ()));
+        match checked {
+            Ok(report) => {
+                for finding in report.findings().iter().filter(|one| one.severity == Severity::Fault) {
+                    let Finding { invariant, subject, detail, .. } = finding;
+                    self.holds(0, false, || format!("fsck, {}: {subject}: {detail}", invariant.name()));
+                }
+                self.holds(0, true, String::new);
+            }
+            Err(error) => self.holds(0, false, || format!("fsck: {error}")),
+        }
+    }
+
+    /// 7: where CAA is enforced, no certificate has a name for which another CA was named all the time.
+    fn names_are_permitted(&self, record: &SerialRecord) {
+        let Ok(certificate) = Certificate::from_der(&record.linting_certificate) else { return };
+        for name in certificate.names() {
+            let GeneralName::Dns(name) = name else { continue };
+            let forbidden = self.settings.caa == CaaMode::Enforce && self.internet.is_never_permitted(name);
+            self.holds(7, !forbidden, || format!("{} was begun for {name}, against its CAA", record.serial));
         }
     }
 

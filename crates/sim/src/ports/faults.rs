@@ -58,6 +58,11 @@ pub trait Fates: Send + Sync + Debug {
 
     /// How long a call takes, before it is done or after.
     fn latency(&self) -> Duration;
+
+    /// Whether the caller goes on at once when a call that takes no time is done, so that nobody comes between.
+    fn goes_straight_on(&self) -> bool {
+        false
+    }
 }
 
 /// No chance in it: each call is done at once, except for those that are listed.
@@ -133,7 +138,7 @@ impl Faults {
             self.tally.fault(fate.name());
             self.story.tell(|| format!("{}: call {number}, {call:?}: {}", self.name, fate.name()));
         }
-        self.take_time().await;
+        self.take_time(false).await;
         match fate {
             Fate::NotDone => return Err(E::not_done()),
             Fate::Full => return Err(E::full()),
@@ -148,18 +153,18 @@ impl Faults {
             Fate::Unknown if answer.is_ok() => return Err(E::unknown()),
             Fate::Done | Fate::NotDone | Fate::Full | Fate::Unknown | Fate::DiesBefore | Fate::StopsBefore(_) => {}
         }
-        self.take_time().await;
+        self.take_time(self.fates.goes_straight_on()).await;
         answer
     }
 
     /// Time goes by, or others may run. A process that has died meanwhile goes no further.
-    async fn take_time(&self) {
+    async fn take_time(&self, straight_on: bool) {
         self.alive().await;
         let time = self.fates.latency();
-        if time.is_zero() {
-            self.executor.give_way().await;
-        } else {
+        if !time.is_zero() {
             self.executor.sleep(time).await;
+        } else if !straight_on {
+            self.executor.give_way().await;
         }
         self.alive().await;
     }
@@ -289,5 +294,9 @@ impl Fates for Seldom {
             40..=62 => self.chance.time(Duration::ZERO, self.usual),
             _ => self.chance.time(Duration::ZERO, self.usual * 40),
         }
+    }
+
+    fn goes_straight_on(&self) -> bool {
+        self.chance.happens(500)
     }
 }
