@@ -2,7 +2,7 @@
 //! them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use validation::dns::{Answer, Dns, DnsFailure, Outcome, Record, RecordKind};
 
 use crate::chance::Chance;
 use crate::executor::Executor;
+use crate::tally::Tally;
 
 /// The CA's own name in CAA records.
 pub const CAA_IDENTITY: &str = "ca.example.com";
@@ -36,14 +37,15 @@ pub struct Internet {
     executor: Executor,
     seed: u64,
     chance: Chance,
+    tally: Arc<Tally>,
     names: Mutex<Names>,
 }
 
 impl Internet {
     /// No names yet; so many of a thousand look-ups fail.
-    pub fn new(executor: Executor, seed: u64, failing_permille: u32) -> Self {
+    pub fn new(executor: Executor, seed: u64, failing_permille: u32, tally: Arc<Tally>) -> Self {
         let names = Names { failing_permille, ..Names::default() };
-        Self { executor, seed, chance: Chance::new(seed, "internet"), names: Mutex::new(names) }
+        Self { executor, seed, chance: Chance::new(seed, "internet"), tally, names: Mutex::new(names) }
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -106,6 +108,7 @@ impl Internet {
                 Outcome::Records(texts.into_iter().map(|text| Record::Text(text.into_bytes())).collect())
             }
             RecordKind::Caa if never_permitted || names.forbidden.contains(name) => {
+                self.tally.fault("forbidden by CAA");
                 let property =
                     Property { critical: false, tag: b"issue".to_vec(), value: b"other.example.net".to_vec() };
                 Outcome::Records(vec![Record::Caa(property)])
@@ -120,6 +123,7 @@ impl Dns for Internet {
     async fn lookup(&self, name: &str, kind: RecordKind) -> Answer {
         let failing = self.names().failing_permille;
         let (fails, time) = if self.chance.happens(failing) {
+            self.tally.fault("look-up failed");
             (true, self.chance.time(Duration::ZERO, Duration::from_secs(15)))
         } else {
             (false, self.chance.time(Duration::ZERO, Duration::from_millis(20)))

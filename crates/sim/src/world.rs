@@ -107,7 +107,7 @@ impl World {
         let of_machines = clocks.iter().take(scenario.machines).cloned().enumerate();
         let machines: Vec<Arc<Machine>> =
             of_machines.map(|(number, clock)| Arc::new(Machine::new(number, clock, seed))).collect();
-        let internet = Arc::new(Internet::new(executor.clone(), seed, scenario.dns_failing));
+        let internet = Arc::new(Internet::new(executor.clone(), seed, scenario.dns_failing, tally.clone()));
         if scenario.forbids {
             internet.forbid_some(FORBIDDEN_PERMILLE);
         }
