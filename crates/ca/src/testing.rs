@@ -24,11 +24,15 @@ struct Seen {
 
 impl Ca {
     /// Tests the answered challenges of one authorization, side by side; the first that shows control ends it, or else
-    /// the first that failed for good.
-    pub(crate) async fn test(&self, order: &Order, authorization: &Authorization) -> Vec<Stored<Tested>> {
-        let now = self.now();
+    /// the first that failed for good. All that are due at the time given are tested.
+    pub(crate) async fn test(
+        &self,
+        order: &Order,
+        authorization: &Authorization,
+        given: Timestamp,
+    ) -> Vec<Stored<Tested>> {
         let due = authorization.challenges.iter().filter_map(|challenge| match challenge.state {
-            ChallengeState::Answered { at, tries, due, .. } if is_due(due, now) => Some((challenge, at, tries)),
+            ChallengeState::Answered { at, tries, due, .. } if is_due(due, given) => Some((challenge, at, tries)),
             ChallengeState::Answered { .. }
             | ChallengeState::Pending
             | ChallengeState::Valid { .. }

@@ -23,6 +23,7 @@ on_all_back_ends! {
     finalize_waits_for_the_clock
     order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease
     test_that_is_due_in_an_hour_by_a_clock_set_back_is_due_now
+    test_that_is_due_by_the_workbenchs_clock_is_due_to_a_worker_whose_clock_is_behind
     revocation_with_a_clock_that_is_behind_appears_when_it_is_right
     operator_accepts_the_time_after_a_clock_was_ahead
     accepted_time_outlives_a_crash_before_the_ledger_was_written
@@ -130,6 +131,20 @@ async fn order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease(
     world.clock.set_back(HOUR);
     assert_eq!(world.sweep().await.requeued, 1);
     assert_eq!(world.work(Stage::TestChallenge).await, Worked::Advanced);
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+}
+
+async fn test_that_is_due_by_the_workbenchs_clock_is_due_to_a_worker_whose_clock_is_behind(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.order(&world, &["one.example.com"]).await;
+    client.answer_all(&world, &order).await;
+    let mut held = world.points.hold(Side::After, Call::Claim);
+    let worker = world.start_work(Stage::TestChallenge);
+    held.reached().await;
+    world.clock.set_back(Duration::from_secs(20));
+    held.release();
+    assert_eq!(worker.await.unwrap(), Some(Worked::Advanced));
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
 }
 
