@@ -1,5 +1,5 @@
-//! What befalls machines and stores from outside while a storm goes on: processes are killed, clocks jump, the workbench
-//! is lost or comes back from a snapshot, CT logs are away.
+//! What befalls machines and stores from outside while a storm goes on: processes are killed, clocks jump, the
+//! workbench is lost or comes back from a snapshot, CT logs are away.
 
 use std::sync::Arc;
 use std::time::Duration;
