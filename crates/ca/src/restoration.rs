@@ -78,6 +78,9 @@ pub struct Restoration<'a> {
     pub crl_shards: u16,
 }
 
+/// CRL numbers that the log announces and the ledger lacks: of which issuer and shard.
+type CrlNumbers = BTreeSet<(Sha256, u16, u64)>;
+
 /// What a line means to the ledger as it is.
 enum Means {
     /// Nothing new.
@@ -94,14 +97,14 @@ impl Restoration<'_> {
     /// # Errors
     /// Ledger or log can't be read.
     pub async fn is_needed(&self) -> Stored<Option<Unknown>> {
-        let mut mark = self.mark().await?;
+        let (mut mark, mut numbers) = (self.mark().await?, CrlNumbers::new());
         loop {
             let (lines, next) = self.log.page(mark, PAGE).await?;
             if lines.is_empty() {
                 return Ok(None);
             }
             for line in &lines {
-                if let Means::Unknown(what) = self.means(line).await? {
+                if let Means::Unknown(what) = self.means(line, &mut numbers).await? {
                     return Ok(Some(Unknown { sequence: line.sequence, at: line.at, what }));
                 }
             }
@@ -128,14 +131,14 @@ impl Restoration<'_> {
             retired: Vec::new(),
             fault: None,
         };
-        let mut authorities = self.authorities(own).await?;
+        let (mut authorities, mut numbers) = (self.authorities(own).await?, CrlNumbers::new());
         loop {
             let (lines, next) = self.log.page(mark, PAGE).await?;
             if lines.is_empty() {
                 return Ok(survey);
             }
             for line in &lines {
-                let means = self.means(line).await?;
+                let means = self.means(line, &mut numbers).await?;
                 survey.add(line, means);
                 match self.read(line, &mut authorities).await {
                     Err(error) if error.kind == StoreErrorKind::Corrupt => {
@@ -161,7 +164,7 @@ impl Restoration<'_> {
         Ok(self.ledger.audit_mark(self.from).await?.unwrap_or(start))
     }
 
-    async fn means(&self, line: &AuditLine) -> Stored<Means> {
+    async fn means(&self, line: &AuditLine, numbers: &mut CrlNumbers) -> Stored<Means> {
         let of_serial = async |serial: Serial, lacks: fn(&SerialRecord) -> bool| {
             Stored::Ok(match self.ledger.serial(serial).await? {
                 None => Means::Unknown(format!("serial {serial}")),
@@ -174,6 +177,16 @@ impl Restoration<'_> {
             AuditEvent::Precertificate { serial, .. } => {
                 of_serial(*serial, |record| record.status == SerialStatus::Wait).await
             }
+            // Its precertificate was on record before a log was asked for it.
+            AuditEvent::Certificate { serial, .. }
+                if self
+                    .ledger
+                    .serial(*serial)
+                    .await?
+                    .is_some_and(|record| record.ct && record.status == SerialStatus::Wait) =>
+            {
+                Ok(Means::Unknown(format!("the certificate of serial {serial}, whose precertificate it lacks")))
+            }
             AuditEvent::Certificate { serial, .. } => of_serial(*serial, |record| record.certificate.is_none()).await,
             AuditEvent::Revocation { serial, .. } => of_serial(*serial, |record| record.revocation.is_none()).await,
             AuditEvent::KeyBlock { spki_hash, .. } => Ok(missing(!self.ledger.is_blocked(*spki_hash).await?)),
@@ -182,7 +195,14 @@ impl Restoration<'_> {
                 if allocated + 1 < *number {
                     return Ok(Means::Unknown(format!("CRL number {number} of shard {shard}")));
                 }
+                if allocated < *number {
+                    numbers.insert((*issuer, *shard, *number));
+                }
                 Ok(missing(allocated < *number))
+            }
+            // Its number was on record before it was signed.
+            AuditEvent::Crl { issuer, shard, number, .. } if numbers.contains(&(*issuer, *shard, *number)) => {
+                Ok(Means::Unknown(format!("CRL {number} of shard {shard}")))
             }
             AuditEvent::Authority { .. }
             | AuditEvent::Begun { .. }

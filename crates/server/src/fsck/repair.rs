@@ -136,6 +136,8 @@ pub struct Done {
 pub struct Repaired {
     /// What was done, in this order.
     pub done: Vec<Done>,
+    /// What could not be done: the subject, and why.
+    pub failed: Vec<(String, StoreError)>,
     /// What a look at everything found afterwards.
     pub report: Report,
 }
@@ -157,7 +159,7 @@ pub async fn repair(
     let database = Database::open(config.data.join(FILE_NAME), OpenOptions::default())?;
     let repairs =
         Repairs { data: &config.data, ledger: Arc::new(database.ledger(Arc::clone(&clock))), database, clock };
-    let (mut done, mut started) = (Vec::new(), false);
+    let (mut done, mut failed, mut started) = (Vec::new(), Vec::new(), false);
     for _ in 0..ROUNDS {
         let report = check(&Records::open(&config.data)?, rules, progress).await?;
         if report.is_being_restored() {
@@ -166,21 +168,22 @@ pub async fn repair(
         if report.is_older_than_the_log() {
             return Err(RepairError::Older);
         }
-        let mended = repairs.all(&report).await?;
+        let mended;
+        (mended, failed) = repairs.all(&report).await?;
         let again = !mended.is_empty();
         done.extend(mended);
         if again {
             continue;
         }
         if started || !report.repairs().any(|(_, repair)| *repair == Repair::Start) {
-            return Ok(Repaired { done, report });
+            return Ok(Repaired { done, failed, report });
         }
         let ca = keyless::ca(config, &instance, &repairs.database, &repairs.clock)?;
         done.push(Done { subject: "the start".to_owned(), what: start(&ca).await? });
         started = true;
     }
     let report = check(&Records::open(&config.data)?, rules, progress).await?;
-    Ok(Repaired { done, report })
+    Ok(Repaired { done, failed, report })
 }
 
 /// What each start does before it serves.
@@ -195,6 +198,8 @@ async fn start(ca: &Ca) -> Result<String, RepairError> {
     ))
 }
 
+type Failed = Vec<(String, StoreError)>;
+
 struct Repairs<'a> {
     data: &'a Path,
     ledger: Arc<dyn Ledger>,
@@ -203,31 +208,38 @@ struct Repairs<'a> {
 }
 
 impl Repairs<'_> {
-    /// All that a report has repairs for, but for what only the start does.
-    async fn all(&self, report: &Report) -> Result<Vec<Done>, RepairError> {
+    /// All that a report has repairs for, but for what only the start does; and what of it could not be done, which
+    /// keeps nothing else from being done.
+    async fn all(&self, report: &Report) -> Result<(Vec<Done>, Failed), RepairError> {
         let last = report.repairs().all(|(_, repair)| repair.is_last() || *repair == Repair::Start);
-        let mut done = Vec::new();
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
         let mut logged: BTreeMap<Serial, String> = BTreeMap::new();
         for (subject, repair) in report.repairs().filter(|(_, repair)| last || !repair.is_last()) {
-            let what = match repair {
-                Repair::Mend(mend) => self.mend(mend).await?,
-                Repair::Block { spki_hash, by } => self.block(*spki_hash, by).await?,
-                Repair::CrlNumber { issuer, shard, number } => {
-                    let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
-                    allocated.then(|| format!("CRL number {number} is allocated"))
-                }
-                Repair::FromLog(serial) => {
-                    logged.insert(*serial, subject.to_owned());
-                    None
-                }
-                Repair::Start => None,
-            };
-            done.extend(what.map(|what| Done { subject: subject.to_owned(), what }));
+            if let Repair::FromLog(serial) = repair {
+                logged.insert(*serial, subject.to_owned());
+            }
+            match self.one(repair).await {
+                Ok(what) => done.extend(what.map(|what| Done { subject: subject.to_owned(), what })),
+                Err(error) => failed.push((subject.to_owned(), error)),
+            }
         }
         if !logged.is_empty() {
-            done.extend(self.bring_in(&logged).await?);
+            self.bring_in(&logged, (&mut done, &mut failed)).await?;
         }
-        Ok(done)
+        Ok((done, failed))
+    }
+
+    /// What was done, if anything had to be.
+    async fn one(&self, repair: &Repair) -> Stored<Option<String>> {
+        match repair {
+            Repair::Mend(mend) => self.mend(mend).await,
+            Repair::Block { spki_hash, by } => self.block(*spki_hash, by).await,
+            Repair::CrlNumber { issuer, shard, number } => {
+                let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
+                Ok(allocated.then(|| format!("CRL number {number} is allocated")))
+            }
+            Repair::FromLog(_) | Repair::Start => Ok(None),
+        }
     }
 
     async fn mend(&self, mend: &Mend) -> Stored<Option<String>> {
@@ -244,20 +256,24 @@ impl Repairs<'_> {
     }
 
     /// What the audit log has of these serials, in one walk through it.
-    async fn bring_in(&self, wanted: &BTreeMap<Serial, String>) -> Result<Vec<Done>, RepairError> {
+    async fn bring_in(
+        &self,
+        wanted: &BTreeMap<Serial, String>,
+        (done, failed): (&mut Vec<Done>, &mut Failed),
+    ) -> Result<(), RepairError> {
         let reader = AuditReader::new(&self.data.join("audit"));
-        let (mut at, mut done) = (reader.first()?, Vec::new());
+        let mut at = reader.first()?;
         loop {
             let (lines, next) = reader.lines(at, LINES)?;
             if lines.is_empty() {
-                return Ok(done);
+                return Ok(());
             }
             for line in lines {
                 let Some((serial, mend)) = told(line) else { continue };
-                if let Some(subject) = wanted.get(&serial)
-                    && let Some(what) = self.mend(&mend).await?
-                {
-                    done.push(Done { subject: subject.clone(), what });
+                let Some(subject) = wanted.get(&serial) else { continue };
+                match self.mend(&mend).await {
+                    Ok(what) => done.extend(what.map(|what| Done { subject: subject.clone(), what })),
+                    Err(error) => failed.push((subject.clone(), error)),
                 }
             }
             at = next;

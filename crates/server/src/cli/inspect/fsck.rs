@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use ca::ports::StoreError;
 use serde_json::{Value, json};
 
 use super::print::{Listing, Paper};
@@ -55,8 +56,8 @@ pub(super) async fn run(asked: &Fsck, paper: &mut Paper<'_>) -> Result<(), Failu
     if asked.repair && !asked.dry_run {
         let repaired = fsck::repair(&config, rules, &mut tell).await;
         bar.finish_and_clear();
-        let Repaired { done, report } = repaired.map_err(|error| Failure::Unable(error.to_string()))?;
-        tell_done(&done, &report, asked.folder.json, paper);
+        let Repaired { done, failed, report } = repaired.map_err(|error| Failure::Unable(error.to_string()))?;
+        tell_done((&done, &failed), &report, asked.folder.json, paper);
         return verdict(&report);
     }
     let records = Records::open(&asked.folder.data).map_err(|error| Failure::Unable(error.to_string()))?;
@@ -151,11 +152,13 @@ fn hint(report: &Report, paper: &mut Paper<'_>) {
     }
 }
 
-fn tell_done(done: &[Done], report: &Report, json: bool, paper: &mut Paper<'_>) {
+fn tell_done((done, failed): (&[Done], &[(String, StoreError)]), report: &Report, json: bool, paper: &mut Paper<'_>) {
     if json {
         let rows = done.iter().map(|one| json!({ "subject": one.subject, "done": one.what })).collect::<Vec<_>>();
         let mut answer = document(report);
         answer["repaired"] = rows.into();
+        let rows = failed.iter().map(|(subject, error)| json!({ "subject": subject, "error": error.to_string() }));
+        answer["not_repaired"] = rows.collect::<Vec<_>>().into();
         return paper.json(&answer);
     }
     let mut listing = Listing::new(paper, false, &["subject", "what was done"]);
@@ -163,6 +166,9 @@ fn tell_done(done: &[Done], report: &Report, json: bool, paper: &mut Paper<'_>) 
         listing.push(|| vec![one.subject.clone(), one.what.clone()], || Value::Null);
     }
     listing.end("nothing was repaired");
+    for (subject, error) in failed {
+        paper.line(&format!("{subject}: could not be repaired: {error}"));
+    }
     table(report, paper);
     hint(report, paper);
 }
