@@ -42,8 +42,8 @@ struct Work<'a> {
 /// An order that its worker could neither advance nor park: the workbench was away, or its disk full.
 struct Unparked {
     lease: Lease,
-    /// When its next try is due.
-    until: Timestamp,
+    /// When its next try is due, by the monotonic clock.
+    due: Duration,
 }
 
 /// What `Issue` writes at its end.
@@ -238,12 +238,14 @@ impl Ca {
     }
 
     async fn park(&self, lease: Lease, after: Duration) -> Result<Worked, Unparked> {
-        let until = self.now().plus(after.min(PARK_MAX));
-        self.park_at(Unparked { lease, until }).await
+        let due = self.clock.monotonic() + after.min(PARK_MAX);
+        self.park_at(Unparked { lease, due }).await
     }
 
     async fn park_at(&self, unparked: Unparked) -> Result<Worked, Unparked> {
-        match self.workbench.park(&unparked.lease, unparked.until).await {
+        // The workbench's clock, which judges it, may be another machine's.
+        let pause = unparked.due.saturating_sub(self.clock.monotonic());
+        match self.workbench.park(&unparked.lease, pause).await {
             Ok(Ok(())) => Ok(Worked::Parked),
             Ok(Err(Fenced::Stale)) => Ok(Worked::Fenced),
             // No later try can read it either: whoever meets it next sets it aside.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ca::authorization::{EndedAuthorization, Method};
@@ -145,9 +146,9 @@ impl WorkbenchLayer for Unsynced {
         inner.advance(lease, advance).await
     }
 
-    async fn park(&self, inner: &dyn Workbench, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
+    async fn park(&self, inner: &dyn Workbench, lease: &Lease, pause: Duration) -> Stored<Result<(), Fenced>> {
         self.step_begins();
-        inner.park(lease, until).await
+        inner.park(lease, pause).await
     }
 
     async fn settle(

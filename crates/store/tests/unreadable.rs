@@ -7,6 +7,7 @@ mod contract;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ca::order::{Order, Outcome, Stage};
 use ca::ports::{Advance, Clock, Fenced, OrderFilter, Random, StageCount, StoreErrorKind, Workbench};
@@ -115,8 +116,7 @@ async fn lease_on_an_order_that_cannot_be_read_any_more_is_lost() {
     let leases = [stores.claim(Stage::Issue).await.lease, stores.claim(Stage::Issue).await.lease];
     damage(&path, &parked);
     damage(&path, &advanced);
-    let until = stores.in_seconds(5);
-    assert_eq!(stores.workbench.park(&leases[0], until).await.unwrap(), Err(Fenced::Stale));
+    assert_eq!(stores.workbench.park(&leases[0], Duration::from_secs(5)).await.unwrap(), Err(Fenced::Stale));
     let advance = Advance::Finished { outcome: Outcome::Invalid(failure("a test")), ended: stores.now() };
     assert_eq!(stores.workbench.advance(&leases[1], advance).await.unwrap(), Err(Fenced::Stale));
     assert_eq!(stores.workbench.unreadable(None, 10).await.unwrap().len(), 2);

@@ -260,8 +260,9 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
     /// the client is told. The order as it then is.
     async fn advance(&self, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>>;
 
-    /// Compares the token; drops the lease: the work can't go on before `until`, when the order returns to its queue.
-    async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>>;
+    /// Compares the token; drops the lease: the work can't go on for so long, by the workbench's clock, then the order
+    /// returns to its queue.
+    async fn park(&self, lease: &Lease, pause: Duration) -> Stored<Result<(), Fenced>>;
 
     /// Ends an order without a lease (a death by deadline, or what the ledger says has ended): copies back `ended`, and
     /// finishes with `outcome` if there is one and the order has not ended ([`Order::settle`]: one that has come to

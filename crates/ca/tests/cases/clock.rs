@@ -38,6 +38,7 @@ on_all_back_ends! {
     authorization_of_the_future_bears_no_certificate_and_is_not_reused
     clock_that_leaps_for_a_moment_ends_no_order
     clock_that_stays_ahead_ends_orders_when_they_had_their_time
+    order_is_parked_for_as_long_as_its_worker_says_whatever_the_workbenchs_clock_shows
 }
 
 async fn clock_behind_the_ledger_signs_nothing_and_uses_nothing_up(backend: Backend) {
@@ -411,4 +412,19 @@ async fn clock_that_stays_ahead_ends_orders_when_they_had_their_time(backend: Ba
     world.clock.pass_seconds(1);
     assert_eq!(world.sweep().await.died, 1);
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
+}
+
+async fn order_is_parked_for_as_long_as_its_worker_says_whatever_the_workbenchs_clock_shows(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.clock.set_back(HOUR);
+    let mut held = world.points.hold(Side::Before, Call::Park);
+    let worker = world.start_work(Stage::Issue);
+    held.reached().await;
+    world.clock.set_back(Duration::from_secs(300));
+    held.release();
+    assert_eq!(worker.await.unwrap(), Some(Worked::Parked));
+    world.clock.pass_seconds(30);
+    assert_eq!(world.sweep().await.requeued, 1, "{}", order.id);
 }

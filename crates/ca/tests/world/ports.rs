@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use acme::{Identifier, Thumbprint};
 use async_trait::async_trait;
@@ -151,7 +152,7 @@ with_points! {
         Claim: claim(stage: Stage, terms: LeaseTerms) -> Option<Claimed>;
         Claim: claim_test(terms: LeaseTerms, but: &[AccountId]) -> Option<Claimed>;
         Advance: advance(lease: &Lease, advance: Advance) -> Result<Order, Fenced>;
-        Park: park(lease: &Lease, until: Timestamp) -> Result<(), Fenced>;
+        Park: park(lease: &Lease, pause: Duration) -> Result<(), Fenced>;
         Settle: settle(
             order: OrderId,
             ended: &[EndedAuthorization],

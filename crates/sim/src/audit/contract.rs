@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ca::authorization::EndedAuthorization;
@@ -222,8 +223,8 @@ impl WorkbenchLayer for LeaseWatch {
         Ok(advanced)
     }
 
-    async fn park(&self, inner: &dyn Workbench, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
-        let parked = inner.park(lease, until).await?;
+    async fn park(&self, inner: &dyn Workbench, lease: &Lease, pause: Duration) -> Stored<Result<(), Fenced>> {
+        let parked = inner.park(lease, pause).await?;
         if parked.is_ok() {
             self.auditor.used(lease);
         }

@@ -117,8 +117,8 @@ impl WorkbenchLayer for FenceForgotten {
         inner.advance(&self.current(lease), advance).await
     }
 
-    async fn park(&self, inner: &dyn Workbench, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
-        inner.park(&self.current(lease), until).await
+    async fn park(&self, inner: &dyn Workbench, lease: &Lease, pause: Duration) -> Stored<Result<(), Fenced>> {
+        inner.park(&self.current(lease), pause).await
     }
 }
 

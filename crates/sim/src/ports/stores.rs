@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acme::{Identifier, Thumbprint};
 use async_trait::async_trait;
@@ -251,7 +252,7 @@ store_port! {
         Claim: claim(stage: Stage, terms: LeaseTerms) -> Option<Claimed>;
         ClaimTest: claim_test(terms: LeaseTerms, but: &[AccountId]) -> Option<Claimed>;
         Advance: advance(lease: &Lease, advance: Advance) -> Result<Order, Fenced>;
-        Park: park(lease: &Lease, until: Timestamp) -> Result<(), Fenced>;
+        Park: park(lease: &Lease, pause: Duration) -> Result<(), Fenced>;
         Settle: settle(
             order: OrderId,
             ended: &[EndedAuthorization],

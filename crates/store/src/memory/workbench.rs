@@ -1,6 +1,7 @@
 //! The workbench in memory.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ca::authorization::{EndedAuthorization, Method};
@@ -162,8 +163,8 @@ impl Workbench for MemoryWorkbench {
         Ok(self.step(|state, now| state.advance(lease, advance, now)))
     }
 
-    async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
-        Ok(self.step(|state, now| state.park(lease, until, now)))
+    async fn park(&self, lease: &Lease, pause: Duration) -> Stored<Result<(), Fenced>> {
+        Ok(self.step(|state, now| state.park(lease, pause, now)))
     }
 
     async fn settle(

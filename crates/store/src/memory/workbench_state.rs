@@ -1,6 +1,7 @@
 //! What the workbench in memory holds: orders, the places where they stand, and the queues.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use ca::authorization::EndedAuthorization;
 use ca::clock::BEHIND_MAX;
@@ -233,10 +234,11 @@ impl State {
         self.orders.get(&lease.order).map(|entry| entry.order.clone()).ok_or(Fenced::Stale)
     }
 
-    pub(super) fn park(&mut self, lease: &Lease, until: Timestamp, now: Timestamp) -> Result<(), Fenced> {
+    pub(super) fn park(&mut self, lease: &Lease, pause: Duration, now: Timestamp) -> Result<(), Fenced> {
         self.holds(lease)?;
+        let until = now.plus(pause);
         self.change(lease.order, |order| order.delay(until));
-        let standing = if until > now { Standing::Park { until } } else { Standing::Queue };
+        let standing = if pause.is_zero() { Standing::Queue } else { Standing::Park { until } };
         self.stand(lease.order, standing, now);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::order::{Outcome, Stage};
@@ -122,7 +123,7 @@ pub(crate) async fn advanced_lease_is_spent(stores: &Stores) {
     let tested = || Advance::Tested(vec![stores.tested(&answered, 0, stores.valid())]);
     assert!(stores.workbench.advance(&claimed.lease, tested()).await.unwrap().is_ok());
     assert_eq!(stores.workbench.advance(&claimed.lease, tested()).await.unwrap(), Err(Fenced::Stale));
-    assert_eq!(stores.workbench.park(&claimed.lease, stores.in_seconds(5)).await.unwrap(), Err(Fenced::Stale));
+    assert_eq!(stores.workbench.park(&claimed.lease, Duration::from_secs(5)).await.unwrap(), Err(Fenced::Stale));
 }
 
 pub(crate) async fn challenge_answered_meanwhile_takes_the_order_back_to_its_queue(stores: &Stores) {
@@ -168,7 +169,7 @@ pub(crate) async fn parked_order_comes_back_when_its_time_has_come(stores: &Stor
     let order = stores.processing().await;
     let claimed = stores.claim(Stage::Issue).await;
     let until = stores.in_seconds(30);
-    assert_eq!(stores.workbench.park(&claimed.lease, until).await.unwrap(), Ok(()));
+    assert_eq!(stores.workbench.park(&claimed.lease, Duration::from_secs(30)).await.unwrap(), Ok(()));
     assert_eq!(standing(stores, order.id).await, Standing::Park { until });
     stores.clock.pass_seconds(29);
     stores.swept().await;
@@ -183,7 +184,7 @@ pub(crate) async fn park_with_a_stale_token_is_refused(stores: &Stores) {
     let order = stores.processing().await;
     let claimed = stores.claim(Stage::Issue).await;
     let forged = Lease { token: LeaseToken::from_bytes([0; 16]), ..claimed.lease.clone() };
-    assert_eq!(stores.workbench.park(&forged, stores.in_seconds(5)).await.unwrap(), Err(Fenced::Stale));
+    assert_eq!(stores.workbench.park(&forged, Duration::from_secs(5)).await.unwrap(), Err(Fenced::Stale));
     let held = Standing::Lease { expires: claimed.lease.expires, holder: HOLDER };
     assert_eq!(standing(stores, order.id).await, held);
 }
@@ -231,7 +232,7 @@ pub(crate) async fn leases_of_an_instance_are_freed(stores: &Stores) {
         (stores.processing().await.id, stores.processing().await.id, stores.processing().await.id);
     let first = stores.claim(Stage::Issue).await;
     let second = stores.claim(Stage::Issue).await;
-    stores.workbench.park(&second.lease, stores.in_seconds(30)).await.unwrap().unwrap();
+    stores.workbench.park(&second.lease, Duration::from_secs(30)).await.unwrap().unwrap();
     let elsewhere = LeaseTerms { holder: InstanceId::from_bytes([0xb2; 16]), ..TERMS };
     stores.workbench.claim(Stage::Issue, elsewhere).await.unwrap().unwrap();
 
@@ -254,7 +255,7 @@ pub(crate) async fn claims_that_no_worker_ended_are_no_tries(stores: &Stores) {
     stores.swept().await;
     let third = stores.claim(Stage::Issue).await;
     assert_eq!((third.lease.claims, third.lease.tries()), (3, 1));
-    stores.workbench.park(&third.lease, stores.in_seconds(5)).await.unwrap().unwrap();
+    stores.workbench.park(&third.lease, Duration::from_secs(5)).await.unwrap().unwrap();
     stores.clock.pass_seconds(5);
     stores.swept().await;
     let fourth = stores.claim(Stage::Issue).await;

@@ -325,7 +325,7 @@ pub(crate) async fn orders_are_counted_where_they_stand(stores: &Stores) {
     let parked = stores.processing().await;
     let claimed = stores.claim(Stage::Issue).await;
     assert_eq!(claimed.order.id, parked.id);
-    stores.workbench.park(&claimed.lease, stores.in_seconds(30)).await.unwrap().unwrap();
+    stores.workbench.park(&claimed.lease, Duration::from_secs(30)).await.unwrap().unwrap();
     stores.processing().await;
     let oldest = stores.now();
     stores.clock.pass_seconds(1);
@@ -361,7 +361,7 @@ pub(crate) async fn what_has_waited_longest_is_listed_first(stores: &Stores) {
     }
     // To be held, or parked, makes it no younger.
     let first = stores.claim(Stage::Issue).await;
-    stores.workbench.park(&first.lease, stores.in_seconds(30)).await.unwrap().unwrap();
+    stores.workbench.park(&first.lease, Duration::from_secs(30)).await.unwrap().unwrap();
     stores.claim(Stage::Issue).await;
     let tested = [stores.pending(&["a.example.com"]).await, stores.pending(&["b.example.com"]).await];
     stores.answer(&tested[1], 0).await;

@@ -81,7 +81,7 @@ async fn held_and_parked(stores: &Stores) -> [OrderId; 2] {
     stores.processing().await;
     let held = stores.claim(Stage::Issue).await;
     let parked = stores.claim(Stage::Issue).await;
-    stores.workbench.park(&parked.lease, stores.in_seconds(90)).await.unwrap().unwrap();
+    stores.workbench.park(&parked.lease, Duration::from_secs(90)).await.unwrap().unwrap();
     [held.order.id, parked.order.id]
 }
 
@@ -127,7 +127,7 @@ async fn one_in_each_place(stores: &Stores) -> BTreeMap<OrderId, Standing> {
     stores.advance(&second.lease, Advance::Tested(vec![again])).await;
     stores.processing().await;
     let parked = stores.claim(Stage::Issue).await;
-    stores.workbench.park(&parked.lease, stores.in_seconds(500)).await.unwrap().unwrap();
+    stores.workbench.park(&parked.lease, Duration::from_secs(500)).await.unwrap().unwrap();
     stores.processing().await;
     let valid = stores.processing().await;
     ended(stores, &valid, Outcome::Valid(stores.serial())).await;

@@ -8,6 +8,7 @@ mod sweep;
 mod unreadable;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use ca::authorization::{EndedAuthorization, Method};
@@ -233,14 +234,15 @@ impl Workbench for SqliteWorkbench {
         .await
     }
 
-    async fn park(&self, lease: &Lease, until: Timestamp) -> Stored<Result<(), Fenced>> {
+    async fn park(&self, lease: &Lease, pause: Duration) -> Stored<Result<(), Fenced>> {
         let lease = lease.clone();
         self.step(Durability::Ordered, move |batch, now, effects| {
             let Some(mut active) = rows::held(batch, &lease)? else {
                 return Ok(Err(Fenced::Stale));
             };
+            let until = now.plus(pause);
             active.order.delay(until);
-            let place = if until > now { Place::Park { until } } else { Place::Queue };
+            let place = if pause.is_zero() { Place::Queue } else { Place::Park { until } };
             active.put(batch, place, now, effects)?;
             Ok(Ok(()))
         })
