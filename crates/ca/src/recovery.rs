@@ -186,6 +186,11 @@ impl Ca {
                 self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
             }
             AuditEvent::Authority { der } => self.keep_authority(der).await?,
+            AuditEvent::OcspResponder { serial, der } => {
+                if !self.ledger.store_responder(*serial, der).await? {
+                    return Err(older(format!("serial {serial} of an OCSP responder")));
+                }
+            }
             AuditEvent::ClockAccepted { newest, .. } => {
                 let standing = self.ledger.newest().await?.at;
                 // Only if the ledger has not heard of it: what was written since then counts.

@@ -10,9 +10,9 @@ use pki::{Certificate, GeneralName, LogId, Serial, Sha256, Timestamp};
 
 use crate::order::{Failure, Order, Progress, Stage};
 use crate::ports::{
-    AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, KeyBlock, Ledger, LineCounts, RecoveryRecord, Restore,
-    RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus, StoreError, StoreErrorKind, Stored,
-    Workbench,
+    AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, KeyBlock, Ledger, LineCounts, RecoveryRecord,
+    ResponderRecord, Restore, RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus, StoreError,
+    StoreErrorKind, Stored, Workbench,
 };
 use crate::validity::AskedValidity;
 use crate::{AccountId, InstanceId, OrderId};
@@ -204,6 +204,10 @@ impl Restoration<'_> {
             AuditEvent::Crl { issuer, shard, number, .. } if numbers.contains(&(*issuer, *shard, *number)) => {
                 Ok(Means::Unknown(format!("CRL {number} of shard {shard}")))
             }
+            AuditEvent::OcspResponder { serial, .. } => Ok(match self.ledger.responder(*serial).await? {
+                None => Means::Unknown(format!("serial {serial} of an OCSP responder")),
+                Some(record) => missing(record.certificate.is_none()),
+            }),
             AuditEvent::Authority { .. }
             | AuditEvent::Begun { .. }
             | AuditEvent::Continued { .. }
@@ -330,6 +334,10 @@ impl Restoration<'_> {
                 }
                 RestoredLine::Authority { id, der: der.clone() }
             }
+            AuditEvent::OcspResponder { serial, der } => {
+                let record = responder((*serial, der), authorities, line.at).map_err(unreadable)?;
+                RestoredLine::Responder(Box::new(record))
+            }
             AuditEvent::Begun { .. }
             | AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }
@@ -417,6 +425,24 @@ pub(crate) async fn accept_clock(ledger: &dyn Ledger, line: &AuditLine) -> Store
 
 /// Certificates of this CA itself, under which others are verified.
 struct Authorities(Vec<Certificate>);
+
+/// What a line shows of an OCSP responder.
+fn responder(
+    (serial, der): (Serial, &[u8]),
+    authorities: &Authorities,
+    made: Timestamp,
+) -> Result<ResponderRecord, String> {
+    let certificate = Certificate::from_der(der).map_err(|error| error.to_string())?;
+    Ok(ResponderRecord {
+        serial,
+        issuer: authorities.issuer_of(&certificate)?,
+        spki_hash: certificate.public_key().spki_hash(),
+        made,
+        not_after: certificate.validity().not_after,
+        linting_certificate: der.to_vec(),
+        certificate: Some(der.to_vec()),
+    })
+}
 
 impl Authorities {
     /// Whether it is one of this CA's: known, or a CA certificate that one of them signed. Then it counts as well.

@@ -80,6 +80,14 @@ pub enum AuditEvent {
         #[serde(with = "crate::base64")]
         der: Vec<u8>,
     },
+    /// The certificate of an OCSP responder was signed: written before anyone else sees it.
+    OcspResponder {
+        /// Its serial number.
+        serial: Serial,
+        /// The whole of it.
+        #[serde(with = "crate::base64")]
+        der: Vec<u8>,
+    },
     /// A file of the log begins behind another one: the first line of each file but the first. It says what the file
     /// goes on from, so that a file can be judged when those before it have been moved away.
     Continued {
@@ -164,6 +172,7 @@ impl AuditEvent {
             | Self::CrlNumber { .. }
             | Self::Crl { .. }
             | Self::Authority { .. }
+            | Self::OcspResponder { .. }
             | Self::ClockAccepted { .. }
             | Self::Recovered { .. } => true,
             Self::Begun { .. } | Self::Continued { .. } | Self::CheckpointKey { .. } | Self::Checkpoint { .. } => false,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AuditMark, Begin, BeginRefused, CrlRecord, CrlState, KeyBlock, KeyChangeRecord, KeyNotChanged, LineCounts,
-    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Restored,
-    Revocation, Revoked, Settled, Stored,
+    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
+    Restore, Restored, Revocation, Revoked, Settled, StatusRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -355,6 +355,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// A serial with all that is known of it.
     async fn serial(&self, serial: Serial) -> Stored<Option<SerialRecord>>;
 
+    /// The status of a serial: one indexed look-up, however many there are. A revocation that was acknowledged is seen.
+    async fn status(&self, serial: Serial) -> Stored<Option<StatusRecord>>;
+
     /// Serials in the order of their allocation, at most `limit`.
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>>;
 
@@ -405,6 +408,19 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// All that are kept, in no order.
     async fn authorities(&self) -> Stored<Vec<Vec<u8>>>;
+
+    /// Keeps what is to become, or, restored from an audit log, became the certificate of an OCSP responder. `false`: the
+    /// serial is taken, by another one or by a certificate for others, and nothing was written.
+    async fn add_responder(&self, responder: ResponderRecord) -> Stored<bool>;
+
+    /// Stores the certificate of an OCSP responder; the first one stays. `false`: its serial is not on record.
+    async fn store_responder(&self, serial: Serial, certificate: &[u8]) -> Stored<bool>;
+
+    /// The OCSP responder with this serial.
+    async fn responder(&self, serial: Serial) -> Stored<Option<ResponderRecord>>;
+
+    /// OCSP responders, those added last first, at most `limit`.
+    async fn responders(&self, limit: u32) -> Stored<Vec<ResponderRecord>>;
 
     /// How far the audit log of an instance was applied; `None`: it never was.
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>>;

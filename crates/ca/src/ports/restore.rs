@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pki::{GeneralName, LogId, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AuditEvent, AuditMark, KeyBlock, Revocation};
+use super::{AuditEvent, AuditMark, KeyBlock, ResponderRecord, Revocation};
 use crate::InstanceId;
 use crate::order::Order;
 
@@ -23,7 +23,7 @@ pub struct LineCounts {
     pub key_blocks: u64,
     /// CRL numbers.
     pub crl_numbers: u64,
-    /// Certificates of this CA itself.
+    /// Certificates of this CA itself: its own, and those of its OCSP responders.
     pub authorities: u64,
 }
 
@@ -36,7 +36,7 @@ impl LineCounts {
             AuditEvent::Revocation { .. } => self.revocations += 1,
             AuditEvent::KeyBlock { .. } => self.key_blocks += 1,
             AuditEvent::CrlNumber { .. } => self.crl_numbers += 1,
-            AuditEvent::Authority { .. } => self.authorities += 1,
+            AuditEvent::Authority { .. } | AuditEvent::OcspResponder { .. } => self.authorities += 1,
             AuditEvent::Begun { .. }
             | AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }
@@ -152,6 +152,8 @@ pub enum RestoredLine {
         /// The whole of it.
         der: Vec<u8>,
     },
+    /// The certificate of an OCSP responder.
+    Responder(Box<ResponderRecord>),
 }
 
 /// A page of an audit log, to be written in one transaction.

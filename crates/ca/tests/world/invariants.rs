@@ -72,6 +72,7 @@ impl World {
                 | AuditEvent::CrlNumber { .. }
                 | AuditEvent::Crl { .. }
                 | AuditEvent::Authority { .. }
+                | AuditEvent::OcspResponder { .. }
                 | AuditEvent::Recovered { .. }
                 | AuditEvent::Continued { .. }
                 | AuditEvent::CheckpointKey { .. }

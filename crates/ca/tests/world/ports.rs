@@ -86,6 +86,7 @@ with_points! {
         IssuanceFailed: issuance_failed(serial: Serial, failure: &str) -> ();
         OpenOrders: open_orders(after: Option<OrderId>, limit: u32) -> Vec<OrderId>;
         Serial: serial(serial: Serial) -> Option<SerialRecord>;
+        Status: status(serial: Serial) -> Option<StatusRecord>;
         Serials: serials(filter: SerialFilter, limit: u32) -> Vec<SerialRecord>;
         SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
         Revoke: revoke(revocation: Revocation) -> Revoked;
@@ -105,6 +106,10 @@ with_points! {
         StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
         HasAuthority: has_authority(id: Sha256) -> bool;
         Authorities: authorities() -> Vec<Vec<u8>>;
+        AddResponder: add_responder(responder: ResponderRecord) -> bool;
+        StoreResponder: store_responder(serial: Serial, certificate: &[u8]) -> bool;
+        Responder: responder(serial: Serial) -> Option<ResponderRecord>;
+        Responders: responders(limit: u32) -> Vec<ResponderRecord>;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();
@@ -206,6 +211,7 @@ impl AuditLog for PointedAuditLog {
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
+            | AuditEvent::OcspResponder { .. }
             | AuditEvent::Recovered { .. }
             | AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }

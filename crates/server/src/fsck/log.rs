@@ -197,6 +197,9 @@ impl Fsck<'_> {
                 self.add(&at_line(sequence), faults.into_iter().collect());
                 Ok(())
             }
+            AuditEvent::OcspResponder { serial, der } if logged.is_first() => {
+                self.responder(sequence, (*serial, der), mark).await
+            }
             AuditEvent::Begun { .. } => {
                 logged.began = Some(line.at);
                 crls.began = Some(line.at);
@@ -212,6 +215,7 @@ impl Fsck<'_> {
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
+            | AuditEvent::OcspResponder { .. }
             | AuditEvent::Recovered { .. }
             | AuditEvent::ClockAccepted { .. } => Ok(()),
         }
@@ -388,7 +392,7 @@ impl Line<'_> {
 
 /// The ledger lacks something that the log announces. Before the mark it was there once; behind it, the next start of
 /// the instance brings it in.
-fn not_applied(sequence: u64, mark: AuditMark, what: String, again: Repair) -> Fault {
+pub(super) fn not_applied(sequence: u64, mark: AuditMark, what: String, again: Repair) -> Fault {
     let severity = if sequence < mark.sequence { Severity::Fault } else { Severity::Warning };
     let (hint, repair) = match severity {
         Severity::Fault => ("", again),
@@ -398,6 +402,6 @@ fn not_applied(sequence: u64, mark: AuditMark, what: String, again: Repair) -> F
     Fault { invariant: Invariant::LogApplied, severity, detail, repair: Some(repair) }
 }
 
-fn at_line(sequence: u64) -> String {
+pub(super) fn at_line(sequence: u64) -> String {
     format!("audit log, line {sequence}")
 }

@@ -16,6 +16,7 @@ mod log;
 mod records;
 mod repair;
 mod report;
+mod responders;
 mod serials;
 mod stages;
 #[cfg(test)]

@@ -42,6 +42,13 @@ pub enum Repair {
         /// The number.
         number: u64,
     },
+    /// The certificate of an OCSP responder is stored, as the audit log has it.
+    Responder {
+        /// Its serial.
+        serial: Serial,
+        /// The whole of it.
+        der: Vec<u8>,
+    },
     /// What the audit log says of a serial is brought into the ledger.
     FromLog(Serial),
     /// What each start does: lines of the audit log that the ledger doesn't have, leases, deadlines, retention.
@@ -55,6 +62,7 @@ impl Repair {
             Self::Mend(mend) => plan(mend),
             Self::Block { spki_hash, .. } => format!("block key {spki_hash}, as the audit log says"),
             Self::CrlNumber { number, shard, .. } => format!("allocate CRL number {number} of shard {shard}"),
+            Self::Responder { serial, .. } => format!("store the certificate of OCSP responder {serial}"),
             Self::FromLog(serial) => format!("bring what the audit log has of {serial} into the ledger"),
             Self::Start => "do what each start does: audit log, leases, deadlines, retention".to_owned(),
         }
@@ -238,6 +246,10 @@ impl Repairs<'_> {
                 let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
                 Ok(allocated.then(|| format!("CRL number {number} is allocated")))
             }
+            Repair::Responder { serial, der } => {
+                let stored = self.ledger.store_responder(*serial, der).await?;
+                Ok(stored.then(|| format!("the certificate of OCSP responder {serial} is stored")))
+            }
             Repair::FromLog(_) | Repair::Start => Ok(None),
         }
     }
@@ -294,6 +306,7 @@ fn told(line: AuditLine) -> Option<(Serial, Mend)> {
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
         | AuditEvent::Authority { .. }
+        | AuditEvent::OcspResponder { .. }
         | AuditEvent::Continued { .. }
         | AuditEvent::CheckpointKey { .. }
         | AuditEvent::Checkpoint { .. }

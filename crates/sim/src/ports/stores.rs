@@ -55,6 +55,7 @@ pub enum Call {
     IssuanceFailed,
     OpenOrders,
     Serial,
+    Status,
     Serials,
     SigningRecord,
     Revoke,
@@ -68,6 +69,10 @@ pub enum Call {
     StoreAuthority,
     HasAuthority,
     Authorities,
+    AddResponder,
+    StoreResponder,
+    Responder,
+    Responders,
     AuditMark,
     SetAuditMark,
     LedgerDelivered,
@@ -185,6 +190,7 @@ store_port! {
         IssuanceFailed: issuance_failed(serial: Serial, failure: &str) -> ();
         OpenOrders: open_orders(after: Option<OrderId>, limit: u32) -> Vec<OrderId>;
         Serial: serial(serial: Serial) -> Option<SerialRecord>;
+        Status: status(serial: Serial) -> Option<StatusRecord>;
         Serials: serials(filter: SerialFilter, limit: u32) -> Vec<SerialRecord>;
         SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
         Revoke: revoke(revocation: Revocation) -> Revoked;
@@ -204,6 +210,10 @@ store_port! {
         StoreAuthority: store_authority(id: Sha256, der: &[u8]) -> ();
         HasAuthority: has_authority(id: Sha256) -> bool;
         Authorities: authorities() -> Vec<Vec<u8>>;
+        AddResponder: add_responder(responder: ResponderRecord) -> bool;
+        StoreResponder: store_responder(serial: Serial, certificate: &[u8]) -> bool;
+        Responder: responder(serial: Serial) -> Option<ResponderRecord>;
+        Responders: responders(limit: u32) -> Vec<ResponderRecord>;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();

@@ -406,6 +406,7 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
         | AuditEvent::Authority { .. }
+        | AuditEvent::OcspResponder { .. }
         | AuditEvent::Recovered { .. }
         | AuditEvent::Continued { .. }
         | AuditEvent::CheckpointKey { .. }

@@ -12,8 +12,9 @@ use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
     KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood, NewAccountRecord,
-    Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Revocation, Revoked,
-    SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord, Restore,
+    Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord, StatusRecord, StoreError,
+    StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -287,6 +288,10 @@ impl Ledger for MemoryLedger {
         Ok(records.serials.get(&serial).map(|issued| records.show(issued)))
     }
 
+    async fn status(&self, serial: Serial) -> Stored<Option<StatusRecord>> {
+        Ok(lock(&self.records).status(serial))
+    }
+
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>> {
         let records = lock(&self.records);
         let behind = match filter.after {
@@ -410,6 +415,22 @@ impl Ledger for MemoryLedger {
 
     async fn authorities(&self) -> Stored<Vec<Vec<u8>>> {
         Ok(lock(&self.records).authorities.values().cloned().collect())
+    }
+
+    async fn add_responder(&self, responder: ResponderRecord) -> Stored<bool> {
+        Ok(lock(&self.records).add_responder(responder))
+    }
+
+    async fn store_responder(&self, serial: Serial, certificate: &[u8]) -> Stored<bool> {
+        Ok(lock(&self.records).store_responder(serial, certificate))
+    }
+
+    async fn responder(&self, serial: Serial) -> Stored<Option<ResponderRecord>> {
+        Ok(lock(&self.records).responder(serial).cloned())
+    }
+
+    async fn responders(&self, limit: u32) -> Stored<Vec<ResponderRecord>> {
+        Ok(lock(&self.records).responders.iter().rev().take(limit as usize).cloned().collect())
     }
 
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {

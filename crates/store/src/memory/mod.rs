@@ -6,6 +6,7 @@ mod begin;
 mod ledger;
 mod log_store;
 mod records;
+mod responders;
 mod restore;
 mod workbench;
 mod workbench_state;

@@ -9,8 +9,8 @@ use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
-    LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope, Revocation,
-    Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope,
+    ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -34,6 +34,8 @@ pub(super) struct Records {
     pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
     pub(super) authorities: BTreeMap<Sha256, Vec<u8>>,
+    /// In the order in which they were added.
+    pub(super) responders: Vec<ResponderRecord>,
     pub(super) marks: BTreeMap<InstanceId, AuditMark>,
     pub(super) replacements: BTreeMap<Serial, OrderId>,
     /// Each with when it was taken back.

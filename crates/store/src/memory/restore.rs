@@ -74,6 +74,14 @@ impl Records {
                     counts.authorities += u64::from(!self.authorities.contains_key(&id));
                     self.authorities.entry(id).or_insert(der);
                 }
+                RestoredLine::Responder(responder) => {
+                    let lacked = self.responder(responder.serial).is_none_or(|known| known.certificate.is_none());
+                    counts.authorities += u64::from(lacked);
+                    let (serial, der) = (responder.serial, responder.certificate.clone().unwrap_or_default());
+                    if !self.add_responder(*responder) {
+                        self.store_responder(serial, &der);
+                    }
+                }
             }
         }
         self.marks.insert(from, mark);

@@ -36,6 +36,11 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { number: 6, name: "our faults", sql: include_str!("../../migrations/sqlite/0006_our_faults.sql") },
     Migration { number: 7, name: "recoveries", sql: include_str!("../../migrations/sqlite/0007_recoveries.sql") },
+    Migration {
+        number: 8,
+        name: "OCSP responders",
+        sql: include_str!("../../migrations/sqlite/0008_ocsp_responders.sql"),
+    },
 ];
 
 /// The schema that this version reads and writes.

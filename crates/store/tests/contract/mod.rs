@@ -19,6 +19,7 @@ pub(crate) mod log_store;
 pub(crate) mod newest;
 pub(crate) mod order_list;
 pub(crate) mod pipeline;
+pub(crate) mod responders;
 pub(crate) mod restore;
 pub(crate) mod reuse;
 pub(crate) mod revocation;
@@ -87,6 +88,7 @@ macro_rules! store_suites {
         crate::contract::serials::suite!($open);
         crate::contract::pipeline::suite!($open);
         crate::contract::leases::suite!($open);
+        crate::contract::responders::suite!($open);
         crate::contract::restore::suite!($open);
         crate::contract::reuse::suite!($open);
         crate::contract::sweep::suite!($open);

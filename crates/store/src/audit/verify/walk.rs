@@ -280,6 +280,7 @@ impl<'a> Walk<'a> {
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
+            | AuditEvent::OcspResponder { .. }
             | AuditEvent::ClockAccepted { .. }
             | AuditEvent::Recovered { .. } => {}
         }

@@ -6,6 +6,7 @@ mod external_keys;
 mod issuance;
 pub(super) mod orders;
 mod renewal;
+mod responders;
 mod restore;
 mod revocation;
 pub(super) mod serials;
@@ -22,8 +23,8 @@ use ca::order::{Failure as Death, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
     KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood, NewAccountRecord,
-    Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, Restore, Revocation, Revoked,
-    SerialFilter, SerialRecord, Settled, SigningRecord, Stored, StoredFinal,
+    Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation,
+    Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -238,6 +239,10 @@ impl Ledger for SqliteLedger {
         self.database.read(|connection| serials::by_serial(connection, serial))
     }
 
+    async fn status(&self, serial: Serial) -> Stored<Option<StatusRecord>> {
+        self.database.read(|connection| responders::status(connection, serial))
+    }
+
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>> {
         self.database.scan(move |connection| serials::list(connection, &filter, limit)).await
     }
@@ -315,6 +320,23 @@ impl Ledger for SqliteLedger {
             let rows = statement.query_map([], |row| row.get(0))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
+    }
+
+    async fn add_responder(&self, responder: ResponderRecord) -> Stored<bool> {
+        self.write(move |batch| responders::add(batch, &responder)).await
+    }
+
+    async fn store_responder(&self, serial: Serial, certificate: &[u8]) -> Stored<bool> {
+        let certificate = certificate.to_vec();
+        self.write(move |batch| responders::store(batch, serial, &certificate)).await
+    }
+
+    async fn responder(&self, serial: Serial) -> Stored<Option<ResponderRecord>> {
+        self.database.read(|connection| responders::by_serial(connection, serial))
+    }
+
+    async fn responders(&self, limit: u32) -> Stored<Vec<ResponderRecord>> {
+        self.database.scan(move |connection| responders::list(connection, limit)).await
     }
 
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {

@@ -2,13 +2,13 @@
 
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    KeyBlock, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine, RestoredSignature, Revocation,
-    Revoked, SerialStatus, Settled,
+    KeyBlock, LineCounts, Recorded, RecoveryRecord, ResponderRecord, Restore, Restored, RestoredLine,
+    RestoredSignature, Revocation, Revoked, SerialStatus, Settled,
 };
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{issuance, orders, revocation, serials};
+use super::{issuance, orders, responders, revocation, serials};
 use crate::sqlite::columns::{Col, Json, col, document, json};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -97,7 +97,7 @@ fn count(counts: &mut LineCounts, line: &RestoredLine, is_new: bool) {
         RestoredLine::Revocation { .. } => &mut counts.revocations,
         RestoredLine::KeyBlock(_) => &mut counts.key_blocks,
         RestoredLine::CrlNumber { .. } => &mut counts.crl_numbers,
-        RestoredLine::Authority { .. } => &mut counts.authorities,
+        RestoredLine::Authority { .. } | RestoredLine::Responder(_) => &mut counts.authorities,
     };
     *kind += u64::from(is_new);
 }
@@ -124,7 +124,18 @@ fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<boo
             revocation::allocate_crl_number(batch, *issuer, *shard, *number)
         }
         RestoredLine::Authority { id, der } => super::add_authority(batch, *id, der),
+        RestoredLine::Responder(responder) => restore_responder(batch, responder),
     }
+}
+
+/// Whether it was new.
+fn restore_responder(batch: &Batch<'_>, responder: &ResponderRecord) -> Step<bool> {
+    let known = responders::by_serial(batch, responder.serial)?;
+    if known.is_none() {
+        return responders::add(batch, responder);
+    }
+    let der = responder.certificate.as_deref().unwrap_or_default();
+    Ok(known.is_some_and(|known| known.certificate.is_none()) && responders::store(batch, responder.serial, der)?)
 }
 
 /// Whether it was new.
