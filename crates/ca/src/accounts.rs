@@ -95,7 +95,7 @@ impl Ca {
             public_key.check_strength().map_err(|weak| bad(weak.to_string()))?;
         }
         if self.ledger.is_blocked(public_key.spki_hash()).await? {
-            return Err(bad("this key is blocked, since it is known to be compromised; use a new one".into()));
+            return Err(blocked());
         }
         Ok(())
     }
@@ -130,6 +130,7 @@ impl Ca {
                 Ok(KeyChanged::Done(account))
             }
             Err(KeyNotChanged::Taken(other)) => Ok(KeyChanged::Taken(other)),
+            Err(KeyNotChanged::Blocked) => Err(blocked()),
             Err(KeyNotChanged::NotValid) => Err(not_valid(AccountStatus::Deactivated)),
             Err(changed @ KeyNotChanged::Changed) => {
                 Err(Error::refused(ProblemType::Unauthorized, format!("{changed}; sign with the new one")))
@@ -146,7 +147,7 @@ impl Ca {
         if update.deactivates()? {
             let gone = self.ledger.deactivate_account(account.id).await?;
             tracing::info!(account = %account.id, "account deactivated");
-            if let Err(error) = self.cancel_orders(account.id).await {
+            if let Err(error) = self.cancel_orders(account.id, "was deactivated").await {
                 // They die at their deadline, and nobody can go on with them until then.
                 tracing::error!(account = %account.id, %error, "orders of a deactivated account were not cancelled");
             }
@@ -174,7 +175,7 @@ impl Ca {
 
     /// Orders that wait for their client end with its account (RFC 8555 §7.3.6). Those in `Issue` are the ledger's:
     /// it begins no issuance for an account that has ended.
-    async fn cancel_orders(&self, account: AccountId) -> Stored<()> {
+    pub(crate) async fn cancel_orders(&self, account: AccountId, how: &str) -> Stored<()> {
         let mut behind: Option<OrderCursor> = None;
         loop {
             let page = self.workbench.orders_of(account, behind, self.settings.limits.sweep_page).await?;
@@ -184,7 +185,7 @@ impl Ca {
                 let stage = order.stage();
                 let open = matches!(stage, Stage::MakeChallenge | Stage::TestChallenge);
                 if open && !self.ledger_knew_better(order.id).await? {
-                    let detail = format!("the account of this order was deactivated (stage {stage})");
+                    let detail = format!("the account of this order {how} (stage {stage})");
                     let problem = acme::Problem::new(ProblemType::Unauthorized, detail);
                     let outcome = Outcome::Invalid(Failure { stage, problem });
                     self.workbench.settle(order.id, &[], Some((outcome, self.now()))).await?;
@@ -201,6 +202,11 @@ impl Ca {
 /// `unauthorized`.
 pub fn still_valid(account: Account) -> Answer<Account> {
     if account.is_valid() { Ok(account) } else { Err(not_valid(account.status)) }
+}
+
+fn blocked() -> Error {
+    let detail = "this key is blocked, since it is known to be compromised; use a new one";
+    Error::refused(ProblemType::BadPublicKey, detail)
 }
 
 fn not_valid(status: AccountStatus) -> Error {

@@ -8,6 +8,7 @@ use futures_util::future::{Either, select};
 use pki::Timestamp;
 
 use crate::InstanceId;
+use crate::bell::Bell;
 use crate::clock::ClockWatch;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
@@ -48,6 +49,8 @@ pub struct Ca {
     pub clock_watch: ClockWatch,
     /// Orders that sweeps could not read.
     pub unreadable: UnreadableOrders,
+    /// Rung when a key was blocked, for whoever calls [`Ca::revoke_blocked_keys`].
+    pub blocked: Bell,
 }
 
 impl Ca {

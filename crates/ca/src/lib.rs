@@ -21,6 +21,8 @@ mod accounts;
 mod authority;
 pub mod authorization;
 pub mod base64;
+mod bell;
+mod blocked_keys;
 pub mod clock;
 mod crl;
 mod error;
@@ -50,6 +52,8 @@ pub mod validity;
 
 pub use accounts::{KeyChanged, still_valid};
 pub use authority::Ca;
+pub use bell::Bell;
+pub use blocked_keys::KeysRevoked;
 pub use error::{Answer, Error};
 pub use guard::{guarded, panics};
 pub use id::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, LeaseToken, OrderId, ParseIdError};

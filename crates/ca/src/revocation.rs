@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use acme::{KeyReference, Problem, ProblemType, RevokeRequest, Verified};
-use pki::{Certificate, GeneralName, PublicKey, Reason, Serial, Sha256};
+use pki::{Certificate, GeneralName, PublicKey, Reason, Serial};
 
 use crate::account::Account;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
-use crate::ports::{AuditEvent, KeyBlock, Revocation, Revoked, SerialRecord};
+use crate::ports::{AuditEvent, Revocation, Revoked, SerialRecord};
 
 /// Who asks for a revocation over ACME.
 #[derive(Debug)]
@@ -147,21 +147,6 @@ impl Ca {
         let upgraded = self.ledger.upgrade_to_key_compromise(serial, by).await?;
         self.audit.applied(line);
         Ok(upgraded)
-    }
-
-    /// Blocks a key for ever. Serials of it in open issuances are revoked with it.
-    ///
-    /// # Errors
-    /// The stores could not be asked.
-    pub async fn block_key(&self, spki_hash: Sha256, by: &str) -> Answer<()> {
-        if self.ledger.is_blocked(spki_hash).await? {
-            return Ok(());
-        }
-        let line = self.audit.append(AuditEvent::KeyBlock { spki_hash, by: by.to_owned() }).await?;
-        let revoked = self.ledger.block(KeyBlock { spki_hash, at: self.now(), by: by.to_owned() }).await?;
-        self.audit.applied(line);
-        tracing::info!(%spki_hash, %by, in_flight = revoked.len(), "key blocked");
-        Ok(())
     }
 
     /// The account or the key that signed a revokeCert request.

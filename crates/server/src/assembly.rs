@@ -168,6 +168,7 @@ impl Assembly {
             test_shares: TestShares::new(&config.settings.limits),
             clock_watch: ca::clock::ClockWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
+            blocked: ca::Bell::default(),
             settings: with_first_terms(config.settings.clone(), &*ledger, &*clock).await?,
             instance: instance.id(),
             issuers: vec![issuer],

@@ -41,6 +41,7 @@ pub fn tasks(
         }
     }
     tasks.push(("sweep", sweep(Arc::clone(ca), stop.clone()).boxed()));
+    tasks.push(("blocked keys", revoke_blocked(Arc::clone(ca), stop.clone()).boxed()));
     tasks.push(("upkeep", look_after(Arc::clone(ca), logs.to_vec(), every, stop.clone()).boxed()));
     tasks
 }
@@ -67,6 +68,27 @@ async fn sweep(ca: Arc<Ca>, stop: Stop) {
         }
         if pause(&ca, ca.settings.times.sweep, &stop).await {
             return;
+        }
+    }
+}
+
+/// At once when a key is blocked; what that left undone, since a store was away or the process ended, at the start and
+/// as often as sweeps.
+async fn revoke_blocked(ca: Arc<Ca>, stop: Stop) {
+    loop {
+        match ca.revoke_blocked_keys().await {
+            Ok(done) if done != ca::KeysRevoked::default() => {
+                let ca::KeysRevoked { serials, keys } = done;
+                tracing::info!(serials, keys, "what was issued for blocked keys is revoked");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "blocked keys: not all is revoked; the next run goes on"),
+        }
+        tokio::select! {
+            biased;
+            () = stopping(stop.clone()) => return,
+            () = ca.blocked.heard() => {}
+            () = ca.clock.sleep(ca.settings.times.sweep) => {}
         }
     }
 }

@@ -170,6 +170,7 @@ impl Machine {
         let ca = Ca {
             clock_watch: ca::clock::ClockWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
+            blocked: ca::Bell::default(),
             test_shares: TestShares::new(&settings.limits),
             instance: instance(self.number),
             issuers: vec![hierarchy.issuer.clone()],

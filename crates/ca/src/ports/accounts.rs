@@ -49,6 +49,9 @@ pub enum KeyNotChanged {
     /// This account has the new key.
     #[error("account {0} has this key")]
     Taken(AccountId),
+    /// The new key is blocked.
+    #[error("this key is blocked")]
+    Blocked,
 }
 
 /// Why no account was bound with an external key. Nothing was written, and no use of the key counts.

@@ -8,9 +8,9 @@ use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, CrlRecord, CrlState, KeyBlock, KeyChangeRecord, KeyNotChanged, LineCounts,
-    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
-    Restore, Restored, Revocation, Revoked, Settled, StatusRecord, Stored,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlRecord, CrlState, KeyBlock, KeyChangeRecord, KeyNotChanged,
+    LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
+    ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -227,7 +227,7 @@ pub struct LedgerCounts {
 #[async_trait]
 pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Makes an account, unless one has this key: that one is answered, unchanged, with `false`. Of two simultaneous
-    /// calls with one key, one makes it.
+    /// calls with one key, one makes it. With a key that is blocked it is made `revoked`.
     async fn create_account(&self, account: NewAccountRecord) -> Stored<(Account, bool)>;
 
     /// As [`Ledger::create_account`], and binds the account with this key, in one write: the use of the key counts if,
@@ -275,7 +275,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn first_terms_version(&self, version: &str, at: Timestamp) -> Stored<String>;
 
     /// Replaces the key of a valid account, and adds the request to its proofs with the time, which the ledger takes
-    /// itself: one write. Compares the thumbprint of the present key, and that no account has the new one. From the
+    /// itself: one write. Compares the thumbprint of the present key, that no account has the new one, and that it is
+    /// not blocked. From the
     /// moment that this returns, no read answers the old key.
     async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>>;
 
@@ -372,11 +373,27 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn upgrade_to_key_compromise(&self, serial: Serial, by: &str) -> Stored<bool>;
 
     /// Blocks a key for ever. In the same transaction every serial of that key in an open issuance is revoked
-    /// (keyCompromise); these are answered. Locks what `begin` locks.
-    async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>>;
+    /// (keyCompromise), and the valid account that has it is `revoked`; these are answered. Locks what `begin`,
+    /// `create_account` and `change_key` lock. Its other serials are left to [`Ledger::unrevoked_of_key`].
+    async fn block(&self, block: KeyBlock) -> Stored<Blocked>;
 
     /// Whether a key is blocked.
     async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool>;
+
+    /// The block of a key.
+    async fn blocked_key(&self, spki_hash: Sha256) -> Stored<Option<BlockedKey>>;
+
+    /// Blocked keys in the order of their hashes, behind `after`, at most `limit`; with `unsettled` only those of which
+    /// serials may have yet to be revoked: an index knows them.
+    async fn blocked_keys(&self, after: Option<Sha256>, unsettled: bool, limit: u32) -> Stored<Vec<BlockedKey>>;
+
+    /// Serials of this key that are `wait` or `good`, in the order of their allocation, behind `after`, at most
+    /// `limit`: an indexed look-up of the key.
+    async fn unrevoked_of_key(&self, spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Stored<Vec<Serial>>;
+
+    /// Notes that all serials of a blocked key are revoked; the first time counts. Compares that they are. `false`:
+    /// one is not, or the key is not blocked. What [`Ledger::restore`] brings back of the key opens it again.
+    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool>;
 
     /// The state of CRL numbering.
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState>;

@@ -3,6 +3,8 @@
 use pki::{Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::AccountId;
+
 /// A revocation to be written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {
@@ -46,6 +48,24 @@ pub struct KeyBlock {
     pub at: Timestamp,
     /// Who asked.
     pub by: String,
+}
+
+/// What was ended with the block of a key, in the same write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocked {
+    /// The serials of the key in open issuances: revoked.
+    pub in_issuance: Vec<Serial>,
+    /// The account that had this key: `revoked`.
+    pub account: Option<AccountId>,
+}
+
+/// A blocked key as the ledger keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockedKey {
+    /// Which, when, by whom: the first block stands.
+    pub block: KeyBlock,
+    /// When all of its serials were found revoked. `None`: a worker has yet to see to them.
+    pub settled: Option<Timestamp>,
 }
 
 /// A CRL as the ledger keeps it: the last one of each issuer and shard.

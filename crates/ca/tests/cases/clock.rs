@@ -300,7 +300,7 @@ async fn block_with_a_clock_that_is_behind_appears_when_it_is_right(backend: Bac
     world.ca.renew_crls().await.unwrap();
     world.clock.set_back(HOUR);
     let (spki_hash, at, by) = (record.spki_hash, world.ca.now(), "the operator".to_owned());
-    let open = world.ledger.block(ca::ports::KeyBlock { spki_hash, at, by }).await.unwrap();
+    let open = world.ledger.block(ca::ports::KeyBlock { spki_hash, at, by }).await.unwrap().in_issuance;
     assert_eq!(open, [record.serial]);
     world.clock.set_ahead(HOUR);
     world.clock.pass_seconds(10);

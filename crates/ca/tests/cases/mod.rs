@@ -2,6 +2,7 @@
 
 mod accounts;
 mod addresses;
+mod blocked_keys;
 mod caa;
 mod challenges;
 mod clock;

@@ -152,6 +152,7 @@ impl World {
             test_shares: TestShares::new(&lasting.settings.limits),
             clock_watch: ca::clock::ClockWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
+            blocked: ca::Bell::default(),
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();
         let (network, random) = (lasting.network.clone(), lasting.random.clone());

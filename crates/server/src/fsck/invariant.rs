@@ -193,8 +193,8 @@ const ROWS: [Row; 39] = [
     Row {
         invariant: Invariant::BlockedKeysRevoked,
         name: "blocked-keys-revoked",
-        says: "no certificate of a blocked key is good",
-        remedy: "revoke the certificate (`cairn cert revoke`)",
+        says: "each serial of a blocked key is revoked, once a worker has noted that all are",
+        remedy: "--repair, or a start of the server",
     },
     Row {
         invariant: Invariant::OneCertificatePerOrder,

@@ -50,6 +50,7 @@ pub(super) fn ca(
         test_shares: TestShares::new(&config.settings.limits),
         clock_watch: ca::clock::ClockWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
+        blocked: ca::Bell::default(),
     })
 }
 

@@ -92,6 +92,7 @@ fn plan(mend: &Mend) -> String {
         Mend::Revocation(revocation) => format!("write the revocation of {}", revocation.serial),
         Mend::Certificate { serial, .. } => format!("store the certificate {serial} as the audit log has it"),
         Mend::Replacement { serial, order } => format!("give order {order} the place of {serial}"),
+        Mend::OpenBlock(_) => "have a worker revoke what is left of its key".to_owned(),
         Mend::Crl { .. } => "forget the stored CRL: the next start makes a new one".to_owned(),
     }
 }
@@ -198,11 +199,12 @@ pub async fn repair(
 async fn start(ca: &Ca) -> Result<String, RepairError> {
     let recovered = ca.recover().await?;
     let swept = ca.sweep().await?;
+    let blocked = ca.revoke_blocked_keys().await?;
     ca.keep_audit_mark().await?;
     Ok(format!(
         "lines of the audit log brought in: {}; leases freed: {}; orders put back on their queues: {}, dead at their \
-         deadline: {}, past their retention: {}",
-        recovered.lines, recovered.leases, swept.requeued, swept.died, swept.retired
+         deadline: {}, past their retention: {}; serials of blocked keys revoked: {}",
+        recovered.lines, recovered.leases, swept.requeued, swept.died, swept.retired, blocked.serials
     ))
 }
 
@@ -263,7 +265,7 @@ impl Repairs<'_> {
             return Ok(None);
         }
         let block = KeyBlock { spki_hash, at: self.clock.now(), by: by.to_owned() };
-        let revoked = self.ledger.block(block).await?.len();
+        let revoked = self.ledger.block(block).await?.in_issuance.len();
         Ok(Some(format!("the key is blocked; serials revoked with it: {revoked}")))
     }
 

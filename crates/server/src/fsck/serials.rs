@@ -1,5 +1,7 @@
 //! The ledger's serials, one after the other.
 
+use std::time::Duration;
+
 use ca::InstanceId;
 use ca::ports::{LedgerEnd, SerialFilter, SerialRecord, SerialStatus, StoreError};
 use pki::{Certificate, Reason, Timestamp};
@@ -8,6 +10,9 @@ use store::sqlite::Mend;
 use super::log::Logged;
 use super::report::Fault;
 use super::{CLOCK_STEP, Fsck, Invariant, LOOKS, PAGE, Repair, certificates};
+
+/// A worker that runs has revoked what was issued for a blocked key long before.
+const BLOCKED_FOR_LONG: Duration = Duration::from_secs(10 * 60);
 
 impl Fsck<'_> {
     /// All serials of one part.
@@ -52,6 +57,7 @@ impl Fsck<'_> {
             status_fault(record).into_iter().chain(logged_fault(record, logged, self.records.instance())).collect();
         faults.extend(self.order_faults(record).await?);
         faults.extend(self.revocation_fault(record, logged).await?);
+        faults.extend(self.blocked_fault(record).await?);
         let linting = Certificate::from_der(&record.linting_certificate);
         match &linting {
             Ok(linting) => faults.extend(certificates::record_fault(linting, record)),
@@ -79,12 +85,27 @@ impl Fsck<'_> {
         {
             faults.extend(certificates::rights_faults(linting, &read, &self.proofs));
             faults.extend(certificates::caa_fault(linting, &read, self.rules));
-            if read.key_blocked && read.serial.status == SerialStatus::Good {
-                let detail = "its key is blocked and it is not revoked: `cairn cert revoke` does it";
-                faults.push(Fault::new(Invariant::BlockedKeysRevoked, detail));
-            }
         }
         Ok((faults, scts))
+    }
+
+    /// A worker revokes what a block left. It may have yet to come to it, but not for as long as this.
+    async fn blocked_fault(&self, record: &SerialRecord) -> Result<Option<Fault>, StoreError> {
+        if record.status == SerialStatus::Revoked {
+            return Ok(None);
+        }
+        let Some(key) = self.records.ledger.blocked_key(record.spki_hash).await? else { return Ok(None) };
+        let (by, at) = (&key.block.by, key.block.at);
+        let fault = if key.settled.is_some() {
+            let detail = format!("its key is blocked since {at}, by {by}; it is not revoked, and no worker will do it");
+            Fault::new(Invariant::BlockedKeysRevoked, detail).mended(Mend::OpenBlock(record.spki_hash))
+        } else if self.records.now().since(at) > BLOCKED_FOR_LONG {
+            let detail = format!("its key is blocked since {at}, by {by}, and no worker has come to it");
+            Fault::warning(Invariant::BlockedKeysRevoked, detail).mended_by(Repair::Start)
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(fault))
     }
 
     /// The line of a revocation is synced before the ledger's write.

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditEvent, AuditLog, AuditMark, Begin, BeginRefused, CrlRecord, IssuanceNumber, KeyBlock, Ledger, LedgerEnd,
-    MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, Stored, StoredFinal,
+    AuditEvent, AuditLog, AuditMark, Begin, BeginRefused, Blocked, CrlRecord, IssuanceNumber, KeyBlock, Ledger,
+    LedgerEnd, MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, Stored,
+    StoredFinal,
 };
 use ca::{AuthorizationId, InstanceId};
 use pki::{Serial, Timestamp};
@@ -113,11 +114,12 @@ impl LedgerLayer for Watch {
         revoked
     }
 
-    async fn block(&self, inner: &dyn Ledger, block: KeyBlock) -> Stored<Vec<Serial>> {
+    async fn block(&self, inner: &dyn Ledger, block: KeyBlock) -> Stored<Blocked> {
         let key = block.spki_hash;
-        let revoked = inner.block(block).await;
-        self.auditor.blocked(key, revoked.as_deref().unwrap_or_default());
-        revoked
+        let blocked = inner.block(block).await;
+        let revoked = blocked.as_ref().map(|blocked| &blocked.in_issuance[..]);
+        self.auditor.blocked(key, revoked.unwrap_or_default());
+        blocked
     }
 
     async fn set_audit_mark(&self, inner: &dyn Ledger, instance: InstanceId, mark: AuditMark) -> Stored<()> {

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, IssuanceCaps, IssuanceNumber, KeyBlock, Ledger, LedgerEnd, LedgerOrder, MarkedGood,
-    Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, Blocked, IssuanceCaps, IssuanceNumber, KeyBlock, Ledger, LedgerEnd, LedgerOrder,
+    MarkedGood, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, Stored, StoredFinal,
 };
 use ca::{InstanceId, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -286,8 +286,8 @@ pub(super) struct BlockForgotten;
 
 #[async_trait]
 impl LedgerLayer for BlockForgotten {
-    async fn block(&self, _inner: &dyn Ledger, _block: KeyBlock) -> Stored<Vec<Serial>> {
-        Ok(Vec::new())
+    async fn block(&self, _inner: &dyn Ledger, _block: KeyBlock) -> Stored<Blocked> {
+        Ok(Blocked::default())
     }
 }
 

@@ -62,6 +62,10 @@ pub enum Call {
     UpgradeToKeyCompromise,
     Block,
     IsBlocked,
+    BlockedKey,
+    BlockedKeys,
+    UnrevokedOfKey,
+    SettleBlock,
     CrlState,
     AllocateCrlNumber,
     StoreCrl,
@@ -195,8 +199,12 @@ store_port! {
         SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
         Revoke: revoke(revocation: Revocation) -> Revoked;
         UpgradeToKeyCompromise: upgrade_to_key_compromise(serial: Serial, by: &str) -> bool;
-        Block: block(block: KeyBlock) -> Vec<Serial>;
+        Block: block(block: KeyBlock) -> Blocked;
         IsBlocked: is_blocked(spki_hash: Sha256) -> bool;
+        BlockedKey: blocked_key(spki_hash: Sha256) -> Option<BlockedKey>;
+        BlockedKeys: blocked_keys(after: Option<Sha256>, unsettled: bool, limit: u32) -> Vec<BlockedKey>;
+        UnrevokedOfKey: unrevoked_of_key(spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Vec<Serial>;
+        SettleBlock: settle_block(spki_hash: Sha256, at: Timestamp) -> bool;
         CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
         AllocateCrlNumber: allocate_crl_number(issuer: Sha256, shard: u16, number: u64) -> bool;
         StoreCrl: store_crl(crl: CrlRecord) -> bool;

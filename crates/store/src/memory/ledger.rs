@@ -10,11 +10,11 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood, NewAccountRecord,
-    Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord, Restore,
-    Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord, StatusRecord, StoreError,
-    StoreErrorKind, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
+    KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
+    NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
+    ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord,
+    StatusRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -347,12 +347,31 @@ impl Ledger for MemoryLedger {
         Ok(true)
     }
 
-    async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>> {
+    async fn block(&self, block: KeyBlock) -> Stored<Blocked> {
         Ok(lock(&self.records).block(block, self.clock.now()))
     }
 
     async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool> {
         Ok(lock(&self.records).blocked.contains_key(&spki_hash))
+    }
+
+    async fn blocked_key(&self, spki_hash: Sha256) -> Stored<Option<BlockedKey>> {
+        Ok(lock(&self.records).blocked.get(&spki_hash).cloned())
+    }
+
+    async fn blocked_keys(&self, after: Option<Sha256>, unsettled: bool, limit: u32) -> Stored<Vec<BlockedKey>> {
+        let records = lock(&self.records);
+        let behind = records.blocked.iter().filter(|(key, _)| after.is_none_or(|after| **key > after));
+        let asked = behind.map(|(_, key)| key).filter(|key| !unsettled || key.settled.is_none());
+        Ok(asked.take(limit as usize).cloned().collect())
+    }
+
+    async fn unrevoked_of_key(&self, spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Stored<Vec<Serial>> {
+        Ok(lock(&self.records).unrevoked_of_key(spki_hash, after).take(limit as usize).collect())
+    }
+
+    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool> {
+        Ok(lock(&self.records).settle_block(spki_hash, at))
     }
 
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {

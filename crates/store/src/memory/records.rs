@@ -8,8 +8,8 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd,
-    LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope,
+    AuditMark, Blocked, BlockedKey, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts,
+    LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope,
     ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
@@ -29,7 +29,7 @@ pub(super) struct Records {
     pub(super) serials: BTreeMap<Serial, Issued>,
     /// In the order of their allocation.
     pub(super) allocated: Vec<Serial>,
-    pub(super) blocked: BTreeMap<Sha256, KeyBlock>,
+    pub(super) blocked: BTreeMap<Sha256, BlockedKey>,
     pub(super) stopped: Option<String>,
     pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
@@ -88,10 +88,11 @@ impl Records {
             return (known.clone(), false);
         }
         let NewAccountRecord { id, key: jwk, contact, terms_of_service_agreed, terms_version, created, jws } = new;
+        let blocked = self.blocked.contains_key(&Sha256::of(&jwk.spki_der()));
         let made = Account {
             id,
             key: jwk,
-            status: AccountStatus::Valid,
+            status: if blocked { AccountStatus::Revoked } else { AccountStatus::Valid },
             contact,
             terms_of_service_agreed,
             terms_version,
@@ -125,12 +126,16 @@ impl Records {
     pub(super) fn change_key(&mut self, change: KeyChangeRecord, now: Timestamp) -> Result<Account, KeyNotChanged> {
         let KeyChangeRecord { account: id, from, to, jws } = change;
         let taken = self.by_key.get(&key_of(to.thumbprint())).copied();
+        let blocked = self.blocked.contains_key(&Sha256::of(&to.spki_der()));
         let account = self.accounts.get_mut(&id).filter(|one| one.is_valid()).ok_or(KeyNotChanged::NotValid)?;
         if account.thumbprint() != from {
             return Err(KeyNotChanged::Changed);
         }
         if let Some(holder) = taken {
             return Err(KeyNotChanged::Taken(holder));
+        }
+        if blocked {
+            return Err(KeyNotChanged::Blocked);
         }
         account.key = to;
         account.proofs.push(KeyProof { jws, since: now });
@@ -251,7 +256,7 @@ impl Records {
         known.end.get_or_insert((LedgerEnd::Invalid(failure), at)).0.clone()
     }
 
-    pub(super) fn block(&mut self, block: KeyBlock, written: Timestamp) -> Vec<Serial> {
+    pub(super) fn block(&mut self, block: KeyBlock, written: Timestamp) -> Blocked {
         let open: Vec<Serial> = self
             .allocated
             .iter()
@@ -265,8 +270,33 @@ impl Records {
             self.revoke(Revocation { serial: *serial, reason, revoked, by }, written);
         }
         self.dated(block.at, Recorded::KeyBlock(block.spki_hash));
-        self.blocked.entry(block.spki_hash).or_insert(block);
-        open
+        let account = self.end_account(block.spki_hash);
+        self.blocked.entry(block.spki_hash).or_insert(BlockedKey { block, settled: None });
+        Blocked { in_issuance: open, account }
+    }
+
+    /// The valid account that has this key ends.
+    pub(super) fn end_account(&mut self, spki_hash: Sha256) -> Option<AccountId> {
+        let mut valid = self.accounts.values_mut().filter(|account| account.status == AccountStatus::Valid);
+        let account = valid.find(|account| Sha256::of(&account.key.spki_der()) == spki_hash)?;
+        account.status = AccountStatus::Revoked;
+        Some(account.id)
+    }
+
+    pub(super) fn unrevoked_of_key(&self, spki_hash: Sha256, after: Option<Serial>) -> impl Iterator<Item = Serial> {
+        let behind = after.and_then(|after| self.allocated.iter().position(|serial| *serial == after));
+        let allocated = self.allocated[behind.map_or(0, |at| at + 1)..].iter();
+        let of_key = allocated.filter_map(|serial| self.serials.get(serial)).map(|issued| &issued.record);
+        of_key
+            .filter(move |record| record.spki_hash == spki_hash && record.status != SerialStatus::Revoked)
+            .map(|record| record.serial)
+    }
+
+    pub(super) fn settle_block(&mut self, spki_hash: Sha256, at: Timestamp) -> bool {
+        if self.unrevoked_of_key(spki_hash, None).next().is_some() {
+            return false;
+        }
+        self.blocked.get_mut(&spki_hash).map(|key| key.settled.get_or_insert(at)).is_some()
     }
 
     pub(super) fn last_revocation(&self, issuer: Sha256, shard: u16, shards: u16) -> Option<Timestamp> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ca::OrderId;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    IssuanceNumber, LedgerEnd, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine,
+    BlockedKey, IssuanceNumber, LedgerEnd, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine,
     RestoredSignature, Revocation, Revoked, SerialRecord, SerialStatus, Settled,
 };
 use pki::{Reason, Serial, Sha256, Timestamp};
@@ -52,7 +52,8 @@ impl Records {
                     let (key, revoked) = (block.spki_hash, block.at.whole_second());
                     let by = block.by.clone();
                     counts.key_blocks += u64::from(!self.blocked.contains_key(&key));
-                    self.blocked.entry(key).or_insert(block);
+                    self.end_account(key);
+                    self.blocked.entry(key).or_insert(BlockedKey { block, settled: None });
                     let of_key: Vec<Serial> = self
                         .serials
                         .values()
@@ -116,6 +117,9 @@ impl Records {
     fn add_restored(&mut self, signature: &RestoredSignature, restored: Restored) {
         let RestoredSignature { serial, order, issuer, ct, is_final, der, spki_hash, names, not_after, at } = signature;
         self.dated(*at, Recorded::Issuance(*serial));
+        if let Some(blocked) = self.blocked.get_mut(spki_hash) {
+            blocked.settled = None;
+        }
         let number = self.number_restored(order);
         let known = &self.orders[&order.id].order;
         let record = SerialRecord {

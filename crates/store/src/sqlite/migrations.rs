@@ -1,5 +1,6 @@
 //! Numbered migrations: a store made by any released version opens in every later one.
 
+use acme::Jwk;
 use pki::Sha256;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,36 +11,32 @@ struct Migration {
     number: u32,
     name: &'static str,
     sql: &'static str,
+    /// What SQL can't compute of what was there before.
+    fill: Option<fn(&Connection) -> rusqlite::Result<()>>,
+}
+
+impl Migration {
+    const fn of(number: u32, name: &'static str, sql: &'static str) -> Self {
+        Self { number, name, sql, fill: None }
+    }
 }
 
 const MIGRATIONS: &[Migration] = &[
+    Migration::of(
+        1,
+        "ledger, workbench and logs",
+        include_str!("../../migrations/sqlite/0001_ledger_workbench_logs.sql"),
+    ),
+    Migration::of(2, "accounts", include_str!("../../migrations/sqlite/0002_accounts.sql")),
+    Migration::of(3, "reuse and renewal", include_str!("../../migrations/sqlite/0003_reuse_and_renewal.sql")),
+    Migration::of(4, "tests by account", include_str!("../../migrations/sqlite/0004_tests_by_account.sql")),
+    Migration::of(5, "failures and time", include_str!("../../migrations/sqlite/0005_failures_and_time.sql")),
+    Migration::of(6, "our faults", include_str!("../../migrations/sqlite/0006_our_faults.sql")),
+    Migration::of(7, "recoveries", include_str!("../../migrations/sqlite/0007_recoveries.sql")),
+    Migration::of(8, "OCSP responders", include_str!("../../migrations/sqlite/0008_ocsp_responders.sql")),
     Migration {
-        number: 1,
-        name: "ledger, workbench and logs",
-        sql: include_str!("../../migrations/sqlite/0001_ledger_workbench_logs.sql"),
-    },
-    Migration { number: 2, name: "accounts", sql: include_str!("../../migrations/sqlite/0002_accounts.sql") },
-    Migration {
-        number: 3,
-        name: "reuse and renewal",
-        sql: include_str!("../../migrations/sqlite/0003_reuse_and_renewal.sql"),
-    },
-    Migration {
-        number: 4,
-        name: "tests by account",
-        sql: include_str!("../../migrations/sqlite/0004_tests_by_account.sql"),
-    },
-    Migration {
-        number: 5,
-        name: "failures and time",
-        sql: include_str!("../../migrations/sqlite/0005_failures_and_time.sql"),
-    },
-    Migration { number: 6, name: "our faults", sql: include_str!("../../migrations/sqlite/0006_our_faults.sql") },
-    Migration { number: 7, name: "recoveries", sql: include_str!("../../migrations/sqlite/0007_recoveries.sql") },
-    Migration {
-        number: 8,
-        name: "OCSP responders",
-        sql: include_str!("../../migrations/sqlite/0008_ocsp_responders.sql"),
+        fill: Some(fill_spki_hashes),
+        ..Migration::of(9, "blocked keys", include_str!("../../migrations/sqlite/0009_blocked_keys.sql"))
     },
 ];
 
@@ -65,6 +62,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     }
     for migration in MIGRATIONS.iter().filter(|one| one.number > found) {
         transaction.execute_batch(migration.sql)?;
+        if let Some(fill) = migration.fill {
+            fill(&transaction)?;
+        }
         transaction.execute(
             "-- migrations.applied\nINSERT INTO migrations (number, name, sha256) VALUES (?1, ?2, ?3)",
             params![migration.number, migration.name, Sha256::of(migration.sql.as_bytes()).as_bytes()],
@@ -89,6 +89,30 @@ fn verify(connection: &Connection, found: u32) -> Result<(), OpenError> {
         }
     }
     Ok(())
+}
+
+/// Accounts of one page.
+const FILL_PAGE: u32 = 1000;
+
+/// By the SHA-256 of its SubjectPublicKeyInfo the account of a blocked key is found. A key that can't be read has none.
+fn fill_spki_hashes(connection: &Connection) -> rusqlite::Result<()> {
+    let mut page = connection
+        .prepare("-- migrations.accounts\nSELECT row, key FROM accounts WHERE row > ?1 ORDER BY row LIMIT ?2")?;
+    let mut fill =
+        connection.prepare("-- migrations.accounts.fill\nUPDATE accounts SET spki_hash = ?2 WHERE row = ?1")?;
+    let mut after = 0;
+    loop {
+        let keys: Vec<(i64, String)> = page
+            .query_map(params![after, FILL_PAGE], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let Some((last, _)) = keys.last() else { return Ok(()) };
+        after = *last;
+        for (row, key) in keys {
+            if let Ok(key) = serde_json::from_str::<Jwk>(&key) {
+                fill.execute(params![row, Sha256::of(&key.spki_der()).as_bytes()])?;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

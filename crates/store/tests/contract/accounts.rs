@@ -135,7 +135,7 @@ pub(crate) async fn deactivated_account_stays_deactivated(stores: &Stores) {
     assert_eq!(stores.ledger.deactivate_account(AccountId::from_bytes([9; 16])).await.unwrap(), None);
 }
 
-fn key_change(account: &Account, to: usize) -> KeyChangeRecord {
+pub(crate) fn key_change(account: &Account, to: usize) -> KeyChangeRecord {
     KeyChangeRecord {
         account: account.id,
         from: account.thumbprint(),

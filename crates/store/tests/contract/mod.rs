@@ -11,6 +11,7 @@ pub(crate) mod accounts;
     reason = "one of the test programs that share these suites has no audit log"
 )]
 pub(crate) mod audit;
+pub(crate) mod blocked_keys;
 pub(crate) mod external_accounts;
 pub(crate) mod fixtures;
 pub(crate) mod issuance;
@@ -85,6 +86,7 @@ macro_rules! store_suites {
         crate::contract::issuance::suite!($open);
         crate::contract::newest::suite!($open);
         crate::contract::revocation::suite!($open);
+        crate::contract::blocked_keys::suite!($open);
         crate::contract::serials::suite!($open);
         crate::contract::pipeline::suite!($open);
         crate::contract::leases::suite!($open);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ca::ports::{CrlRecord, KeyBlock, Revocation, Revoked, SerialStatus};
+use ca::ports::{Blocked, CrlRecord, KeyBlock, Revocation, Revoked, SerialStatus};
 use pki::{Reason, Serial, Sha256};
 
 use super::Stores;
@@ -30,11 +30,11 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-fn revocation(stores: &Stores, serial: Serial, reason: Reason) -> Revocation {
+pub(crate) fn revocation(stores: &Stores, serial: Serial, reason: Reason) -> Revocation {
     Revocation { serial, reason, revoked: stores.now(), by: "a test".to_owned() }
 }
 
-fn block(stores: &Stores, spki_hash: Sha256) -> KeyBlock {
+pub(crate) fn block(stores: &Stores, spki_hash: Sha256) -> KeyBlock {
     KeyBlock { spki_hash, at: stores.now(), by: "a test".to_owned() }
 }
 
@@ -89,7 +89,7 @@ pub(crate) async fn block_revokes_the_open_issuances_of_its_key_alone(stores: &S
     stores.begin(&other).await.unwrap();
 
     assert!(!stores.ledger.is_blocked(waiting.spki_hash).await.unwrap());
-    let revoked = stores.ledger.block(block(stores, waiting.spki_hash)).await.unwrap();
+    let revoked = stores.ledger.block(block(stores, waiting.spki_hash)).await.unwrap().in_issuance;
     assert_eq!(revoked.iter().collect::<BTreeSet<_>>(), BTreeSet::from([&waiting.serial, &good.serial]));
     assert!(stores.ledger.is_blocked(waiting.spki_hash).await.unwrap());
     assert!(!stores.ledger.is_blocked(other.spki_hash).await.unwrap());
@@ -107,8 +107,9 @@ pub(crate) async fn block_revokes_the_open_issuances_of_its_key_alone(stores: &S
 
 pub(crate) async fn block_again_finds_nothing_more(stores: &Stores) {
     let wanted = stores.begun().await;
-    assert_eq!(stores.ledger.block(block(stores, wanted.spki_hash)).await.unwrap(), [wanted.serial]);
-    assert_eq!(stores.ledger.block(block(stores, wanted.spki_hash)).await.unwrap(), []);
+    let again = || async { stores.ledger.block(block(stores, wanted.spki_hash)).await.unwrap() };
+    assert_eq!(again().await, Blocked { in_issuance: vec![wanted.serial], account: None });
+    assert_eq!(again().await, Blocked::default());
 }
 
 pub(crate) async fn begin_and_block_see_each_other(stores: &Stores) {
@@ -122,7 +123,7 @@ pub(crate) async fn begin_and_block_see_each_other(stores: &Stores) {
     for (number, wanted) in orders.iter().enumerate() {
         if number == 4 {
             let (ledger, blocked) = (Arc::clone(&ledger), blocked.clone());
-            blocking = Some(tokio::spawn(async move { ledger.block(blocked).await.unwrap() }));
+            blocking = Some(tokio::spawn(async move { ledger.block(blocked).await.unwrap().in_issuance }));
         }
         if stores.begin(wanted).await.is_ok() {
             begun.insert(wanted.serial);

@@ -288,9 +288,12 @@ async fn authorization_given_up_after_the_issuance_is_no_finding() {
 }
 
 #[tokio::test]
-async fn good_certificate_of_a_blocked_key_is_found() {
-    let sql = "INSERT INTO blocked_keys SELECT spki_hash, 1000, 'a test' FROM serials WHERE serial = $A";
-    found_in_rows(Invariant::BlockedKeysRevoked, sql).await;
+async fn certificate_of_a_blocked_key_that_is_not_revoked_is_found() {
+    let block = "INSERT INTO blocked_keys SELECT spki_hash, 1000, 'a test', SETTLED FROM serials WHERE serial = $A";
+    found_in_rows(Invariant::BlockedKeysRevoked, &block.replace("SETTLED", "2000")).await;
+    let (scene, [first, _]) = Scene::with_two_certificates().await;
+    scene.plant(&block.replace("SETTLED", "NULL").replace("$A", &format!("x'{first}'")));
+    scene.must_find(Severity::Warning, Invariant::BlockedKeysRevoked).await;
 }
 
 #[tokio::test]

@@ -231,6 +231,7 @@ fn with_validator(ca: &Ca) -> Ca {
         test_shares: ca::shares::TestShares::new(&ca.settings.limits),
         clock_watch: ca::clock::ClockWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
+        blocked: ca::Bell::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use ca::authorization::EndedAuthorization;
 use ca::order::{Failure as Death, Order};
 use ca::ports::RenewalScope;
-use pki::{Certificate, Serial};
+use pki::{Certificate, Serial, Sha256};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params};
 
@@ -169,16 +169,17 @@ pub(super) fn authorizations(connection: &Connection, after: i64, limit: u32) ->
 }
 
 const ACCOUNTS: &str = "-- inspect.accounts
-    SELECT row, key, thumbprint, id FROM accounts WHERE row > ?1 ORDER BY row LIMIT ?2";
+    SELECT row, key, thumbprint, spki_hash, id FROM accounts WHERE row > ?1 ORDER BY row LIMIT ?2";
 
 fn of_account(row: &Row<'_>) -> Step<Expected> {
     let key: acme::Jwk = json(row, 1)?;
-    Ok(vec![("thumbprint", blob(key.thumbprint().as_bytes()))])
+    let spki_hash = Sha256::of(&key.spki_der());
+    Ok(vec![("thumbprint", blob(key.thumbprint().as_bytes())), ("spki_hash", blob(spki_hash.as_bytes()))])
 }
 
 pub(super) fn accounts(connection: &Connection, after: i64, limit: u32) -> Step<Misfits> {
     let look = |row: &Row<'_>, found: &mut Vec<Misfit>| {
-        columns(Table::Accounts, row, format!("account {}", shown(row, 3)), found)
+        columns(Table::Accounts, row, format!("account {}", shown(row, 4)), found)
     };
     super::page(connection, ACCOUNTS, (after, limit), look, unreadable(Table::Accounts))
 }

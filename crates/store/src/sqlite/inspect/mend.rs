@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Expected, Table, active, differing, ledger, rewrite, totals};
 use crate::sqlite::columns::{Col, col, document, json};
 use crate::sqlite::failure::Step;
-use crate::sqlite::ledger::{orders, serials};
+use crate::sqlite::ledger::{blocked_keys, orders, serials};
 use crate::sqlite::writer::Batch;
 
 /// What can be mended.
@@ -59,6 +59,8 @@ pub enum Mend {
         /// The order.
         order: OrderId,
     },
+    /// A blocked key has serials that are not revoked, though a worker noted that all are: the next start revokes them.
+    OpenBlock(Sha256),
     /// A stored CRL that is not what it should be is forgotten, so that the next start makes a new one.
     Crl {
         /// The issuer.
@@ -95,6 +97,10 @@ pub(super) fn mend(batch: &Batch<'_>, mend: &Mend, now: Timestamp) -> Done {
         Mend::Revocation(revocation) => revoke(batch, revocation, now),
         Mend::Certificate { serial, der, at } => certificate(batch, *serial, der, *at),
         Mend::Replacement { serial, order } => replacement(batch, *serial, *order),
+        Mend::OpenBlock(spki_hash) => {
+            let opened = blocked_keys::open_again(batch, *spki_hash)?;
+            Ok(opened.then(|| "a worker revokes what is left of its key, at the next start at the latest".to_owned()))
+        }
         Mend::Crl { issuer, shard } => {
             let gone = batch
                 .prepare_cached("-- mend.crl\nDELETE FROM crls WHERE issuer = ?1 AND shard = ?2")?

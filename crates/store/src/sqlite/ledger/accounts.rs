@@ -7,11 +7,11 @@ use acme::{AccountStatus, Thumbprint};
 use ca::account::{Account, KeyProof};
 use ca::ports::{KeyChangeRecord, KeyNotChanged, NewAccountRecord, Recorded};
 use ca::{AccountId, ExternalKeyId};
-use pki::Timestamp;
+use pki::{Sha256, Timestamp};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::external_keys;
+use super::{blocked_keys, external_keys};
 use crate::sqlite::columns::{Col, Json, col, document};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
@@ -31,13 +31,16 @@ pub(super) fn create(
     if let Some(known) = by_thumbprint(batch, thumbprint)? {
         return Ok((known, false));
     }
+    let spki_hash = Sha256::of(&new.key.spki_der());
+    let blocked = blocked_keys::is_blocked(batch, spki_hash)?;
+    let status = if blocked { AccountStatus::Revoked } else { AccountStatus::Valid };
     let NewAccountRecord { id, key, contact, terms_of_service_agreed, terms_version, created, jws } = new.clone();
     batch
         .prepare_cached(
             "-- ledger.create_account
             INSERT INTO accounts (id, thumbprint, key, status, contact, terms_of_service_agreed, created, terms_version,
-                external_key)
-            VALUES (?1, ?2, ?3, 'valid', ?4, ?5, ?6, ?7, ?8)",
+                external_key, spki_hash)
+            VALUES (?1, ?2, ?3, ?9, ?4, ?5, ?6, ?7, ?8, ?10)",
         )?
         .execute(params![
             Col(id),
@@ -48,6 +51,8 @@ pub(super) fn create(
             Col(created),
             terms_version,
             external_key.map(ExternalKeyId::as_str),
+            Col(status),
+            Col(spki_hash),
         ])?;
     batch
         .prepare_cached(
@@ -58,7 +63,7 @@ pub(super) fn create(
     batch.count(|tally| tally.accounts += 1);
     batch.dated(created, Recorded::Account(id));
     let proofs = vec![KeyProof { jws, since: created }];
-    let (status, external_key) = (AccountStatus::Valid, external_key.cloned());
+    let external_key = external_key.cloned();
     let made =
         Account { id, key, status, contact, terms_of_service_agreed, terms_version, created, external_key, proofs };
     Ok((made, true))
@@ -185,9 +190,15 @@ pub(super) fn change_key(
     if let Some(holder) = holder {
         return Ok(Err(KeyNotChanged::Taken(holder)));
     }
+    let spki_hash = Sha256::of(&to.spki_der());
+    if blocked_keys::is_blocked(batch, spki_hash)? {
+        return Ok(Err(KeyNotChanged::Blocked));
+    }
     batch
-        .prepare_cached("-- ledger.change_key\nUPDATE accounts SET thumbprint = ?2, key = ?3 WHERE id = ?1")?
-        .execute(params![Col(*id), Col(thumbprint), to.to_json()])?;
+        .prepare_cached(
+            "-- ledger.change_key\nUPDATE accounts SET thumbprint = ?2, key = ?3, spki_hash = ?4 WHERE id = ?1",
+        )?
+        .execute(params![Col(*id), Col(thumbprint), to.to_json(), Col(spki_hash)])?;
     batch
         .prepare_cached(
             "-- ledger.change_key.proof
@@ -256,6 +267,14 @@ impl Remembered {
         halves.forgotten += 1;
         halves.young.remove(&id);
         halves.old.remove(&id);
+    }
+
+    /// Any of them may have been written.
+    pub(super) fn forget_all(&self) {
+        let mut halves = self.lock();
+        halves.forgotten += 1;
+        halves.young.clear();
+        halves.old.clear();
     }
 
     // Nothing that panics runs under this lock.

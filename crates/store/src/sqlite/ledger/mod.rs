@@ -2,6 +2,7 @@
 
 mod accounts;
 mod authorizations;
+pub(super) mod blocked_keys;
 mod external_keys;
 mod issuance;
 pub(super) mod orders;
@@ -21,10 +22,11 @@ use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood, NewAccountRecord,
-    Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation,
-    Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
+    KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
+    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
+    Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, Stored,
+    StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -267,13 +269,31 @@ impl Ledger for SqliteLedger {
         self.write(move |batch| revocation::upgrade(batch, serial, &by, now)).await
     }
 
-    async fn block(&self, block: KeyBlock) -> Stored<Vec<Serial>> {
-        let now = self.clock.now();
-        self.write(move |batch| revocation::block(batch, &block, now)).await
+    async fn block(&self, block: KeyBlock) -> Stored<Blocked> {
+        let (now, accounts) = (self.clock.now(), Arc::clone(&self.accounts));
+        let after = move |blocked: &Blocked| blocked.account.into_iter().for_each(|id| accounts.forget(id));
+        let block = move |batch: &Batch<'_>| blocked_keys::block(batch, &block, now);
+        self.database.writer().submit(Durability::Synced, block, after).await
     }
 
     async fn is_blocked(&self, spki_hash: Sha256) -> Stored<bool> {
-        self.database.read(|connection| revocation::is_blocked(connection, spki_hash))
+        self.database.read(|connection| blocked_keys::is_blocked(connection, spki_hash))
+    }
+
+    async fn blocked_key(&self, spki_hash: Sha256) -> Stored<Option<BlockedKey>> {
+        self.database.read(|connection| blocked_keys::by_hash(connection, spki_hash))
+    }
+
+    async fn blocked_keys(&self, after: Option<Sha256>, unsettled: bool, limit: u32) -> Stored<Vec<BlockedKey>> {
+        self.database.scan(move |connection| blocked_keys::page(connection, after, unsettled, limit)).await
+    }
+
+    async fn unrevoked_of_key(&self, spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Stored<Vec<Serial>> {
+        self.database.scan(move |connection| blocked_keys::unrevoked(connection, spki_hash, after, limit)).await
+    }
+
+    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool> {
+        self.write(move |batch| blocked_keys::settle(batch, spki_hash, at)).await
     }
 
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
@@ -400,7 +420,10 @@ impl Ledger for SqliteLedger {
     }
 
     async fn restore(&self, page: Restore) -> Stored<Option<LineCounts>> {
-        self.write(move |batch| restore::restore(batch, &page)).await
+        let accounts = Arc::clone(&self.accounts);
+        let restore = move |batch: &Batch<'_>| restore::restore(batch, &page);
+        // A block of a key ends an account.
+        self.database.writer().submit(Durability::Synced, restore, move |_| accounts.forget_all()).await
     }
 
     async fn unsettled(&self, limit: u32) -> Stored<Vec<SerialRecord>> {

@@ -8,7 +8,7 @@ use ca::ports::{
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{issuance, orders, responders, revocation, serials};
+use super::{blocked_keys, issuance, orders, responders, revocation, serials};
 use crate::sqlite::columns::{Col, Json, col, document, json};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -218,6 +218,7 @@ fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restor
         ])?;
     let row = batch.last_insert_rowid();
     add_planned(batch, row, &signature.der)?;
+    blocked_keys::open_again(batch, signature.spki_hash)?;
     let mut named =
         batch.prepare_cached("-- ledger.restore.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
     for name in &signature.names {
@@ -294,7 +295,8 @@ fn block_key(batch: &Batch<'_>, block: &KeyBlock, written: Timestamp) -> Step<bo
         serials::write_revocation(batch, row, (Reason::KeyCompromise, revoked, &block.by), written)?;
         serials::count_revoked(batch, status, given_up);
     }
-    revocation::add_block(batch, block)
+    blocked_keys::end_account(batch, block.spki_hash)?;
+    blocked_keys::add(batch, block)
 }
 
 /// A serial whose order was left open.

@@ -1,6 +1,6 @@
-//! Revocations, blocked keys and CRLs.
+//! Revocations and CRLs.
 
-use ca::ports::{CrlRecord, CrlState, KeyBlock, Recorded, Revocation, Revoked, SerialStatus};
+use ca::ports::{CrlRecord, CrlState, Recorded, Revocation, Revoked, SerialStatus};
 use pki::{CrlEntry, Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -49,36 +49,6 @@ pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, now: Timestam
         batch.dated(written, Recorded::Revocation(serial));
     }
     Ok(upgraded == 1)
-}
-
-/// The key, and each of its serials in an open issuance, in one transaction: whichever of this and `begin` comes second
-/// sees the other.
-pub(super) fn block(batch: &Batch<'_>, block: &KeyBlock, now: Timestamp) -> Step<Vec<Serial>> {
-    let open = serials::open_of_key(batch, block.spki_hash)?;
-    add_block(batch, block)?;
-    for (row, _, status) in &open {
-        serials::write_revocation(batch, *row, (Reason::KeyCompromise, block.at, &block.by), now)?;
-        serials::count_revoked(batch, *status, false);
-    }
-    Ok(open.into_iter().map(|(_, serial, _)| serial).collect())
-}
-
-/// Whether it was not blocked before.
-pub(super) fn add_block(batch: &Batch<'_>, block: &KeyBlock) -> Step<bool> {
-    let added = batch
-        .prepare_cached(
-            "-- ledger.block
-            INSERT INTO blocked_keys (spki_hash, blocked, blocked_by) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![Col(block.spki_hash), Col(block.at), block.by])?;
-    batch.dated(block.at, Recorded::KeyBlock(block.spki_hash));
-    Ok(added == 1)
-}
-
-pub(super) fn is_blocked(connection: &Connection, spki_hash: Sha256) -> Step<bool> {
-    Ok(connection
-        .prepare_cached("-- ledger.is_blocked\nSELECT 1 FROM blocked_keys WHERE spki_hash = ?1")?
-        .exists([Col(spki_hash)])?)
 }
 
 pub(super) fn crl_state(connection: &Connection, issuer: Sha256, shard: u16, shards: u16) -> Step<CrlState> {

@@ -7,7 +7,7 @@ use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
-use super::{accounts, authorizations, orders, revocation};
+use super::{accounts, authorizations, blocked_keys, orders};
 use crate::sqlite::columns::{Col, col, maybe};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
@@ -122,7 +122,7 @@ pub(super) fn signing_record(
         account,
         authorizations: authorizations::by_ids(connection, &order.authorization_ids())?,
         rechecks: orders::rechecks(connection, order.id)?,
-        key_blocked: revocation::is_blocked(connection, record.spki_hash)?,
+        key_blocked: blocked_keys::is_blocked(connection, record.spki_hash)?,
         serial: record,
         order,
     }))
