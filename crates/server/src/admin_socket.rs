@@ -13,7 +13,7 @@ use acme::MacKey;
 use ca::external_account::KeyTerms;
 use ca::ports::{RenewalAdvice, RenewalScope, Revoked};
 use ca::{Ca, ExternalKeyId};
-use pki::{Reason, Serial, Timestamp};
+use pki::{Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
@@ -34,6 +34,13 @@ pub enum Command {
         serial: Serial,
         /// Why.
         reason: Reason,
+    },
+    /// `cairn key block`.
+    BlockKey {
+        /// SHA-256 of its SubjectPublicKeyInfo.
+        spki_hash: Sha256,
+        /// Who says by what that it is compromised.
+        by: String,
     },
     /// `cairn renew shift`.
     ShiftRenewals {
@@ -92,6 +99,7 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
             Ok(Revoked::UnknownSerial) => Outcome::Refused(format!("this CA never allocated the serial {serial}")),
             Err(error) => Outcome::Failed(error.to_string()),
         },
+        Command::BlockKey { spki_hash, by } => block_key(ca, spki_hash, &by).await,
         Command::ShiftRenewals { scope, advice } => match ca.move_renewals(scope, advice).await {
             Ok(moved) => {
                 let (number, certificates) = (moved.rule.number, moved.certificates);
@@ -135,6 +143,23 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
             )),
             Err(error) => Outcome::Failed(error.to_string()),
         },
+    }
+}
+
+async fn block_key(ca: &Ca, spki_hash: Sha256, by: &str) -> Outcome {
+    match ca.ledger.blocked_key(spki_hash).await {
+        Ok(Some(earlier)) => {
+            let (at, by) = (earlier.block.at.to_rfc3339(), earlier.block.by);
+            return Outcome::Refused(format!("key {spki_hash} is blocked since {at}, by {by}"));
+        }
+        Ok(None) => {}
+        Err(error) => return Outcome::Failed(error.to_string()),
+    }
+    match ca.block_key(spki_hash, by).await {
+        Ok(()) => Outcome::Done(format!(
+            "key {spki_hash} is blocked for ever; what was issued for it is being revoked: `cairn key show {spki_hash}`"
+        )),
+        Err(error) => Outcome::Failed(error.to_string()),
     }
 }
 

@@ -10,6 +10,7 @@ mod dev;
 mod external_accounts;
 mod front;
 mod key_change;
+mod keys;
 mod new_orders;
 mod orders;
 mod pebble;

@@ -28,7 +28,12 @@ pub(super) async fn run(
         None => {
             let config = fsck::configuration(folder, config)?;
             let assembly = Assembly::open(&config).await.map_err(|error| Failure::assembly(&error))?;
-            Ok(admin_socket::execute(&assembly.ca, command).await)
+            let outcome = admin_socket::execute(&assembly.ca, command).await;
+            // In a server a worker is woken; here nobody else does it.
+            assembly.ca.revoke_blocked_keys().await.map_err(|error| {
+                Failure::Failed(format!("not all that was issued for blocked keys is revoked: {error}"))
+            })?;
+            Ok(outcome)
         }
     }
 }

@@ -8,6 +8,7 @@ mod change;
 mod clock;
 mod eab;
 mod fsck;
+mod key;
 mod order;
 mod order_show;
 mod print;
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Makes, lists and revokes keys that new accounts are bound with (external account binding)
     #[command(subcommand)]
     Eab(eab::Command),
+    /// Blocks keys that are known to be compromised, and looks at them
+    #[command(subcommand)]
+    Key(key::Command),
     /// Says that the clock is right, when nothing is signed because the ledger has later times
     #[command(subcommand)]
     Clock(clock::Command),
@@ -106,6 +110,10 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Eab(eab::Command::Create(asked)) => eab::create(&asked, paper).await,
         Command::Eab(eab::Command::List(asked)) => eab::list(&asked, paper).await,
         Command::Eab(eab::Command::Revoke(asked)) => eab::revoke(&asked, paper).await,
+        Command::Key(key::Command::Challenge(asked)) => key::challenge(&asked, paper),
+        Command::Key(key::Command::Block(asked)) => key::block(&asked, paper).await,
+        Command::Key(key::Command::List(asked)) => key::list(&asked, paper).await,
+        Command::Key(key::Command::Show(asked)) => key::show(&asked, paper).await,
         Command::Clock(clock::Command::Accept(asked)) => clock::accept(&asked, paper).await,
         Command::Audit(command) => audit::run(command, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,

@@ -43,6 +43,11 @@ impl SubjectKey {
         Self { pair, pkcs8: pkcs8.to_vec() }
     }
 
+    /// The key itself: PKCS#8 in DER.
+    pub(crate) fn pkcs8(&self) -> &[u8] {
+        &self.pkcs8
+    }
+
     /// The same key, to sign requests with.
     pub(crate) fn signing_key(&self) -> SigningKey {
         SigningKey::from_pkcs8(Algorithm::Es256, &self.pkcs8).expect("a P-256 key")
