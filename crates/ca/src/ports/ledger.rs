@@ -426,8 +426,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// All that are kept, in no order.
     async fn authorities(&self) -> Stored<Vec<Vec<u8>>>;
 
-    /// Keeps what is to become, or, restored from an audit log, became the certificate of an OCSP responder. `false`: the
-    /// serial is taken, by another one or by a certificate for others, and nothing was written.
+    /// Keeps what is to become, or, restored from an audit log, became the certificate of an OCSP responder. `false`:
+    /// the serial is taken, by another one or by a certificate for others, and nothing was written.
     async fn add_responder(&self, responder: ResponderRecord) -> Stored<bool>;
 
     /// Stores the certificate of an OCSP responder; the first one stays. `false`: its serial is not on record.
