@@ -66,7 +66,9 @@ pub(crate) struct Show {
 pub(crate) struct Revoke {
     /// The serial number, in hexadecimal
     pub(super) serial: Serial,
-    /// Why (RFC 5280 5.3.1)
+    /// Why, by number or name (BR 7.2.2): 1 keyCompromise (`cairn key block` revokes all that has the key), 3
+    /// affiliationChanged, 4 superseded, 5 cessationOfOperation (the names are no longer its owner's), 9
+    /// privilegeWithdrawn (terms broken, or wrong statements), 0 unspecified (none of these)
     #[arg(long, value_name = "REASON", value_parser = reason)]
     pub(super) reason: Reason,
     /// The server's configuration file, used if no server runs
@@ -93,17 +95,29 @@ pub(super) fn name(text: &str) -> Result<GeneralName, String> {
     Ok(GeneralName::Dns(text.to_ascii_lowercase()))
 }
 
-/// The reasons that a certificate can be revoked for, for good.
+/// Why a certificate can be revoked, by name or number: what BR 7.2.2 leaves for those of subscribers.
 pub(super) fn reason(text: &str) -> Result<Reason, String> {
-    let lasts = |reason: &Reason| !matches!(reason, Reason::CertificateHold | Reason::RemoveFromCrl);
-    match text.parse::<Reason>() {
-        Ok(reason) if lasts(&reason) => Ok(reason),
-        Ok(_) => Err("a revocation is for ever (BR 7.2.2)".to_owned()),
-        Err(_) => {
-            let names: Vec<&str> =
-                Reason::ALL.iter().filter(|reason| lasts(reason)).map(|reason| reason.name()).collect();
-            Err(format!("expected one of {}", names.join(", ")))
+    let named = text.parse::<u8>().map_or_else(|_| text.parse().ok(), Reason::from_code);
+    match named {
+        Some(reason) if is_for_subscribers(reason) => Ok(reason),
+        Some(Reason::CertificateHold | Reason::RemoveFromCrl) => Err("a revocation is for ever (BR 7.2.2)".to_owned()),
+        Some(_) | None => {
+            let open = Reason::ALL.into_iter().filter(|reason| is_for_subscribers(*reason));
+            let open: Vec<String> = open.map(|reason| format!("{} {}", reason.code(), reason.name())).collect();
+            Err(format!("expected one of {}, by number or name (BR 7.2.2)", open.join(", ")))
         }
+    }
+}
+
+const fn is_for_subscribers(reason: Reason) -> bool {
+    match reason {
+        Reason::Unspecified
+        | Reason::KeyCompromise
+        | Reason::AffiliationChanged
+        | Reason::Superseded
+        | Reason::CessationOfOperation
+        | Reason::PrivilegeWithdrawn => true,
+        Reason::CaCompromise | Reason::CertificateHold | Reason::RemoveFromCrl | Reason::AaCompromise => false,
     }
 }
 

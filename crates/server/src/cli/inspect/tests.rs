@@ -182,10 +182,18 @@ async fn certificate_is_not_revoked_beside_a_process_that_holds_the_folder() {
 }
 
 #[test]
-fn revocation_needs_a_reason_that_lasts() {
+fn revocation_needs_a_reason_that_lasts_and_is_for_subscribers() {
     let parse = |reason: &str| Line::try_parse_from(["cairn", "cert", "revoke", "4c01", "--reason", reason]);
-    assert!(parse("superseded").is_ok());
-    for (reason, told) in [("certificateHold", "for ever"), ("because", "expected one of unspecified, keyCompromise")] {
+    for reason in ["superseded", "4", "0", "PrivilegeWithdrawn"] {
+        assert!(parse(reason).is_ok(), "{reason}");
+    }
+    for (reason, told) in [
+        ("certificateHold", "for ever"),
+        ("8", "for ever"),
+        ("because", "expected one of 0 unspecified, 1 keyCompromise"),
+        ("cACompromise", "9 privilegeWithdrawn"),
+        ("256", "expected one of"),
+    ] {
         assert!(parse(reason).unwrap_err().to_string().contains(told), "{reason}");
     }
     assert!(Line::try_parse_from(["cairn", "cert", "revoke", "4c01"]).is_err());
