@@ -1,4 +1,4 @@
-//! DER in, DER out: names, keys, serials, certificates, requests, SCTs and CRLs.
+//! DER in, DER out: names, keys, serials, certificates, requests, SCTs, CRLs and OCSP.
 //!
 //! Pure code: no clock, no randomness, no input or output. Keys are verified with here, never signed with.
 //! What is written comes from a small writer of our own that controls every byte; what is read goes through strict
@@ -12,6 +12,7 @@ mod general_name;
 pub mod key;
 pub mod lint;
 pub mod name;
+pub mod ocsp;
 pub mod oid;
 pub mod pem;
 mod reader;
@@ -33,6 +34,7 @@ pub use digest::Sha256;
 pub use general_name::GeneralName;
 pub use key::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, WeakKey};
 pub use name::Name;
+pub use ocsp::{OcspError, OcspRequest, OcspResponse, TbsOcspResponse, TbsResponder};
 pub use sct::{DigitallySigned, LogId, PrecertEntry, Sct, SctError, decode_sct_list, encode_sct_list};
 pub use serial::Serial;
 pub use time::Timestamp;

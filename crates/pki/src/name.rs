@@ -117,6 +117,23 @@ impl Name {
         found
     }
 
+    /// This name with another common name in the place of its own.
+    #[must_use]
+    pub fn with_common_name(&self, common_name: &str) -> Self {
+        let mut kept = Writer::with_capacity(self.der.len());
+        kept.sequence(|writer| {
+            let mut names = Reader::new(only(&self.der, tag::SEQUENCE).map_or(&[][..], |name| name.contents));
+            while let Some(relative) = names.any() {
+                let attribute = Reader::new(relative.contents).any().map_or(&[][..], |attribute| attribute.contents);
+                let kind = Reader::new(attribute).any().map_or(&[][..], |kind| kind.contents);
+                if kind != oid::COMMON_NAME.as_bytes() {
+                    writer.raw(relative.encoded);
+                }
+            }
+        });
+        Self { der: kept.finish() }.common_name(common_name)
+    }
+
     /// All common names, in the order of their encoding.
     pub fn common_names(&self) -> Vec<String> {
         self.attributes().into_iter().filter(|(kind, _)| *kind == oid::COMMON_NAME).map(|(_, text)| text).collect()
@@ -181,6 +198,14 @@ mod tests {
             ]
         );
         assert_eq!(name.to_string(), "CN=Example Root,O=Müller & Co,C=XX");
+    }
+
+    #[test]
+    fn another_common_name_takes_the_place_of_the_first() {
+        let name = Name::new().country("XX").organization("Example").common_name("Example Root");
+        let other = Name::new().country("XX").organization("Example").common_name("Example OCSP");
+        assert_eq!(name.with_common_name("Example OCSP"), other);
+        assert_eq!(Name::new().with_common_name("x"), Name::new().common_name("x"));
     }
 
     #[test]

@@ -66,6 +66,15 @@ pub const ACCESS_OCSP: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1");
 /// id-ad-caIssuers (RFC 5280 §4.2.2.1).
 pub const ACCESS_CA_ISSUERS: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.2");
 
+/// id-kp-OCSPSigning (RFC 6960 §4.2.2.2).
+pub const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+/// id-pkix-ocsp-basic (RFC 6960 §4.2.1).
+pub const OCSP_BASIC: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.1");
+/// id-pkix-ocsp-nonce (RFC 9654 §2.1).
+pub const OCSP_NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
+/// id-pkix-ocsp-nocheck (RFC 6960 §4.2.2.2.1).
+pub const OCSP_NOCHECK: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.5");
+
 /// The policy of domain-validated certificates (BR 7.1.6.1).
 pub const DOMAIN_VALIDATED: ObjectIdentifier = oid("2.23.140.1.2.1");
 /// id-ExtensionReq, the CSR's attribute that asks for extensions (RFC 2985 §5.4.2).

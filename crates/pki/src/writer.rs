@@ -139,9 +139,16 @@ impl Writer {
         if year < 2050 {
             self.value_of_pairs(tag::UTC_TIME, &[year % 100, month, day, hour, minute, second]);
         } else {
-            let pairs = [year / 100, year % 100, month, day, hour, minute, second];
-            self.value_of_pairs(tag::GENERALIZED_TIME, &pairs);
+            self.generalized_time(timestamp);
         }
+    }
+
+    /// A GeneralizedTime, whatever the year: whole seconds, `Z`. What lies outside 1950 to 9999 becomes the nearest
+    /// second within.
+    pub(crate) fn generalized_time(&mut self, timestamp: Timestamp) {
+        let Calendar { year, month, day, hour, minute, second } =
+            Calendar::of(timestamp.clamp(FIRST_SECOND, LAST_SECOND));
+        self.value_of_pairs(tag::GENERALIZED_TIME, &[year / 100, year % 100, month, day, hour, minute, second]);
     }
 
     fn value_of_pairs(&mut self, tag: u8, pairs: &[i64]) {

@@ -8,6 +8,7 @@ use super::correspondence::{Extension, Layout, sct_list_value};
 use super::parsed::read_tbs;
 use super::{Authority, CertificateError, Ct, KeyUsage, Leaf, Mismatch, Purpose, Validity};
 use crate::name::write_attribute;
+use crate::ocsp::Responder;
 use crate::sct::sct_list_length;
 use crate::writer::{Writer, tag};
 use crate::{GeneralName, KeyKind, Sct, Serial, SignatureAlgorithm, encode_sct_list, oid};
@@ -62,6 +63,29 @@ impl TbsCertificate {
             });
         });
         Self { der: writer.finish(), serial: authority.serial }
+    }
+
+    /// Of an OCSP responder's certificate.
+    pub(crate) fn ocsp_responder(responder: &Responder<'_>) -> Self {
+        let mut writer = Writer::with_capacity(USUAL_OCTETS);
+        writer.sequence(|writer| {
+            let Responder { serial, signature_algorithm, issuer, validity, .. } = responder;
+            write_head(writer, *serial, *signature_algorithm, issuer.der(), validity);
+            writer.raw(responder.subject.der());
+            writer.raw(responder.public_key.spki_der());
+            writer.nested(tag::context_constructed(3), |writer| {
+                writer.sequence(|writer| {
+                    write_extension(writer, &oid::KEY_USAGE, true, |writer| writer.named_bits(DIGITAL_SIGNATURE));
+                    write_extension(writer, &oid::EXTENDED_KEY_USAGE, false, |writer| {
+                        writer.sequence(|writer| writer.object_identifier(&oid::OCSP_SIGNING));
+                    });
+                    write_subject_key_identifier(writer, &responder.public_key.key_identifier());
+                    write_authority_key_identifier(writer, &responder.issuer_key_identifier);
+                    write_extension(writer, &oid::OCSP_NOCHECK, false, |writer| writer.value(tag::NULL, &[]));
+                });
+            });
+        });
+        Self { der: writer.finish(), serial: responder.serial }
     }
 
     /// Reads one, strictly: DER that encodes back to the same bytes, nothing after it.

@@ -1,4 +1,4 @@
-//! The linter: tables of rules that every certificate and every CRL passes before a key is asked to sign it.
+//! The linter: tables of rules that every certificate, CRL and OCSP answer passes before a key is asked to sign it.
 //!
 //! One file per document, one entry per rule, each with the section it comes from. All rules run and all findings
 //! are reported together. [`Linted`] is what a signer takes, and the linter is its only maker (BR 4.3.1.2).
@@ -9,8 +9,10 @@ mod crl;
 mod crl_candidate;
 mod fields;
 mod names;
+mod ocsp;
 mod oids;
 mod order;
+mod responder;
 mod rfc5280;
 mod rfc6962;
 
@@ -21,7 +23,10 @@ use std::time::Duration;
 pub use candidate::Candidate;
 pub use crl_candidate::CrlCandidate;
 
-use crate::{Certificate, Crl, GeneralName, PublicKey, Serial, TbsCertificate, TbsCrl, Timestamp};
+use crate::ocsp::ResponseData;
+use crate::{
+    Certificate, Crl, GeneralName, PublicKey, Serial, TbsCertificate, TbsCrl, TbsOcspResponse, TbsResponder, Timestamp,
+};
 
 /// What a certificate is within the cycle of RFC 6962 §3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,39 @@ pub struct CrlRules<'a> {
     pub now: Timestamp,
 }
 
+/// What an OCSP answer is judged by, apart from its own bytes.
+#[derive(Debug, Clone)]
+pub struct OcspRules<'a> {
+    /// The CA certificate of the issuer of the certificate that is answered for.
+    pub issuer: &'a Certificate,
+    /// The certificate of whoever signs: the issuer's, or that of a delegated responder.
+    pub responder: &'a Certificate,
+    /// The nonce that has to be repeated, if any.
+    pub nonce: Option<&'a [u8]>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What the certificate of an OCSP responder is judged by, apart from its own bytes.
+#[derive(Debug, Clone)]
+pub struct ResponderRules<'a> {
+    /// The CA certificate it will be issued under.
+    pub issuer: &'a Certificate,
+    /// The responder's key.
+    pub public_key: &'a PublicKey,
+    /// The longest life, the last second included: nobody can revoke it.
+    pub lifetime_max: Duration,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// An OCSP answer under judgement.
+#[derive(Debug)]
+pub struct OcspCandidate<'a> {
+    rules: &'a OcspRules<'a>,
+    data: ResponseData<'a>,
+}
+
 /// A rule that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -112,6 +150,17 @@ pub struct CrlLint {
     pub check: fn(&CrlCandidate<'_>) -> Result<(), String>,
 }
 
+/// A rule for OCSP answers.
+#[derive(Debug, Clone, Copy)]
+pub struct OcspLint {
+    /// A sentence that holds for every good answer, in snake case.
+    pub name: &'static str,
+    /// Where the rule stands.
+    pub source: &'static str,
+    /// The rule; its error says what was wrong and what would be right.
+    pub check: fn(&OcspCandidate<'_>) -> Result<(), String>,
+}
+
 /// A table entry whose name is that of its function: they can't drift apart.
 macro_rules! lint {
     ($check:ident, $source:literal, $applies:expr) => {
@@ -123,11 +172,25 @@ macro_rules! lint {
 }
 use lint;
 
+/// The same for OCSP answers.
+macro_rules! lint_ocsp {
+    ($check:ident, $source:literal) => {
+        $crate::lint::OcspLint { name: stringify!($check), source: $source, check: $check }
+    };
+}
+use lint_ocsp;
+
 /// Every rule for certificates, a table per document.
 pub const CERTIFICATE_LINTS: &[&[Lint]] = &[rfc5280::LINTS, rfc6962::LINTS, baseline::LINTS, order::LINTS];
 
 /// Every rule for CRLs.
 pub const CRL_LINTS: &[&[CrlLint]] = &[crl::LINTS];
+
+/// Every rule for OCSP answers.
+pub const OCSP_LINTS: &[&[OcspLint]] = &[ocsp::LINTS];
+
+/// The rules for certificates of OCSP responders, beside those of RFC 5280 that they share with others.
+pub const RESPONDER_LINTS: &[&[Lint]] = &[responder::LINTS];
 
 /// The name of the finding for bytes that the strict reader refuses; nothing further can be said about these.
 pub const STRICT_DER: &str = "encoding_is_strict_der";
@@ -188,6 +251,13 @@ impl Linted<TbsCertificate> {
     }
 }
 
+impl Linted<TbsResponder> {
+    /// The same TBS under a throwaway signature, as it was linted and as the ledger keeps it.
+    pub fn linting_certificate(&self) -> &[u8] {
+        &self.linting_certificate
+    }
+}
+
 impl Linted<TbsCrl> {
     /// Ends the receipt.
     pub fn into_tbs(self) -> TbsCrl {
@@ -236,6 +306,53 @@ fn check_crl(tbs: &[u8], rules: &CrlRules<'_>) -> Result<(), LintFailure> {
         .iter()
         .copied()
         .flatten()
+        .filter_map(|lint| finding(lint.name, lint.source, (lint.check)(&candidate)));
+    none_of(findings)
+}
+
+/// Lints an OCSP answer before it is signed, the one way to a [`Linted`] one.
+///
+/// # Errors
+/// [`LintFailure`] with everything that was found.
+pub fn ocsp_response(tbs: TbsOcspResponse, rules: &OcspRules<'_>) -> Result<Linted<TbsOcspResponse>, LintFailure> {
+    check_ocsp(tbs.der(), rules)?;
+    Ok(Linted { tbs, linting_certificate: Vec::new() })
+}
+
+fn check_ocsp(tbs: &[u8], rules: &OcspRules<'_>) -> Result<(), LintFailure> {
+    let data = ResponseData::from_der(tbs).ok_or_else(|| {
+        let detail = "it is no ResponseData in DER".to_owned();
+        LintFailure { findings: vec![Finding { lint: STRICT_DER, source: "RFC 6960 §4.2.1; X.690", detail }] }
+    })?;
+    let candidate = OcspCandidate { rules, data };
+    let findings = OCSP_LINTS
+        .iter()
+        .copied()
+        .flatten()
+        .filter_map(|lint| finding(lint.name, lint.source, (lint.check)(&candidate)));
+    none_of(findings)
+}
+
+/// Lints the certificate of an OCSP responder before it is signed, the one way to a [`Linted`] one.
+/// `linting_certificate` is this very TBS signed by a throwaway key.
+///
+/// # Errors
+/// [`LintFailure`] with everything that was found.
+pub fn ocsp_responder(
+    tbs: TbsResponder,
+    linting_certificate: Vec<u8>,
+    rules: &ResponderRules<'_>,
+) -> Result<Linted<TbsResponder>, LintFailure> {
+    check_responder(tbs.certificate().der(), &linting_certificate, rules)?;
+    Ok(Linted { tbs, linting_certificate })
+}
+
+fn check_responder(tbs: &[u8], linting_certificate: &[u8], rules: &ResponderRules<'_>) -> Result<(), LintFailure> {
+    let rules = responder::rules(rules);
+    let candidate =
+        Candidate::parse(tbs, linting_certificate, &rules).map_err(|error| LintFailure::unreadable(&error))?;
+    let findings = responder::lints()
+        .filter(|lint| (lint.applies)(&candidate))
         .filter_map(|lint| finding(lint.name, lint.source, (lint.check)(&candidate)));
     none_of(findings)
 }

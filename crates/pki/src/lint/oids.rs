@@ -38,6 +38,10 @@ pub(super) const ANY_EXTENDED_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37.0");
 pub(super) const SERVER_AUTH: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.1");
 pub(super) const CLIENT_AUTH: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.2");
 
+// RFC 6960 §4.2.2.2, §4.2.2.2.1
+pub(super) const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+pub(super) const OCSP_NOCHECK: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.5");
+
 // BR 7.1.6.1; RFC 5280 §4.2.1.4
 pub(super) const DOMAIN_VALIDATED: ObjectIdentifier = oid("2.23.140.1.2.1");
 pub(super) const CA_BROWSER_FORUM: ObjectIdentifier = oid("2.23.140");
