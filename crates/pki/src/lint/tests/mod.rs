@@ -5,6 +5,7 @@ mod certificate_cases;
 mod certificates;
 mod crls;
 mod editor;
+mod ocsp;
 mod world;
 
 /// A bent certificate or CRL: the lint it is made for, the others that fire with it, and all that fired.
