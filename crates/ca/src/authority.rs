@@ -10,6 +10,7 @@ use pki::Timestamp;
 use crate::InstanceId;
 use crate::bell::Bell;
 use crate::clock::ClockWatch;
+use crate::ocsp::OcspAnswers;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
 use crate::shares::TestShares;
@@ -51,6 +52,8 @@ pub struct Ca {
     pub unreadable: UnreadableOrders,
     /// Rung when a key was blocked, for whoever calls [`Ca::revoke_blocked_keys`].
     pub blocked: Bell,
+    /// OCSP answers that are kept, and who signs them.
+    pub ocsp: OcspAnswers,
 }
 
 impl Ca {

@@ -31,6 +31,7 @@ mod guard;
 mod id;
 pub mod issuance;
 mod new_order;
+pub mod ocsp;
 pub mod order;
 mod order_list;
 mod orders;

@@ -319,9 +319,12 @@ impl Ca {
                 bad("the certificate's key is the account's key; use a key of its own (RFC 8555 §11.1)".into()),
             );
         }
-        if csr.wants_must_staple() && self.settings.ocsp_url.is_none() {
+        let profile = self.settings.profile(&order.profile);
+        let pointer = profile.and_then(|profile| self.settings.ocsp_pointer(profile));
+        if csr.wants_must_staple() && pointer.is_none() {
             return Err(bad(
-                "the CSR asks for must-staple (RFC 7633), but this CA has no OCSP responder; leave it out".into(),
+                "the CSR asks for must-staple (RFC 7633), but certificates of this profile name no OCSP responder; leave it \
+                 out".into(),
             ));
         }
         if self.ledger.is_blocked(csr.public_key().spki_hash()).await? {

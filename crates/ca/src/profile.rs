@@ -28,6 +28,9 @@ pub struct Profile {
     pub common_name: bool,
     /// Whether certificates point to a CRL.
     pub crl: bool,
+    /// Whether certificates point to the OCSP responder, where the CA has them do so.
+    #[serde(default = "yes")]
+    pub ocsp: bool,
     /// Whether its certificates may be for IP addresses (RFC 8738).
     #[serde(default = "yes")]
     pub ip_addresses: bool,
@@ -64,14 +67,15 @@ impl Profile {
     /// SHA-256 over all it says, in a fixed order: an issuance records under which rules it was made.
     pub fn hash(&self) -> Sha256 {
         let Self { name, description: _, lifetime_seconds, backdate_seconds, ct, baseline, client_auth, .. } = self;
-        let Self { common_name, crl, ip_addresses, offered: _, .. } = self;
+        let Self { common_name, crl, ocsp, ip_addresses, offered: _, .. } = self;
         // Written only where it forbids: what could be said before has the hash that it had.
+        let ocsp = if *ocsp { "" } else { "ocsp false\n" };
         let ip_addresses = if *ip_addresses { "" } else { "ip-addresses false\n" };
         let ct = ct.map_or_else(|| "none".to_owned(), |ct| format!("{}/{}", ct.scts, ct.operators));
         Sha256::of(
             format!(
                 "cairn profile 1\n{name}\nlifetime {lifetime_seconds}\nbackdate {backdate_seconds}\nct {ct}\n\
-                 baseline {baseline}\nclient-auth {client_auth}\ncommon-name {common_name}\ncrl {crl}\n{ip_addresses}"
+                 baseline {baseline}\nclient-auth {client_auth}\ncommon-name {common_name}\ncrl {crl}\n{ip_addresses}{ocsp}"
             )
             .as_bytes(),
         )

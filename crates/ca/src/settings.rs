@@ -130,6 +130,51 @@ impl Default for CrlTimes {
     }
 }
 
+/// OCSP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OcspSettings {
+    /// Who signs answers.
+    pub responder: OcspSigner,
+    /// Whether certificates point to this CA's responder, if their profile says so.
+    pub in_certificates: bool,
+    /// From `thisUpdate` to `nextUpdate` (BR 4.9.10: 8 hours to 10 days).
+    pub validity: Duration,
+    /// Caches may keep an answer for so long.
+    pub max_age: Duration,
+    /// Whether a nonce is repeated (RFC 9654): each such answer is a signature.
+    pub nonces: bool,
+    /// Octets of the answers that are kept.
+    pub cache_octets: usize,
+    /// Answers that are signed side by side; whoever comes then is asked to try later.
+    pub signatures: usize,
+}
+
+impl Default for OcspSettings {
+    fn default() -> Self {
+        Self {
+            responder: OcspSigner::Delegated,
+            in_certificates: false,
+            validity: Duration::from_secs(96 * 3_600),
+            max_age: Duration::from_secs(3_600),
+            nonces: false,
+            cache_octets: 32 << 20,
+            signatures: 64,
+        }
+    }
+}
+
+/// Who signs OCSP answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OcspSigner {
+    /// A key of its own, with certificates of short life (RFC 6960 §4.2.2.2): nobody outside can make an issuer's key
+    /// sign.
+    #[default]
+    Delegated,
+    /// The issuer's key.
+    Direct,
+}
+
 /// What a new order takes over from earlier ones of its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reuse {
@@ -206,7 +251,9 @@ pub struct Settings {
     pub public_names: bool,
     /// Names, in lower case, that no certificate is issued for, nor for those below them.
     pub denied_names: Vec<String>,
-    /// An OCSP responder that certificates point to.
+    /// OCSP.
+    pub ocsp: OcspSettings,
+    /// An OCSP responder of somebody else that certificates point to, whatever their profile says.
     pub ocsp_url: Option<String>,
 }
 
@@ -214,6 +261,15 @@ impl Settings {
     /// The profile of this name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The OCSP responder that certificates of this profile point to.
+    pub fn ocsp_pointer(&self, profile: &Profile) -> Option<String> {
+        let own = || {
+            let points = self.ocsp.in_certificates && profile.ocsp;
+            points.then(|| format!("{}{}", self.status_url, crate::urls::OCSP))
+        };
+        self.ocsp_url.clone().or_else(own)
     }
 
     /// The denied name that this one is, or is below.

@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use acme::{Identifier, Jwk, Jws, KeyChange, KeyReference};
-use pki::{Certificate, Csr, GeneralName, Sha256, TbsCertificate, Timestamp};
+use pki::ocsp::{IssuerIdentity, ResponseData};
+use pki::{Certificate, Csr, GeneralName, PublicKey, Sha256, TbsCertificate, Timestamp};
 
 use crate::account::Account;
 use crate::authorization::{CaaDecision, CaaRecord};
 use crate::clock::BEHIND_MAX;
-use crate::ports::{CrlState, SerialStatus, SigningRecord};
+use crate::ocsp::says_the_same;
+use crate::ports::{CrlState, ResponderRecord, SerialStatus, SigningRecord, StatusRecord};
 use crate::settings::{CaaMode, Settings};
 use crate::urls;
 use crate::{AccountId, OrderId};
@@ -138,6 +140,65 @@ pub fn check_crl_grows(state: &CrlState, number: u64) -> Result<(), Refused> {
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// Whether this OCSP answer may be signed: it says of one allocated serial what the ledger does. Of a serial that is
+/// `wait` nothing can be said.
+///
+/// # Errors
+/// [`Refused`].
+pub fn check_ocsp(
+    record: Option<&StatusRecord>,
+    issuer: (Sha256, &IssuerIdentity),
+    data: &ResponseData<'_>,
+    now: Timestamp,
+) -> Result<(), Refused> {
+    let [single] = data.responses.as_slice() else {
+        return Err(Refused::because("the OCSP answer is not about one certificate"));
+    };
+    let record = record.ok_or_else(|| Refused::because("the serial was never allocated"))?;
+    if record.issuer != issuer.0 || !issuer.1.is_named_by(&single.cert_id) {
+        return Err(Refused::because("the serial was allocated for another issuer"));
+    }
+    if !says_the_same(record, single.status, single.this_update) {
+        return Err(Refused::because(format!(
+            "the serial is {}: the answer says something else",
+            record.status.name()
+        )));
+    }
+    if single.this_update > now || data.produced_at > now {
+        return Err(Refused::because("the OCSP answer is made in the future"));
+    }
+    Ok(())
+}
+
+/// Whether this certificate of an OCSP responder may be signed: it is the one that was announced, for this key, and
+/// was not signed before.
+///
+/// # Errors
+/// [`Refused`].
+pub fn check_responder(
+    record: Option<&ResponderRecord>,
+    issuer: Sha256,
+    key: &PublicKey,
+    tbs: &TbsCertificate,
+) -> Result<(), Refused> {
+    let record = record.ok_or_else(|| Refused::because("the OCSP responder is not on record"))?;
+    if record.issuer != issuer {
+        return Err(Refused::because(format!("the OCSP responder was announced for issuer {}", record.issuer)));
+    }
+    if record.certificate.is_some() {
+        return Err(Refused::because("the OCSP responder has its certificate"));
+    }
+    let planned = Certificate::from_der(&record.linting_certificate)
+        .map_err(|error| Refused::because(format!("the linting certificate on record can't be read: {error}")))?;
+    if planned.tbs_der() != tbs.der() {
+        return Err(Refused::because("these are not the bytes of the linting certificate"));
+    }
+    if planned.public_key() != key {
+        return Err(Refused::because("this is not the key of the signer's OCSP responder"));
+    }
+    Ok(())
 }
 
 fn require_status(record: &SigningRecord, status: SerialStatus) -> Result<(), Refused> {

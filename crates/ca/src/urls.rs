@@ -78,6 +78,9 @@ pub fn crl(issuer: &pki::Sha256, shard: u16) -> String {
     format!("/crl/{}/{shard}.crl", issuer_label(issuer))
 }
 
+/// The OCSP responder on the status listener (RFC 6960 appendix A.1).
+pub const OCSP: &str = "/ocsp";
+
 /// An issuer's certificate on the status listener.
 pub fn issuer(issuer: &pki::Sha256) -> String {
     format!("/issuer/{}.cer", issuer_label(issuer))

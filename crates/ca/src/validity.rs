@@ -175,6 +175,7 @@ mod tests {
             client_auth: false,
             common_name: true,
             crl: true,
+            ocsp: true,
             ip_addresses: true,
             offered: true,
         }

@@ -8,7 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ca::ports::{Clock, Issuer, Ledger, SignError, Signed, Signer, SigningRecord, SigningRequest};
 use ca::signing::{self, Proofs, Refused, SignerRules};
-use pki::{Crl, CrlEntry, Reason, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, Timestamp};
+use pki::ocsp::{IssuerIdentity, ResponderId, ResponseData};
+use pki::{
+    Certificate, Crl, CrlEntry, Reason, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, TbsOcspResponse,
+    Timestamp,
+};
 
 use crate::KeyPair;
 
@@ -24,6 +28,8 @@ const GATHERING: Duration = Duration::from_secs(300);
 pub struct IssuerKey {
     issuer: Issuer,
     pair: KeyPair,
+    /// How OCSP requests name it.
+    identity: IssuerIdentity,
 }
 
 /// Why a key and an issuer don't make a pair.
@@ -69,7 +75,8 @@ impl IssuerKey {
         // refuses for any other reason.
         let proof = pair.sign(issuer.signature_algorithm, b"issuer key check");
         proof.map_err(|_| IssuerKeyError::Algorithm(issuer.signature_algorithm))?;
-        Ok(Self { issuer, pair })
+        let identity = IssuerIdentity::of(&issuer.certificate);
+        Ok(Self { issuer, pair, identity })
     }
 
     /// The issuer.
@@ -95,6 +102,8 @@ pub struct FileSigner {
     rules: SignerRules,
     proofs: Proofs,
     crl_shards: u16,
+    /// The key of the delegated OCSP responder.
+    responder: Option<KeyPair>,
 }
 
 impl FileSigner {
@@ -107,7 +116,13 @@ impl FileSigner {
         crl_shards: u16,
     ) -> Self {
         let issuers = issuers.into_iter().map(|one| (one.issuer.id, one)).collect();
-        Self { issuers, ledger, clock, rules, proofs: Proofs::default(), crl_shards }
+        Self { issuers, ledger, clock, rules, proofs: Proofs::default(), crl_shards, responder: None }
+    }
+
+    /// With the key of a delegated OCSP responder.
+    #[must_use]
+    pub fn with_responder(self, pair: KeyPair) -> Self {
+        Self { responder: Some(pair), ..self }
     }
 
     fn issuer(&self, id: Sha256) -> Result<&IssuerKey, SignError> {
@@ -158,6 +173,72 @@ impl FileSigner {
         signing::check_crl_grows(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.sign(tbs.der())?;
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: None })
+    }
+
+    /// An answer is signed after a look at the status of the serial itself, by the issuer or by who it has delegated.
+    async fn sign_ocsp(
+        &self,
+        issuer: Sha256,
+        responder: Option<&Certificate>,
+        tbs: &TbsOcspResponse,
+    ) -> Result<Signed, SignError> {
+        let key = self.issuer(issuer)?;
+        self.check_clock().await?;
+        let refused = |why: &str| SignError::Refused(why.to_owned());
+        let data = ResponseData::from_der(tbs.der()).ok_or_else(|| refused("this is no OCSP answer"))?;
+        let serial = data.responses.first().and_then(|single| single.cert_id.serial);
+        let serial = serial.ok_or_else(|| refused("the OCSP answer is about no serial"))?;
+        let pair = match responder {
+            None => &key.pair,
+            Some(certificate) => self.delegate(key, certificate)?,
+        };
+        if data.responder != ResponderId::ByKey(pair.public_key().key_identifier().to_vec()) {
+            return Err(refused("the OCSP answer names another responder than the one that is to sign"));
+        }
+        let record = self.ledger.status(serial).await.map_err(unread)?;
+        // No await between here and the signature.
+        signing::check_ocsp(record.as_ref(), (issuer, &key.identity), &data, self.clock.now())
+            .map_err(|refused| SignError::Refused(refused.to_string()))?;
+        let algorithm = match responder {
+            None => key.issuer.signature_algorithm,
+            Some(_) => pair.default_signature_algorithm(),
+        };
+        let signature = pair.sign(algorithm, tbs.der());
+        let signature = signature.map_err(|error| SignError::NotSigned(format!("OCSP responder: {error}")))?;
+        Ok(Signed { der: tbs.with_signature(algorithm, &signature, responder), serial: None })
+    }
+
+    /// The key of the delegated responder, if this is a certificate for it that counts now.
+    fn delegate(&self, issuer: &IssuerKey, certificate: &Certificate) -> Result<&KeyPair, SignError> {
+        let refused = |why: &str| SignError::Refused(why.to_owned());
+        let pair = self.responder.as_ref().ok_or_else(|| refused("this signer has no key of an OCSP responder"))?;
+        let authority = &issuer.issuer.certificate;
+        let (now, validity) = (self.clock.now(), certificate.validity());
+        if certificate.public_key() != pair.public_key() {
+            return Err(refused("the certificate is not that of the signer's OCSP responder"));
+        }
+        if certificate.issuer() != authority.subject()
+            || certificate.authority_key_identifier() != authority.key_identifier()
+        {
+            return Err(refused("the OCSP responder's certificate is another issuer's"));
+        }
+        if now < validity.not_before || now > validity.not_after {
+            return Err(refused("the OCSP responder's certificate has not begun, or has ended"));
+        }
+        Ok(pair)
+    }
+
+    async fn sign_responder(&self, issuer: Sha256, tbs: &TbsCertificate) -> Result<Signed, SignError> {
+        let key = self.issuer(issuer)?;
+        self.check_clock().await?;
+        let responder = self.responder.as_ref();
+        let responder = responder.ok_or_else(|| SignError::Refused("this signer has no OCSP responder".to_owned()))?;
+        let serial = tbs.serial();
+        let record = self.ledger.responder(serial).await.map_err(unread)?;
+        signing::check_responder(record.as_ref(), issuer, responder.public_key(), tbs)
+            .map_err(|refused| SignError::Refused(refused.to_string()))?;
+        let signature = key.sign(tbs.der())?;
+        Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: Some(serial) })
     }
 
     /// Reads what is to be signed, by way of a signature that is none.
@@ -243,6 +324,10 @@ impl Signer for FileSigner {
                 self.sign_certificate(issuer, tbs.tbs(), signing::check_certificate).await
             }
             SigningRequest::Crl { issuer, shard, number, tbs } => self.sign_crl(issuer, shard, number, tbs.tbs()).await,
+            SigningRequest::OcspAnswer { issuer, responder, tbs } => {
+                self.sign_ocsp(issuer, responder.as_deref(), tbs.tbs()).await
+            }
+            SigningRequest::OcspResponder { issuer, tbs } => self.sign_responder(issuer, tbs.tbs().certificate()).await,
         }
     }
 }

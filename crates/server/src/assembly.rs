@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ca::ocsp::OcspAnswers;
 use ca::ports::{
     AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, OpenLog, Random, StoreError, Stored, Workbench,
 };
-use ca::settings::{CaaMode, Settings};
+use ca::settings::{CaaMode, OcspSigner, Settings};
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
 use ca::{Ca, InstanceId, RecoveryError, Restoration, Unknown};
 use ct::{
     Acceptance, BuiltinLog, Endpoint, HttpLimits, HttpLog, Log, LogState, Submitter, SubmitterSettings, TlsTrust,
 };
-use keys::{FileLogKey, FileSigner, KeyAlgorithm, ThrowawayKeys};
+use keys::{FileLogKey, FileSigner, IssuerKey, KeyAlgorithm, ThrowawayKeys};
 use pki::{LogId, PublicKey, Timestamp};
 use store::audit::{AuditLogError, AuditOptions, Checkpointer, FileAuditLog};
 use store::instance::{Instance, InstanceError};
@@ -160,15 +161,14 @@ impl Assembly {
         let logs = builtin_logs(config, &store, &acceptance, &clock)?;
         let submitter =
             Submitter::new(all_logs(config, &logs, &clock)?, Arc::clone(&clock), SubmitterSettings::default());
-        let rules = SignerRules::of(&config.settings);
-        let shards = config.settings.crl_shards;
-        let signer = FileSigner::new([hierarchy.issuer], Arc::clone(&ledger), Arc::clone(&clock), rules, shards);
+        let (signer, ocsp) = signer(config, hierarchy.issuer, &ledger, &clock)?;
         let validator = Arc::new(validator(config, &clock, &random));
         let ca = Ca {
             test_shares: TestShares::new(&config.settings.limits),
             clock_watch: ca::clock::ClockWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
+            ocsp,
             settings: with_first_terms(config.settings.clone(), &*ledger, &*clock).await?,
             instance: instance.id(),
             issuers: vec![issuer],
@@ -203,6 +203,28 @@ impl Assembly {
             _instance: instance,
         })
     }
+}
+
+/// The signer, and the OCSP answers that it signs. The key of a delegated responder is made at the first start, and
+/// whenever it is gone.
+fn signer(
+    config: &Config,
+    issuer: IssuerKey,
+    ledger: &Arc<dyn Ledger>,
+    clock: &Arc<dyn Clock>,
+) -> Result<(FileSigner, OcspAnswers), HierarchyError> {
+    let settings = &config.settings;
+    let issuers = [issuer.issuer().clone()];
+    let rules = SignerRules::of(settings);
+    let signer = FileSigner::new([issuer], Arc::clone(ledger), Arc::clone(clock), rules, settings.crl_shards);
+    Ok(match settings.ocsp.responder {
+        OcspSigner::Direct => (signer, OcspAnswers::new(&settings.ocsp, &issuers, None)),
+        OcspSigner::Delegated => {
+            let (pair, _) = Files::of(&config.hierarchy).key("ocsp").load_or_generate(KeyAlgorithm::P256)?;
+            let answers = OcspAnswers::new(&settings.ocsp, &issuers, Some(pair.public_key().clone()));
+            (signer.with_responder(pair), answers)
+        }
+    })
 }
 
 fn open_nonces(config: &Config, random: &dyn Random) -> Result<NonceFile, AssemblyError> {

@@ -43,6 +43,7 @@ pub async fn encode(ca: &Ca, database: &Database, logs: &[Arc<BuiltinLog>]) -> S
     register_orders(&mut registry, ca).await?;
     register_records(&mut registry, ca).await?;
     register_clock(&mut registry, ca).await?;
+    register_ocsp(&mut registry, ca);
     register_panics(&mut registry);
     register_store(&mut registry, database);
     register_logs(&mut registry, logs).await;
@@ -152,6 +153,45 @@ async fn register_clock(registry: &mut Registry, ca: &Ca) -> Stored<()> {
         behind,
     );
     Ok(())
+}
+
+fn register_ocsp(registry: &mut Registry, ca: &Ca) {
+    let counts = ca.ocsp.counts();
+    let answers = Family::<WithStatus, Counter>::default();
+    for (status, number) in [
+        ("good", counts.good),
+        ("revoked", counts.revoked),
+        ("wait", counts.wait),
+        ("malformedRequest", counts.malformed),
+        ("unauthorized", counts.unauthorized),
+        ("tryLater", counts.try_later),
+        ("internalError", counts.internal),
+    ] {
+        answers.get_or_create(&WithStatus { status }).inc_by(number);
+    }
+    registry.register(
+        "ocsp_answers",
+        "OCSP requests answered since the start; wait: internalError for a serial that may have no certificate",
+        answers,
+    );
+    for (name, help, number) in [
+        ("ocsp_from_cache", "OCSP answers that were signed before they were asked for", counts.from_cache),
+        ("ocsp_signatures", "OCSP answers signed since the start", counts.signed),
+    ] {
+        let counter: Counter = Counter::default();
+        counter.inc_by(number);
+        registry.register(name, help, counter);
+    }
+    let left = counts.responder_ends.map_or(0, |end| end.since(ca.now()).as_secs());
+    for (name, help, number) in [
+        ("ocsp_kept", "OCSP answers in memory", counts.kept),
+        ("ocsp_kept_octets", "What they take", counts.kept_octets),
+        ("ocsp_responder_seconds", "Until the certificate of the OCSP responder ends; 0: there is none", left),
+    ] {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(whole(number));
+        registry.register(name, help, gauge);
+    }
 }
 
 fn register_panics(registry: &mut Registry) {

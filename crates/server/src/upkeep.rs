@@ -99,6 +99,9 @@ async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, st
         if let Some(Err(error)) = ca::guarded("the CRLs", ca.renew_crls()).await {
             tracing::error!(%error, "a CRL could not be made; trying again");
         }
+        if let Some(Err(error)) = ca::guarded("OCSP responders", ca.renew_responders()).await {
+            tracing::debug!(%error, "the OCSP responder's certificate was not renewed; trying again");
+        }
         for log in &logs {
             if let Some(Err(error)) = ca::guarded("a tree head", log.update_tree_head()).await {
                 tracing::error!(%error, "a tree head could not be made; trying again");

@@ -62,6 +62,11 @@ pub fn of_log(number: usize) -> KeyPair {
     pair("log", number)
 }
 
+/// The key of the delegated OCSP responder.
+pub fn of_responder() -> KeyPair {
+    pair("OCSP responder", 0)
+}
+
 /// A root, and an intermediate below it that issues.
 #[derive(Debug)]
 pub struct Hierarchy {

@@ -26,7 +26,7 @@ use crate::chance::Chance;
 use crate::clock::SimClock;
 use crate::executor::Node;
 use crate::internet::CAA_IDENTITY;
-use crate::keys::{Hierarchy, of_log};
+use crate::keys::{Hierarchy, of_log, of_responder};
 use crate::ports::{Faults, Layers};
 use crate::world::World;
 
@@ -150,13 +150,16 @@ impl Machine {
         let workbench = layers.around(world.stores.workbench.clone() as _, |layer, port| layer.workbench(port));
         let audit: Arc<dyn AuditLog> = layers.around(self.audit.clone() as _, |layer, port| layer.audit(port));
         let hierarchy = Hierarchy::shared();
-        let signer: Arc<dyn Signer> = Arc::new(FileSigner::new(
-            [hierarchy.issuer_key()],
-            ledger.clone(),
-            clock.clone(),
-            SignerRules::of(&settings),
-            settings.crl_shards,
-        ));
+        let signer: Arc<dyn Signer> = Arc::new(
+            FileSigner::new(
+                [hierarchy.issuer_key()],
+                ledger.clone(),
+                clock.clone(),
+                SignerRules::of(&settings),
+                settings.crl_shards,
+            )
+            .with_responder(of_responder()),
+        );
         let signer = layers.around(signer, |layer, port| layer.signer(port));
         let log_store = layers.around(world.stores.logs.clone() as _, |layer, port| layer.log_store(port));
         let acceptance = Arc::new(Acceptance::new(vec![hierarchy.issuer.clone()], ledger.clone()));
@@ -171,6 +174,11 @@ impl Machine {
             clock_watch: ca::clock::ClockWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
+            ocsp: ca::ocsp::OcspAnswers::new(
+                &settings.ocsp,
+                std::slice::from_ref(&hierarchy.issuer),
+                Some(of_responder().public_key().clone()),
+            ),
             test_shares: TestShares::new(&settings.limits),
             instance: instance(self.number),
             issuers: vec![hierarchy.issuer.clone()],

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ca::ports::Retention;
 use ca::profile::{CtRequirement, Profile};
-use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, Reuse, Settings, Times};
+use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, OcspSettings, Reuse, Settings, Times};
 
 use crate::chance::Chance;
 use crate::client::{Task, Temper};
@@ -188,6 +188,7 @@ pub fn plain_settings() -> Settings {
         client_auth: false,
         common_name: true,
         crl: true,
+        ocsp: true,
         ip_addresses: true,
         offered: true,
     };
@@ -211,6 +212,7 @@ pub fn plain_settings() -> Settings {
         external_accounts: ExternalAccounts::Off,
         public_names: false,
         denied_names: Vec::new(),
+        ocsp: OcspSettings::default(),
         ocsp_url: None,
     }
 }

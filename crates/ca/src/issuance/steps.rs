@@ -416,7 +416,7 @@ struct LeafParts<'a> {
     common_name: Option<String>,
     ca_issuers_url: String,
     crl_url: Option<String>,
-    ocsp_url: Option<&'a str>,
+    ocsp_url: Option<String>,
 }
 
 impl<'a> LeafParts<'a> {
@@ -433,7 +433,7 @@ impl<'a> LeafParts<'a> {
         let ca_issuers_url = format!("{status}{}", urls::issuer(&issuer.id));
         let shard = serial.shard(settings.crl_shards);
         let crl_url = profile.crl.then(|| format!("{status}{}", urls::crl(&issuer.id, shard)));
-        let ocsp_url = settings.ocsp_url.as_deref();
+        let ocsp_url = settings.ocsp_pointer(profile);
         Self { issuer, profile, csr, serial, names, common_name, ca_issuers_url, crl_url, ocsp_url }
     }
 
@@ -453,7 +453,7 @@ impl<'a> LeafParts<'a> {
             extended_key_usage: purposes,
             policies: &[pki::ObjectIdentifier::new_unwrap(DOMAIN_VALIDATED)],
             ca_issuers_url: Some(&self.ca_issuers_url),
-            ocsp_url: self.ocsp_url,
+            ocsp_url: self.ocsp_url.as_deref(),
             crl_url: self.crl_url.as_deref(),
             subject_key_identifier: true,
             must_staple: self.csr.wants_must_staple(),

@@ -1,8 +1,13 @@
 //! Signers: issuers' keys, throwaway keys for linting, keys of the built-in logs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use pki::lint::Linted;
-use pki::{Certificate, LogId, PublicKey, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, Timestamp};
+use pki::{
+    Certificate, LogId, PublicKey, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, TbsOcspResponse,
+    TbsResponder, Timestamp,
+};
 
 /// A signing request: the only things an issuer's key ever signs. Only linted bytes can be asked for.
 #[derive(Debug)]
@@ -32,12 +37,28 @@ pub enum SigningRequest {
         /// What is to be signed.
         tbs: Linted<TbsCrl>,
     },
+    /// An OCSP answer.
+    OcspAnswer {
+        /// The issuer of the certificate that is answered for.
+        issuer: Sha256,
+        /// The certificate of the delegated responder that signs, to be sent along; `None`: the issuer signs.
+        responder: Option<Arc<Certificate>>,
+        /// What is to be signed.
+        tbs: Linted<TbsOcspResponse>,
+    },
+    /// The certificate of a delegated OCSP responder.
+    OcspResponder {
+        /// The issuer.
+        issuer: Sha256,
+        /// What is to be signed. Its serial leads the signer to the record that announced it.
+        tbs: Linted<TbsResponder>,
+    },
 }
 
 /// A signature with what was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The signed certificate, precertificate or CRL: DER.
+    /// The signed certificate, precertificate, CRL or OCSPResponse: DER.
     pub der: Vec<u8>,
     /// Its serial, if it is a certificate.
     pub serial: Option<Serial>,

@@ -17,6 +17,8 @@ mod external_accounts;
 mod fences;
 mod finalize;
 mod lost_workbench;
+mod ocsp;
+mod ocsp_signer;
 mod order_lists;
 mod recovery;
 mod renewal;

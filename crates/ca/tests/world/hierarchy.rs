@@ -16,6 +16,7 @@ pub(crate) struct Hierarchy {
     pub(crate) issuer: Issuer,
     issuer_key: Vec<u8>,
     log_keys: [Vec<u8>; 2],
+    responder_key: Vec<u8>,
 }
 
 impl Hierarchy {
@@ -48,12 +49,23 @@ impl Hierarchy {
             alternates: Vec::new(),
             signature_algorithm: issuer_pair.default_signature_algorithm(),
         };
-        Self { root, issuer, issuer_key: octets(&issuer_pair), log_keys: [octets(&pair()), octets(&pair())] }
+        Self {
+            root,
+            issuer,
+            issuer_key: octets(&issuer_pair),
+            log_keys: [octets(&pair()), octets(&pair())],
+            responder_key: octets(&pair()),
+        }
     }
 
     /// The issuer with its key, as a starting process reads it.
     pub(crate) fn issuer_key(&self) -> IssuerKey {
         IssuerKey::new(self.issuer.clone(), KeyPair::from_pkcs8_der(&self.issuer_key).unwrap()).unwrap()
+    }
+
+    /// The key of the delegated OCSP responder.
+    pub(crate) fn responder_pair(&self) -> KeyPair {
+        KeyPair::from_pkcs8_der(&self.responder_key).unwrap()
     }
 
     /// The logs end, and others begin in their places.

@@ -17,13 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use acme::OrderStatus;
+use ca::ocsp::OcspAnswers;
 use ca::order::Stage;
 use ca::ports::{
     ActiveOrder, AuditEvent, AuditLine, AuditLog, AuditMark, Ledger, LedgerOrder, LogKey, SerialFilter, SerialRecord,
     Standing, Stored, Workbench,
 };
 use ca::profile::{CtRequirement, Profile};
-use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, Reuse, Settings, Times};
+use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, OcspSettings, OcspSigner, Reuse, Settings, Times};
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
 use ca::{Ca, OrderId, Swept, Worked};
@@ -59,6 +60,16 @@ struct Lasting {
     signer_points: Arc<Points>,
     network: Arc<Network>,
     logs_away: Arc<AtomicBool>,
+}
+
+impl Lasting {
+    fn ocsp_answers(&self) -> OcspAnswers {
+        let delegate = match self.settings.ocsp.responder {
+            OcspSigner::Delegated => Some(self.hierarchy.responder_pair().public_key().clone()),
+            OcspSigner::Direct => None,
+        };
+        OcspAnswers::new(&self.settings.ocsp, std::slice::from_ref(&self.hierarchy.issuer), delegate)
+    }
 }
 
 /// A process with its CA, and the world around it.
@@ -124,7 +135,8 @@ impl World {
             clock.clone(),
             rules,
             lasting.settings.crl_shards,
-        );
+        )
+        .with_responder(lasting.hierarchy.responder_pair());
         let logs = Arc::new(LogStoreWithOutages { inner: logs, away: lasting.logs_away.clone() });
         let acceptance = Arc::new(Acceptance::new(vec![lasting.hierarchy.issuer.clone()], ledger.clone()));
         let logs: Vec<Arc<BuiltinLog>> = lasting
@@ -153,6 +165,7 @@ impl World {
             clock_watch: ca::clock::ClockWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
+            ocsp: lasting.ocsp_answers(),
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();
         let (network, random) = (lasting.network.clone(), lasting.random.clone());
@@ -211,6 +224,11 @@ impl World {
     /// The root of all.
     pub(crate) fn root(&self) -> &pki::Certificate {
         &self.lasting.hierarchy.root
+    }
+
+    /// The key of the delegated OCSP responder.
+    pub(crate) fn responder_pair(&self) -> keys::KeyPair {
+        self.lasting.hierarchy.responder_pair()
     }
 
     /// The built-in logs go away, or come back.
@@ -393,6 +411,7 @@ fn settings() -> Settings {
         client_auth: false,
         common_name: true,
         crl: true,
+        ocsp: true,
         ip_addresses: true,
         offered: true,
     };
@@ -417,6 +436,7 @@ fn settings() -> Settings {
         external_accounts: ExternalAccounts::Off,
         public_names: false,
         denied_names: Vec::new(),
+        ocsp: OcspSettings::default(),
         ocsp_url: None,
     }
 }

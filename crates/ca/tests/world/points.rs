@@ -117,6 +117,8 @@ pub(crate) enum Call {
     SignPrecertificate,
     SignCertificate,
     SignCrl,
+    SignOcspAnswer,
+    SignOcspResponder,
     // CT.
     Submit,
 }

@@ -253,6 +253,8 @@ impl Signer for PointedSigner {
             SigningRequest::Precertificate { .. } => Call::SignPrecertificate,
             SigningRequest::Certificate { .. } => Call::SignCertificate,
             SigningRequest::Crl { .. } => Call::SignCrl,
+            SigningRequest::OcspAnswer { .. } => Call::SignOcspAnswer,
+            SigningRequest::OcspResponder { .. } => Call::SignOcspResponder,
         };
         self.points.around(call, self.inner.sign(request)).await
     }

@@ -43,6 +43,8 @@ pub struct File {
     pub orders: Orders,
     /// CRLs.
     pub crl: Crl,
+    /// OCSP.
+    pub ocsp: super::ocsp::Ocsp,
     /// The audit log.
     pub audit: super::audit::Audit,
     /// Times of the pipeline, in seconds.
@@ -197,6 +199,8 @@ pub struct Profile {
     pub common_name: Option<bool>,
     /// Whether certificates point to a CRL.
     pub crl: Option<bool>,
+    /// Whether certificates point to the OCSP responder, with `ocsp.in-certificates`.
+    pub ocsp: Option<bool>,
     /// Whether the lints of the Baseline Requirements apply.
     pub baseline: Option<bool>,
     /// Whether certificates may be for IP addresses.

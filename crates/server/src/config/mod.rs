@@ -4,6 +4,7 @@ mod audit;
 mod dropin;
 mod file;
 mod http;
+mod ocsp;
 mod profiles;
 mod terms;
 
@@ -350,6 +351,7 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         external_accounts: file.external_account_binding.unwrap_or_default(),
         public_names: false,
         denied_names: denied_names(&file.validation.deny_names)?,
+        ocsp: ocsp::read(file.ocsp)?,
         ocsp_url: None,
     })
 }
@@ -571,6 +573,8 @@ mod tests {
             ("[times]\nissue-lease = 20", "issue-lease"),
             ("[times]\nsweep = 0", "times"),
             ("[crl]\nvalidity-hours = 1000", "crl"),
+            ("[ocsp]\nvalidity-hours = 7", "ocsp.validity-hours"),
+            ("[ocsp]\nresponder = \"both\"", "responder"),
             ("[limits]\nissue-workers = 0", "issue-workers"),
             ("[orders]\nauthorization-reuse = 101", "authorization-reuse"),
             ("[limits]\nconnections-per-address = 0", "connections-per-address"),

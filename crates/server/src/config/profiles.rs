@@ -26,12 +26,19 @@ fn built_in() -> Vec<Profile> {
         client_auth: false,
         common_name: true,
         crl: true,
+        ocsp: true,
         ip_addresses: true,
         offered: true,
     };
     vec![
         profile("classic", "90 days, for TLS servers, logged", 90),
-        Profile { common_name: false, ..profile("shortlived", "6 days, for TLS servers, logged", 6) },
+        // So short that nobody asks for its status (BR 7.1.2.7.6).
+        Profile {
+            common_name: false,
+            crl: false,
+            ocsp: false,
+            ..profile("shortlived", "6 days, for TLS servers, logged", 6)
+        },
         Profile { ct: None, baseline: false, ..profile("internal", "90 days, for TLS servers, not logged", 90) },
         Profile {
             ct: None,
@@ -97,6 +104,7 @@ fn merged(base: Profile, wanted: &file::Profile) -> Result<Profile, ConfigError>
         client_auth: wanted.client_auth.unwrap_or(base.client_auth),
         common_name: wanted.common_name.unwrap_or(base.common_name),
         crl: wanted.crl.unwrap_or(base.crl),
+        ocsp: wanted.ocsp.unwrap_or(base.ocsp),
         ip_addresses: wanted.ip_addresses.unwrap_or(base.ip_addresses),
         offered: wanted.offered.unwrap_or(base.offered),
         name: base.name,

@@ -7,6 +7,7 @@ use acme::{Problem, ProblemType};
 use async_trait::async_trait;
 use ca::Ca;
 use ca::authorization::{CaaDecision, CaaRecord, ValidationRecord};
+use ca::ocsp::OcspAnswers;
 use ca::ports::{
     CaaCheck, ChallengeTest, Clock, CtError, CtPolicy, CtReadiness, CtSubmission, CtSubmitter, LintingKey, Random,
     SignError, Signed, Signer, SigningRequest, Validated, Validator,
@@ -51,6 +52,7 @@ pub(super) fn ca(
         clock_watch: ca::clock::ClockWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
         blocked: ca::Bell::default(),
+        ocsp: OcspAnswers::new(&config.settings.ocsp, &[], None),
     })
 }
 

@@ -7,6 +7,7 @@ mod exchange;
 mod guests;
 pub mod limits;
 pub mod listener;
+pub mod ocsp;
 mod paced;
 pub mod status;
 pub mod tls;

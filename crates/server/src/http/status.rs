@@ -14,6 +14,7 @@ use ca::urls::issuer_label;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use pki::{Certificate, Crl, Timestamp};
 
+use super::ocsp;
 use crate::hierarchy::root_crl::RootCrl;
 
 /// A CRL may be kept by caches for an hour: a new one may be made at any time.
@@ -30,12 +31,14 @@ struct StatusDoor {
 
 /// The routes of the status listener.
 pub fn router(ca: Arc<Ca>, root: Certificate, root_crl: Arc<RootCrl>) -> Router {
+    let ocsp = ocsp::router(Arc::clone(&ca));
     let door = Arc::new(StatusDoor { ca, root, root_crl });
     Router::new()
         .route("/crl/{issuer}/{shard}", get(crl))
         .route("/issuer/{file}", get(issuer))
         .fallback(nothing_here)
         .with_state(door)
+        .merge(ocsp)
 }
 
 async fn crl(
@@ -79,8 +82,7 @@ fn send_crl(ca: &Ca, crl: CrlRecord, headers: &HeaderMap) -> Response {
     let tag = format!("\"{}-{}\"", crl.shard, crl.number);
     let left = crl.next_update.since(ca.now()).as_secs();
     let age = format!("public, max-age={}", left.min(CRL_AGE_MAX));
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let mut response = if known.is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag || one.trim() == "*")) {
+    let mut response = if matches(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut response = Response::new(Body::from(crl.der));
@@ -131,7 +133,13 @@ fn above<'a>(ca: &'a Ca, label: &str) -> Option<&'a Certificate> {
     ca.issuers.iter().flat_map(chains).find(|one| issuer_label(&one.public_key().spki_hash()) == label)
 }
 
-fn http_date(time: Timestamp) -> Option<HeaderValue> {
+/// Whether the client has what this tag names already (RFC 9110 §13.1.2).
+pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    known.is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag || one.trim() == "*"))
+}
+
+pub(super) fn http_date(time: Timestamp) -> Option<HeaderValue> {
     let time = jiff::Timestamp::from_second(time.seconds()).ok()?;
     let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?;
     HeaderValue::from_str(&text).ok()

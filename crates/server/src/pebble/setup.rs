@@ -265,6 +265,7 @@ fn profiles(pebble: &PebbleConfig) -> Vec<Profile> {
         client_auth: false,
         common_name,
         crl: true,
+        ocsp: true,
         ip_addresses: true,
         offered: true,
     };

@@ -1,5 +1,5 @@
 //! Clients that others wrote, against the real server: each obtains, renews and revokes, and what it gets is checked by
-//! OpenSSL, Python and pkilint. `./test` installs them. Each test has a server of its own, on ports of its own.
+//! OpenSSL, GnuTLS, Python and pkilint. `./test` installs them. Each test has a server of its own, on ports of its own.
 
 mod dns;
 mod readme;
@@ -89,6 +89,31 @@ fn pkilint_finds_no_error_in_what_shortlived_issues() {
 #[test]
 fn pkilint_finds_no_error_in_what_internal_issues() {
     Server::start(&not_offered(&["classic", "shortlived"])).run("lint.sh", &["internal"]);
+}
+
+#[test]
+fn relying_parties_agree_on_ocsp_answers_of_a_delegated_responder_for_an_ecdsa_issuer() {
+    Server::start(&responder("delegated", "p256")).run("ocsp.sh", &["delegated"]);
+}
+
+#[test]
+fn relying_parties_agree_on_ocsp_answers_of_an_ecdsa_issuer_itself() {
+    Server::start(&responder("direct", "p384")).run("ocsp.sh", &["direct"]);
+}
+
+#[test]
+fn relying_parties_agree_on_ocsp_answers_of_a_delegated_responder_for_an_rsa_issuer() {
+    Server::start(&responder("delegated", "rsa2048")).run("ocsp.sh", &["delegated"]);
+}
+
+#[test]
+fn relying_parties_agree_on_ocsp_answers_of_an_rsa_issuer_itself() {
+    Server::start(&responder("direct", "rsa2048")).run("ocsp.sh", &["direct"]);
+}
+
+/// Certificates name the responder.
+fn responder(signer: &str, key: &str) -> String {
+    format!("[issuer]\nkey = \"{key}\"\n[ocsp]\nin-certificates = true\nresponder = \"{signer}\"\n")
 }
 
 /// The first profile that is offered is the default; old clients can't name another.

@@ -12,6 +12,7 @@ mod front;
 mod key_change;
 mod keys;
 mod new_orders;
+mod ocsp;
 mod orders;
 mod pebble;
 mod protocol;

@@ -59,7 +59,9 @@ impl SignerLayer for SignatureRepeated {
                 let (tbs, twin) = twins(tbs, Kind::Final)?;
                 (SigningRequest::Certificate { issuer, tbs }, SigningRequest::Certificate { issuer, tbs: twin })
             }
-            crl @ SigningRequest::Crl { .. } => return inner.sign(crl).await,
+            other @ (SigningRequest::Crl { .. }
+            | SigningRequest::OcspAnswer { .. }
+            | SigningRequest::OcspResponder { .. }) => return inner.sign(other).await,
         };
         match inner.sign(request).await {
             Err(SignError::Unknown(_)) => inner.sign(again).await,

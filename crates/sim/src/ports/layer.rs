@@ -265,6 +265,8 @@ impl Signer for FaultySigner {
             SigningRequest::Precertificate { .. } => Call::SignPrecertificate,
             SigningRequest::Certificate { .. } => Call::SignCertificate,
             SigningRequest::Crl { .. } => Call::SignCrl,
+            SigningRequest::OcspAnswer { .. } => Call::SignOcspAnswer,
+            SigningRequest::OcspResponder { .. } => Call::SignOcspResponder,
         };
         self.faults.around(call, self.inner.sign(request)).await
     }

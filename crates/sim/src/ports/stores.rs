@@ -139,6 +139,8 @@ pub enum Call {
     SignPrecertificate,
     SignCertificate,
     SignCrl,
+    SignOcspAnswer,
+    SignOcspResponder,
     SignLinting,
     SignLog,
     // Beside validation.

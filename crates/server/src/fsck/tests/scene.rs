@@ -232,6 +232,7 @@ fn with_validator(ca: &Ca) -> Ca {
         clock_watch: ca::clock::ClockWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
         blocked: ca::Bell::default(),
+        ocsp: ca::ocsp::OcspAnswers::new(&ca.settings.ocsp, &ca.issuers, None),
     }
 }
 
