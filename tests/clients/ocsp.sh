@@ -3,6 +3,11 @@
 # and unknown. ocsp.sh SIGNER: `delegated` or `direct`.
 . "$CLIENTS/checks.sh"
 signer=$1
+# GnuTLS is told who signs, unless it comes with the answer.
+case $signer in
+  delegated) trust=(--load-trust trusted.pem) ;;
+  direct) trust=(--load-signer issuer.pem) ;;
+esac
 export LEGO_CA_CERTIFICATES=$ROOT
 lego() { command lego --path lego --server "$DIRECTORY" --accept-tos --email tests@example.org "$@"; }
 
@@ -37,8 +42,8 @@ agree() { # agree CERTIFICATE STATUS: all say so
   done
   grep --quiet --ignore-case '^content-type: application/ocsp-response' headers
   grep --quiet --ignore-case '^cache-control: max-age=3600, public' headers
-  said=$(ocsptool --ask "$responder" --load-cert "$1" --load-issuer issuer.pem --load-trust trusted.pem 2>&1) || true
-  grep --quiet --ignore-case "Certificate Status: $2" <<<"$said" && ! grep --quiet --ignore-case 'not trusted\|failure' <<<"$said" || {
+  said=$(ocsptool --ask="$responder" --load-cert "$1" --load-issuer issuer.pem "${trust[@]}" 2>&1) || true
+  grep --quiet "Certificate Status: $2" <<<"$said" && grep --quiet 'Verifying OCSP Response: Success' <<<"$said" || {
     echo "GnuTLS has not found it $2: $said"
     return 1
   }
@@ -75,7 +80,8 @@ step malformed
 for body in '' 'no DER at all'; do
   printf %s "$body" | curl --silent --fail --header 'Content-Type: application/ocsp-request' --data-binary @- \
     --output malformed.der "$responder"
-  openssl ocsp -respin malformed.der -noverify 2>&1 | grep 'malformedrequest (1)'
+  openssl ocsp -respin malformed.der -noverify >said 2>&1 || true
+  grep 'malformedrequest (1)' said
 done
 
 step revoke
