@@ -1,6 +1,6 @@
 #!/bin/bash
-# What relying parties make of this CA's OCSP answers: OpenSSL, GnuTLS, Python and pkilint agree on what is good, revoked
-# and unknown. ocsp.sh SIGNER: `delegated` or `direct`.
+# What relying parties make of this CA's OCSP answers: OpenSSL, GnuTLS, Python and pkilint agree on what is good,
+# revoked and unknown. ocsp.sh SIGNER: `delegated` or `direct`.
 . "$CLIENTS/checks.sh"
 signer=$1
 # GnuTLS is told who signs, unless it comes with the answer.

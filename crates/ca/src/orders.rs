@@ -323,8 +323,9 @@ impl Ca {
         let pointer = profile.and_then(|profile| self.settings.ocsp_pointer(profile));
         if csr.wants_must_staple() && pointer.is_none() {
             return Err(bad(
-                "the CSR asks for must-staple (RFC 7633), but certificates of this profile name no OCSP responder; leave it \
-                 out".into(),
+                "the CSR asks for must-staple (RFC 7633), but certificates of this profile name no OCSP responder; \
+                 leave it out"
+                    .into(),
             ));
         }
         if self.ledger.is_blocked(csr.public_key().spki_hash()).await? {

@@ -75,7 +75,8 @@ impl Profile {
         Sha256::of(
             format!(
                 "cairn profile 1\n{name}\nlifetime {lifetime_seconds}\nbackdate {backdate_seconds}\nct {ct}\n\
-                 baseline {baseline}\nclient-auth {client_auth}\ncommon-name {common_name}\ncrl {crl}\n{ip_addresses}{ocsp}"
+                 baseline {baseline}\nclient-auth {client_auth}\ncommon-name {common_name}\ncrl {crl}\n\
+                 {ip_addresses}{ocsp}"
             )
             .as_bytes(),
         )

@@ -1,7 +1,7 @@
 //! OCSP (RFC 6960, RFC 5019): what is answered about a serial.
 //!
-//! The ledger is asked for the status at every answer, one indexed look-up; what is kept is only what was signed, and it
-//! is given again as long as it says what the ledger does. So a revocation counts from the first answer after it, in
+//! The ledger is asked for the status at every answer, one indexed look-up; what is kept is only what was signed, and
+//! it is given again as long as it says what the ledger does. So a revocation counts from the first answer after it, in
 //! whatever process it was written, and nothing has to be told to a cache. An answer is signed when it is first asked
 //! for, and anew well before it ends: of ten million certificates nobody asks for most.
 

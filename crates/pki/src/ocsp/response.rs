@@ -83,8 +83,8 @@ impl TbsOcspResponse {
         &self.der
     }
 
-    /// The whole OCSPResponse: `successful`, these bytes, the AlgorithmIdentifier, the signature, and the certificate of
-    /// a delegated responder.
+    /// The whole OCSPResponse: `successful`, these bytes, the AlgorithmIdentifier, the signature, and the certificate
+    /// of a delegated responder.
     pub fn with_signature(
         &self,
         algorithm: SignatureAlgorithm,
