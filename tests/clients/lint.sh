@@ -31,3 +31,12 @@ else
   lint final.pem DV-FINAL-CERTIFICATE
   lint intermediate.pem INTERNAL-UNCONSTRAINED-TLS-CA
 fi
+
+# The name of this host need not be known here; the status listener is.
+crl=$(openssl x509 -in final.pem -noout -ext crlDistributionPoints 2>/dev/null \
+  | sed -n 's/ *URI:http:..[^:]*/http:\/\/127.0.0.1/p') || true
+if [ -n "$crl" ]; then
+  step lint the CRL
+  curl --silent --show-error --fail --output crl.der "$crl"
+  "$INSTALLED/pkilint/bin/lint_crl" lint --type CRL --profile BR --severity ERROR crl.der
+fi

@@ -10,6 +10,7 @@ use pki::Timestamp;
 use crate::InstanceId;
 use crate::bell::Bell;
 use crate::clock::ClockWatch;
+use crate::crl::CrlWatch;
 use crate::ocsp::OcspAnswers;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
@@ -48,6 +49,8 @@ pub struct Ca {
     pub test_shares: TestShares,
     /// Whether the clock was behind the ledger when it was looked at last.
     pub clock_watch: ClockWatch,
+    /// What is known of the CRLs.
+    pub crl_watch: CrlWatch,
     /// Orders that sweeps could not read.
     pub unreadable: UnreadableOrders,
     /// Rung when a key was blocked, for whoever calls [`Ca::revoke_blocked_keys`].

@@ -24,7 +24,7 @@ pub mod base64;
 mod bell;
 mod blocked_keys;
 pub mod clock;
-mod crl;
+pub mod crl;
 mod error;
 pub mod external_account;
 mod guard;

@@ -120,13 +120,20 @@ impl Default for Limits {
 pub struct CrlTimes {
     /// A CRL that nothing changes is made anew after this.
     pub renewal: Duration,
+    /// A shard's CRL is made anew so long after the last one at the earliest: revocations that come meanwhile are
+    /// gathered. At least a second.
+    pub gathering: Duration,
     /// From `thisUpdate` to `nextUpdate` (BR 4.9.7: at most 10 days).
     pub validity: Duration,
 }
 
 impl Default for CrlTimes {
     fn default() -> Self {
-        Self { renewal: Duration::from_secs(86_400), validity: Duration::from_secs(9 * 86_400) }
+        Self {
+            renewal: Duration::from_secs(86_400),
+            gathering: Duration::from_secs(5),
+            validity: Duration::from_secs(9 * 86_400),
+        }
     }
 }
 

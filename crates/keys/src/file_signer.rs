@@ -1,27 +1,18 @@
 //! The signer whose keys are in this process. It believes the ledger and nothing else.
 
+mod crls;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use ca::ports::{Clock, Issuer, Ledger, SignError, Signed, Signer, SigningRecord, SigningRequest};
+use ca::ports::{Clock, CrlPart, Issuer, Ledger, SignError, Signed, Signer, SigningRecord, SigningRequest};
 use ca::signing::{self, Proofs, Refused, SignerRules};
 use pki::ocsp::{IssuerIdentity, ResponderId, ResponseData};
-use pki::{
-    Certificate, Crl, CrlEntry, Reason, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, TbsOcspResponse,
-    Timestamp,
-};
+use pki::{Certificate, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsOcspResponse, Timestamp};
 
 use crate::KeyPair;
-
-/// Entries of a CRL are compared with the ledger in pages of so many.
-const REVOKED_PAGE: u32 = 1_000;
-
-/// A revocation that is younger than this when its CRL is made may come too late for it: it was written while the
-/// entries were gathered, and is in the next one.
-const GATHERING: Duration = Duration::from_secs(300);
 
 /// An issuer with its key.
 #[derive(Debug)]
@@ -157,24 +148,6 @@ impl FileSigner {
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: Some(serial) })
     }
 
-    async fn sign_crl(&self, issuer: Sha256, shard: u16, number: u64, tbs: &TbsCrl) -> Result<Signed, SignError> {
-        let key = self.issuer(issuer)?;
-        self.check_clock().await?;
-        let crl = self.read_crl(key, tbs)?;
-        if crl.number() != number {
-            return Err(SignError::Refused(format!("the CRL's number is {}, not {number}", crl.number())));
-        }
-        let state = self.ledger.crl_state(issuer, shard, self.crl_shards).await.map_err(unread)?;
-        signing::check_crl(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
-        self.check_entries(issuer, shard, &crl).await?;
-        // Entries take time to compare. A number that was passed over meanwhile is not refused, or processes that make
-        // large CRLs side by side would get nowhere; one that relying parties have outgrown is.
-        let state = self.ledger.crl_state(issuer, shard, self.crl_shards).await.map_err(unread)?;
-        signing::check_crl_grows(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
-        let signature = key.sign(tbs.der())?;
-        Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: None })
-    }
-
     /// An answer is signed after a look at the status of the serial itself, by the issuer or by who it has delegated.
     async fn sign_ocsp(
         &self,
@@ -240,73 +213,6 @@ impl FileSigner {
         let signature = key.sign(tbs.der())?;
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: Some(serial) })
     }
-
-    /// Reads what is to be signed, by way of a signature that is none.
-    fn read_crl(&self, key: &IssuerKey, tbs: &TbsCrl) -> Result<Crl, SignError> {
-        let unsigned = tbs.with_signature(key.issuer.signature_algorithm, &[0]);
-        let crl = Crl::from_der(&unsigned).map_err(|error| SignError::Refused(error.to_string()))?;
-        if crl.issuer() != key.issuer.certificate.subject() {
-            return Err(SignError::Refused("the CRL names another issuer".to_owned()));
-        }
-        let ahead = crl.this_update().since(self.clock.now());
-        if ahead > GATHERING {
-            return Err(SignError::Refused(format!("the CRL is made {} seconds in the future", ahead.as_secs())));
-        }
-        Ok(crl)
-    }
-
-    /// The entries are the ledger's: none that isn't there, and none left out whose certificate is still valid.
-    async fn check_entries(&self, issuer: Sha256, shard: u16, crl: &Crl) -> Result<(), SignError> {
-        let listed: BTreeMap<Serial, CrlEntry> = crl.entries().iter().map(|entry| (entry.serial, *entry)).collect();
-        if listed.len() != crl.entries().len() {
-            return Err(SignError::Refused("the CRL lists a serial twice".to_owned()));
-        }
-        let mut unconfirmed = listed.clone();
-        self.each_revoked(issuer, shard, Timestamp::from_millis(0), |recorded| {
-            let shown = recorded.shown_at(crl.this_update());
-            if unconfirmed.get(&recorded.serial).is_some_and(|entry| says_the_same(entry, &shown)) {
-                unconfirmed.remove(&recorded.serial);
-            }
-            Ok(())
-        })
-        .await?;
-        if let Some(serial) = unconfirmed.keys().next() {
-            return Err(SignError::Refused(format!("the CRL's entry for serial {serial} is not the ledger's")));
-        }
-        let complete_until = crl.this_update().minus(GATHERING);
-        self.each_revoked(issuer, shard, crl.this_update(), |recorded| {
-            if recorded.revoked_at <= complete_until && !listed.contains_key(&recorded.serial) {
-                return Err(SignError::Refused(format!("serial {} is revoked, and not in the CRL", recorded.serial)));
-            }
-            Ok(())
-        })
-        .await
-    }
-
-    async fn each_revoked(
-        &self,
-        issuer: Sha256,
-        shard: u16,
-        not_after_min: Timestamp,
-        mut visit: impl FnMut(&CrlEntry) -> Result<(), SignError> + Send,
-    ) -> Result<(), SignError> {
-        let mut after = None;
-        loop {
-            let shard = (shard, self.crl_shards);
-            let page = self.ledger.revoked(issuer, shard, not_after_min, after, REVOKED_PAGE).await.map_err(unread)?;
-            page.iter().try_for_each(&mut visit)?;
-            match page.last() {
-                Some(last) => after = Some(last.serial),
-                None => return Ok(()),
-            }
-        }
-    }
-}
-
-/// A CRL counts in seconds. The reason may have been raised to keyCompromise while the CRL was made.
-fn says_the_same(entry: &CrlEntry, recorded: &CrlEntry) -> bool {
-    entry.revoked_at.seconds() == recorded.revoked_at.seconds()
-        && (entry.reason == recorded.reason || recorded.reason == Reason::KeyCompromise)
 }
 
 fn unread(error: ca::ports::StoreError) -> SignError {
@@ -323,7 +229,9 @@ impl Signer for FileSigner {
             SigningRequest::Certificate { issuer, tbs } => {
                 self.sign_certificate(issuer, tbs.tbs(), signing::check_certificate).await
             }
-            SigningRequest::Crl { issuer, shard, number, tbs } => self.sign_crl(issuer, shard, number, tbs.tbs()).await,
+            SigningRequest::Crl { issuer, shard, number, tbs } => {
+                self.sign_crl(CrlPart { issuer, shard, number, part: 0 }, tbs.tbs()).await
+            }
             SigningRequest::OcspAnswer { issuer, responder, tbs } => {
                 self.sign_ocsp(issuer, responder.as_deref(), tbs.tbs()).await
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -222,6 +223,76 @@ impl KeyPair {
                 Ok(signature)
             }
             Private::Ec(..) | Private::Ed25519(_) => Err(mismatch),
+        }
+    }
+}
+
+/// What is to be signed, piece by piece.
+pub(crate) struct Message {
+    algorithm: SignatureAlgorithm,
+    said: Said,
+}
+
+enum Said {
+    Digest(digest::Context),
+    /// Ed25519 goes over its message twice.
+    Whole(Vec<u8>),
+}
+
+impl Message {
+    /// The next piece.
+    pub(crate) fn add(&mut self, piece: &[u8]) {
+        match &mut self.said {
+            Said::Digest(context) => context.update(piece),
+            Said::Whole(whole) => whole.extend_from_slice(piece),
+        }
+    }
+}
+
+impl KeyPair {
+    /// Begins what is to be signed with this algorithm.
+    ///
+    /// # Errors
+    /// [`KeyPairError::AlgorithmMismatch`].
+    pub(crate) fn message(&self, algorithm: SignatureAlgorithm) -> Result<Message, KeyPairError> {
+        let fits = match &self.private {
+            Private::Ec(_, own) => *own == algorithm,
+            Private::Ed25519(_) => algorithm == SignatureAlgorithm::Ed25519,
+            Private::Rsa(_) => rsa_padding(algorithm).is_some(),
+        };
+        if !fits {
+            return Err(KeyPairError::AlgorithmMismatch { kind: self.public.kind(), algorithm });
+        }
+        let digest = match algorithm {
+            SignatureAlgorithm::EcdsaSha256 | SignatureAlgorithm::RsaSha256 => Some(&digest::SHA256),
+            SignatureAlgorithm::EcdsaSha384 | SignatureAlgorithm::RsaSha384 => Some(&digest::SHA384),
+            SignatureAlgorithm::EcdsaSha512 | SignatureAlgorithm::RsaSha512 => Some(&digest::SHA512),
+            SignatureAlgorithm::Ed25519 => None,
+        };
+        let said = digest.map_or_else(|| Said::Whole(Vec::new()), |digest| Said::Digest(digest::Context::new(digest)));
+        Ok(Message { algorithm, said })
+    }
+
+    /// As [`KeyPair::sign`].
+    ///
+    /// # Errors
+    /// As [`KeyPair::sign`].
+    pub(crate) fn sign_message(&self, message: Message) -> Result<Vec<u8>, KeyPairError> {
+        let signing = |Unspecified| KeyPairError::Library("signed");
+        let mismatch = KeyPairError::AlgorithmMismatch { kind: self.public.kind(), algorithm: message.algorithm };
+        let digest = match message.said {
+            Said::Whole(whole) => return self.sign(message.algorithm, &whole),
+            Said::Digest(context) => context.finish(),
+        };
+        match &self.private {
+            Private::Ec(pair, _) => Ok(pair.sign_digest(&digest).map_err(signing)?.as_ref().to_vec()),
+            Private::Rsa(pair) => {
+                let padding = rsa_padding(message.algorithm).ok_or(mismatch)?;
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign_digest(padding, &digest, &mut signature).map_err(signing)?;
+                Ok(signature)
+            }
+            Private::Ed25519(_) => Err(mismatch),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Certificate revocation lists (RFC 5280 §5).
 
+mod outline;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -17,7 +19,9 @@ use crate::reader::{Reader, only};
 use crate::writer::{Writer, tag};
 use crate::{KeyError, Name, PublicKey, Serial, SignatureAlgorithm, Timestamp, oid};
 
-/// The longest CRL that is read, in octets.
+pub use outline::{CrlDraft, CrlOutline, EntryReader, WholeEntries, encode_entry};
+
+/// The longest CRL that is read as a whole, in octets.
 pub const CRL_OCTETS_MAX: usize = 64 << 20;
 
 /// Why a certificate was revoked (RFC 5280 §5.3.1). Shown, read and serialized by the names given there.
@@ -171,17 +175,11 @@ impl TbsCrl {
         const ENTRY_OCTETS: usize = 54;
         let mut writer = Writer::with_capacity(512 + entries.len() * ENTRY_OCTETS);
         writer.sequence(|writer| {
-            writer.raw(&[tag::INTEGER, 1, 1]);
-            writer.raw(fields.signature_algorithm.algorithm_identifier_der());
-            writer.raw(fields.issuer.der());
-            writer.time(fields.this_update);
-            writer.time(fields.next_update);
+            write_fields(writer, fields);
             if !entries.is_empty() {
                 writer.sequence(|writer| entries.iter().for_each(|entry| write_entry(writer, entry)));
             }
-            writer.nested(tag::context_constructed(0), |writer| {
-                writer.sequence(|writer| write_crl_extensions(writer, fields));
-            });
+            write_crl_extensions(writer, fields);
         });
         Self { der: writer.finish() }
     }
@@ -204,6 +202,15 @@ impl fmt::Debug for TbsCrl {
     }
 }
 
+/// What stands before the entries.
+fn write_fields(writer: &mut Writer, fields: &CrlFields<'_>) {
+    writer.raw(&[tag::INTEGER, 1, 1]);
+    writer.raw(fields.signature_algorithm.algorithm_identifier_der());
+    writer.raw(fields.issuer.der());
+    writer.time(fields.this_update);
+    writer.time(fields.next_update);
+}
+
 fn write_entry(writer: &mut Writer, entry: &CrlEntry) {
     writer.sequence(|writer| {
         writer.value(tag::INTEGER, entry.serial.as_bytes());
@@ -219,19 +226,23 @@ fn write_entry(writer: &mut Writer, entry: &CrlEntry) {
 }
 
 fn write_crl_extensions(writer: &mut Writer, fields: &CrlFields<'_>) {
-    write_authority_key_identifier(writer, &fields.issuer_key_identifier);
-    write_extension(writer, &oid::CRL_NUMBER, false, |writer| {
-        writer.unsigned_integer(&fields.number.to_be_bytes());
-    });
-    if let Some(url) = fields.distribution_point {
-        write_extension(writer, &oid::ISSUING_DISTRIBUTION_POINT, true, |writer| {
-            writer.sequence(|writer| {
-                write_distribution_point_name(writer, url);
-                // onlyContainsUserCerts [1] IMPLICIT BOOLEAN.
-                writer.value(tag::context(1), &[0xff]);
+    writer.nested(tag::context_constructed(0), |writer| {
+        writer.sequence(|writer| {
+            write_authority_key_identifier(writer, &fields.issuer_key_identifier);
+            write_extension(writer, &oid::CRL_NUMBER, false, |writer| {
+                writer.unsigned_integer(&fields.number.to_be_bytes());
             });
+            if let Some(url) = fields.distribution_point {
+                write_extension(writer, &oid::ISSUING_DISTRIBUTION_POINT, true, |writer| {
+                    writer.sequence(|writer| {
+                        write_distribution_point_name(writer, url);
+                        // onlyContainsUserCerts [1] IMPLICIT BOOLEAN.
+                        writer.value(tag::context(1), &[0xff]);
+                    });
+                });
+            }
         });
-    }
+    });
 }
 
 /// Why bytes are no CRL, or not one that can be used here.
@@ -386,6 +397,12 @@ struct Outline<'a> {
 }
 
 impl<'a> Outline<'a> {
+    fn inner_algorithm(tbs: &'a [u8]) -> Option<&'a [u8]> {
+        let mut fields = Reader::new(only(tbs, tag::SEQUENCE)?.contents);
+        fields.expect(tag::INTEGER)?;
+        Some(fields.expect(tag::SEQUENCE)?.encoded)
+    }
+
     fn of(crl: &'a [u8]) -> Option<Self> {
         let mut outer = Reader::new(only(crl, tag::SEQUENCE)?.contents);
         let tbs = outer.expect(tag::SEQUENCE)?;

@@ -11,6 +11,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
+/// A digest of what comes piece by piece: see [`Sha256::pieces`].
+#[derive(Clone)]
+pub struct Sha256Pieces(digest::Context);
+
+impl Sha256Pieces {
+    /// The next piece.
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces.
+    pub fn finish(self) -> Sha256 {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(self.0.finish().as_ref());
+        Sha256(bytes)
+    }
+}
+
+impl fmt::Debug for Sha256Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sha256Pieces")
+    }
+}
+
 /// A text that is no SHA-256 digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a SHA-256 digest is 64 hexadecimal digits")]
@@ -24,13 +48,16 @@ impl Sha256 {
 
     /// The digest of the parts, one after the other.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
+        let mut pieces = Self::pieces();
         for part in parts {
-            context.update(part);
+            pieces.add(part);
         }
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(context.finish().as_ref());
-        Self(bytes)
+        pieces.finish()
+    }
+
+    /// Begins the digest of what comes piece by piece.
+    pub fn pieces() -> Sha256Pieces {
+        Sha256Pieces(digest::Context::new(&digest::SHA256))
     }
 
     /// From the 32 octets of a digest.

@@ -28,9 +28,9 @@ pub use certificate::{
     corresponds,
 };
 pub use const_oid::ObjectIdentifier;
-pub use crl::{Crl, CrlEntry, CrlError, CrlFields, Reason, TbsCrl};
+pub use crl::{Crl, CrlDraft, CrlEntry, CrlError, CrlFields, CrlOutline, EntryReader, Reason, TbsCrl};
 pub use csr::{Csr, CsrError};
-pub use digest::Sha256;
+pub use digest::{Sha256, Sha256Pieces};
 pub use general_name::GeneralName;
 pub use key::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, WeakKey};
 pub use name::Name;

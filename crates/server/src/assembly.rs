@@ -141,7 +141,8 @@ impl Assembly {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync> = Arc::new(end_process);
-        let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), ..OpenOptions::default() };
+        let crl_shards = Some(config.settings.crl_shards);
+        let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), crl_shards, ..OpenOptions::default() };
         let database = Database::open(config.data.join(FILE_NAME), options)?;
         let nonces = open_nonces(config, &*random)?;
         let ledger: Arc<dyn Ledger> = Arc::new(database.ledger(Arc::clone(&clock)));
@@ -166,6 +167,7 @@ impl Assembly {
         let ca = Ca {
             test_shares: TestShares::new(&config.settings.limits),
             clock_watch: ca::clock::ClockWatch::default(),
+            crl_watch: ca::crl::CrlWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
             ocsp,

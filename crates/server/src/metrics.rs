@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use store::sqlite::Database;
 
+use crate::publication::Publication;
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AtPlace {
     stage: &'static str,
@@ -38,12 +40,18 @@ struct OfLog {
 ///
 /// # Errors
 /// A store could not be asked.
-pub async fn encode(ca: &Ca, database: &Database, logs: &[Arc<BuiltinLog>]) -> Stored<String> {
+pub async fn encode(
+    ca: &Ca,
+    database: &Database,
+    logs: &[Arc<BuiltinLog>],
+    publication: Option<&Publication>,
+) -> Stored<String> {
     let mut registry = Registry::with_prefix("cairn");
     register_orders(&mut registry, ca).await?;
     register_records(&mut registry, ca).await?;
     register_clock(&mut registry, ca).await?;
     register_ocsp(&mut registry, ca);
+    register_crls(&mut registry, ca, publication);
     register_panics(&mut registry);
     register_store(&mut registry, database);
     register_logs(&mut registry, logs).await;
@@ -188,6 +196,28 @@ fn register_ocsp(registry: &mut Registry, ca: &Ca) {
         ("ocsp_kept_octets", "What they take", counts.kept_octets),
         ("ocsp_responder_seconds", "Until the certificate of the OCSP responder ends; 0: there is none", left),
     ] {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(whole(number));
+        registry.register(name, help, gauge);
+    }
+}
+
+fn register_crls(registry: &mut Registry, ca: &Ca, publication: Option<&Publication>) {
+    let now = ca.now();
+    let troubles = ca.crl_watch.troubles();
+    let since = troubles.values().map(|trouble| now.since(trouble.since).as_secs()).max().unwrap_or(0);
+    let mut gauges = vec![
+        ("crls_failing", "CRLs that can't be made; the last ones stay", troubles.len() as u64),
+        ("crls_failing_seconds", "For how long one of them couldn't", since),
+    ];
+    if let Some(publication) = publication {
+        let failing = publication.failing().map_or(0, |since| now.since(since).as_secs());
+        gauges.push(("crl_publication_failing_seconds", "For how long CRLs can't be published", failing));
+        if let Some(oldest) = publication.oldest() {
+            gauges.push(("crl_published_age_seconds", "Age of the oldest CRL that is published", oldest.as_secs()));
+        }
+    }
+    for (name, help, number) in gauges {
         let gauge: Gauge = Gauge::default();
         gauge.set(whole(number));
         registry.register(name, help, gauge);

@@ -28,11 +28,12 @@ use crate::http::listener::Listener;
 use crate::http::tls::{OwnCertificate, server_config};
 use crate::http::{acme, admin, status};
 use crate::own::OwnClient;
+use crate::publication::Publication;
 use crate::upkeep::{self, pause, stopping};
 use crate::world::raise_descriptor_limit;
 
 /// How often the root's CRL is looked at.
-const ROOT_CRL_UPKEEP: Duration = Duration::from_secs(3600);
+const ROOT_CRL_UPKEEP: Duration = Duration::from_secs(60);
 /// How often the server's own certificate is looked at.
 const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
 
@@ -117,6 +118,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tasks.spawn(checkpoints::keep(Arc::clone(checkpointer), Arc::clone(&assembly.ca.clock), stop.clone()));
     }
     tasks.spawn(keep_root_crl(Arc::clone(&assembly.ca), Arc::clone(&assembly.root_crl), stop.clone()));
+    let publication = publication(&config, &assembly);
+    if let Some(publication) = &publication {
+        tasks.spawn(Arc::clone(publication).run(stop.clone()));
+    }
     if config.tls.is_none() {
         let own = OwnClient::new(Arc::clone(&assembly.ca), &config, certificate)?;
         tokio::select! {
@@ -140,7 +145,11 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let doors = [
         tokio::spawn(acme_door.serve(acme::router(Arc::clone(&acme_state)), clock(), stop.clone())),
         tokio::spawn(status_door.serve(status_router(&config, &assembly), clock(), stop.clone())),
-        tokio::spawn(admin_door.serve(admin::router(admin_state(&config, &assembly)), clock(), stop.clone())),
+        tokio::spawn(admin_door.serve(
+            admin::router(admin_state(&config, &assembly, publication)),
+            clock(),
+            stop.clone(),
+        )),
     ];
     // The doors close first: what workers hold is finished, and nothing new comes in.
     for door in doors {
@@ -285,8 +294,15 @@ fn status_router(config: &Config, assembly: &Assembly) -> axum::Router {
     if config.ct_public { router.merge(admin::log_router(assembly.logs.clone())) } else { router }
 }
 
-fn admin_state(config: &Config, assembly: &Assembly) -> Arc<admin::AdminDoor> {
+fn publication(config: &Config, assembly: &Assembly) -> Option<Arc<Publication>> {
+    let folder = config.publish_folder.clone()?;
+    let (ca, root_crl) = (Arc::clone(&assembly.ca), Arc::clone(&assembly.root_crl));
+    Some(Arc::new(Publication::new(ca, assembly.root.clone(), root_crl, folder)))
+}
+
+fn admin_state(config: &Config, assembly: &Assembly, publication: Option<Arc<Publication>>) -> Arc<admin::AdminDoor> {
     Arc::new(admin::AdminDoor {
+        publication,
         ca: Arc::clone(&assembly.ca),
         database: assembly.database.clone(),
         logs: assembly.logs.clone(),

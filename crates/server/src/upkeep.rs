@@ -42,6 +42,7 @@ pub fn tasks(
     }
     tasks.push(("sweep", sweep(Arc::clone(ca), stop.clone()).boxed()));
     tasks.push(("blocked keys", revoke_blocked(Arc::clone(ca), stop.clone()).boxed()));
+    tasks.push(("CRLs", keep_crls(Arc::clone(ca), every, stop.clone()).boxed()));
     tasks.push(("upkeep", look_after(Arc::clone(ca), logs.to_vec(), every, stop.clone()).boxed()));
     tasks
 }
@@ -93,12 +94,24 @@ async fn revoke_blocked(ca: Arc<Ca>, stop: Stop) {
     }
 }
 
+/// Large CRLs take their time, and nothing else waits for them. At most half of the time is theirs, so that what is
+/// revoked meanwhile is gathered.
+async fn keep_crls(ca: Arc<Ca>, every: Duration, stop: Stop) {
+    loop {
+        let begun = ca.clock.monotonic();
+        if let Some(Err(error)) = ca::guarded("the CRLs", ca.renew_crls()).await {
+            tracing::error!(%error, "a CRL could not be made, and the last one stays; trying again");
+        }
+        let taken = ca.clock.monotonic().saturating_sub(begun);
+        if pause(&ca, every.max(taken), &stop).await {
+            return;
+        }
+    }
+}
+
 async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, stop: Stop) {
     let mut kept = None;
     loop {
-        if let Some(Err(error)) = ca::guarded("the CRLs", ca.renew_crls()).await {
-            tracing::error!(%error, "a CRL could not be made; trying again");
-        }
         if let Some(Err(error)) = ca::guarded("OCSP responders", ca.renew_responders()).await {
             tracing::debug!(%error, "the OCSP responder's certificate was not renewed; trying again");
         }

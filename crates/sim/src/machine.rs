@@ -172,6 +172,7 @@ impl Machine {
             .collect();
         let ca = Ca {
             clock_watch: ca::clock::ClockWatch::default(),
+            crl_watch: ca::crl::CrlWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
             ocsp: ca::ocsp::OcspAnswers::new(

@@ -8,9 +8,9 @@ use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlRecord, CrlState, KeyBlock, KeyChangeRecord, KeyNotChanged,
-    LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
-    ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord, Stored,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlPart, CrlRecord, CrlState, KeyBlock, KeyChangeRecord,
+    KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule,
+    RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -401,7 +401,16 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Allocates this CRL number: compares that it is above the last. `false`: it isn't.
     async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool>;
 
-    /// Stores a CRL, if its number is above that of the last stored. `false`: it isn't.
+    /// Keeps a part of the entries of a CRL that is being made, if its number is above that of the last stored.
+    /// `false`: it isn't. Committed in order, never waited for: [`Ledger::store_crl`] comes behind it.
+    async fn put_crl_part(&self, part: CrlPart, octets: Vec<u8>) -> Stored<bool>;
+
+    /// A part of the entries of a CRL: of one that is being made, of the last one, or of the one before, which may be
+    /// on its way to somebody. `None`: it is not there, or no more.
+    async fn crl_part(&self, part: CrlPart) -> Stored<Option<Vec<u8>>>;
+
+    /// Stores a CRL whose parts are there, if its number is above that of the last stored. `false`: it isn't. Parts of
+    /// those with smaller numbers go, but for the last one before it.
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool>;
 
     /// Revoked serials of a shard whose validity ends at `not_after_min` or later, in the order of their serials,

@@ -68,7 +68,8 @@ pub struct BlockedKey {
     pub settled: Option<Timestamp>,
 }
 
-/// A CRL as the ledger keeps it: the last one of each issuer and shard.
+/// A CRL as the ledger keeps it: the last one of each issuer and shard. It is `head`, then its entries, which the
+/// ledger has in parts, then `tail`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrlRecord {
     /// The issuer.
@@ -81,8 +82,44 @@ pub struct CrlRecord {
     pub this_update: Timestamp,
     /// When the next one is due at the latest.
     pub next_update: Timestamp,
-    /// The whole of it, DER.
-    pub der: Vec<u8>,
+    /// What stands before the entries: DER.
+    pub head: Vec<u8>,
+    /// How many entries there are.
+    pub entries: u64,
+    /// How many octets they take together.
+    pub entry_octets: u64,
+    /// What stands behind the entries, the signature at the end: DER.
+    pub tail: Vec<u8>,
+    /// SHA-256 of the whole.
+    pub sha256: Sha256,
+}
+
+impl CrlRecord {
+    /// Each part of the entries but the last is so long, in octets.
+    pub const PART_OCTETS: u64 = 1 << 18;
+
+    /// How many parts there are.
+    pub const fn parts(entry_octets: u64) -> u64 {
+        entry_octets.div_ceil(Self::PART_OCTETS)
+    }
+
+    /// How long the whole is, in octets.
+    pub const fn octets(&self) -> u64 {
+        self.head.len() as u64 + self.entry_octets + self.tail.len() as u64
+    }
+}
+
+/// Where a part of a CRL's entries belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CrlPart {
+    /// The issuer.
+    pub issuer: Sha256,
+    /// The shard.
+    pub shard: u16,
+    /// The number of the CRL.
+    pub number: u64,
+    /// Counts the parts from 0.
+    pub part: u64,
 }
 
 /// The state of CRL numbering of one issuer and shard.

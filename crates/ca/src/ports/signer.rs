@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use pki::lint::Linted;
 use pki::{
-    Certificate, LogId, PublicKey, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsCrl, TbsOcspResponse,
+    Certificate, CrlDraft, LogId, PublicKey, Serial, Sha256, SignatureAlgorithm, TbsCertificate, TbsOcspResponse,
     TbsResponder, Timestamp,
 };
 
@@ -34,8 +34,8 @@ pub enum SigningRequest {
         shard: u16,
         /// Its number, allocated in the ledger.
         number: u64,
-        /// What is to be signed.
-        tbs: Linted<TbsCrl>,
+        /// What is to be signed. Its entries stand in the ledger, in parts, where the signer reads them.
+        tbs: Linted<CrlDraft>,
     },
     /// An OCSP answer.
     OcspAnswer {
@@ -58,7 +58,8 @@ pub enum SigningRequest {
 /// A signature with what was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The signed certificate, precertificate, CRL or OCSPResponse: DER.
+    /// The signed certificate, precertificate or OCSPResponse: DER. Of a CRL, which is too long to be handed around,
+    /// the signature value alone.
     pub der: Vec<u8>,
     /// Its serial, if it is a certificate.
     pub serial: Option<Serial>,

@@ -28,7 +28,7 @@ async fn crl(world: &World, shard: u16) -> Crl {
     let issuer = &world.ca.issuers[0];
     let state = world.ledger.crl_state(issuer.id, shard, SHARDS).await.unwrap();
     let record = state.last.unwrap();
-    let crl = Crl::from_der(&record.der).unwrap();
+    let crl = Crl::from_der(&ca::crl::whole_crl(&*world.ledger, &record).await.unwrap()).unwrap();
     crl.verify_signed_by(issuer.certificate.public_key()).unwrap();
     assert_eq!((crl.number(), crl.this_update()), (record.number, record.this_update));
     let url = format!("{}{}", world.ca.settings.status_url, urls::crl(&issuer.id, shard));
@@ -157,9 +157,13 @@ async fn number_whose_crl_failed_is_left_out(backend: Backend) {
         world.points.fail(side, call);
         assert!(world.ca.renew_crls().await.is_err(), "{side:?} {call:?}");
         assert_eq!(crl(&world, 3).await.number(), 1, "one shard's trouble is not the others'");
+        assert_eq!(world.ca.crl_watch.troubles().len(), 1);
+        assert_eq!(world.ca.renew_crls().await.unwrap(), 0, "it is not tried again at once");
+        world.clock.pass_seconds(10);
     }
     assert_eq!(world.ca.renew_crls().await.unwrap(), 1);
     assert_eq!(numbers(&world).await, [5, 1, 1, 1]);
+    assert!(world.ca.crl_watch.troubles().is_empty());
 }
 
 async fn number_that_was_outgrown_while_entries_were_compared_is_not_signed(backend: Backend) {

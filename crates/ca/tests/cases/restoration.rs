@@ -102,7 +102,8 @@ fn lasting(serials: &[SerialRecord]) -> Vec<Lasting> {
 async fn listed(world: &World, serial: Serial) -> bool {
     let (issuer, shard) = (world.ca.issuers[0].id, serial.shard(SHARDS));
     let state = world.ledger.crl_state(issuer, shard, SHARDS).await.unwrap();
-    Crl::from_der(&state.last.unwrap().der).unwrap().entries().iter().any(|entry| entry.serial == serial)
+    let der = ca::crl::whole_crl(&*world.ledger, &state.last.unwrap()).await.unwrap();
+    Crl::from_der(&der).unwrap().entries().iter().any(|entry| entry.serial == serial)
 }
 
 async fn revoke(world: &World, serial: Serial, reason: Reason) {

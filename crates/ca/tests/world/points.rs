@@ -55,6 +55,8 @@ pub(crate) enum Call {
     SettleBlock,
     CrlState,
     AllocateCrlNumber,
+    PutCrlPart,
+    CrlPart,
     StoreCrl,
     ListRevoked,
     StoreAuthority,

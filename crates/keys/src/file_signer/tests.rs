@@ -3,18 +3,19 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::time::Duration;
 
 use acme::{Algorithm, Identifier, SigningKey, base64url_encode};
 use ca::authorization::{Authorization, AuthorizationEnd, CaaDecision, CaaRecord, EndedAuthorization};
 use ca::order::{Finalize, Order, Progress};
-use ca::ports::{Begin, CrlRecord, KeyBlock, NewAccountRecord, Revocation};
+use ca::ports::{Begin, CrlPart, CrlRecord, KeyBlock, NewAccountRecord, Revocation};
 use ca::settings::CaaMode;
 use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, OrderId, urls};
-use pki::lint::{self, CrlRules, Kind, Linted, Rules};
+use pki::lint::{self, CrlLinter, Kind, Linted, Rules};
 use pki::{
-    Authority, Certificate, CrlFields, Ct, DigitallySigned, GeneralName, KeyUsage, Leaf, LogId, Name, PublicKey,
-    Purpose, Sct, Validity,
+    Authority, Certificate, Crl, CrlDraft, CrlEntry, CrlFields, CrlOutline, Ct, DigitallySigned, GeneralName, KeyUsage,
+    Leaf, LogId, Name, PublicKey, Purpose, Reason, Sct, Validity,
 };
 use store::memory::MemoryLedger;
 
@@ -278,25 +279,37 @@ impl Setting {
         self.ledger.revoke(revocation).await.unwrap();
     }
 
-    fn crl(&self, number: u64, entries: &[CrlEntry]) -> Linted<TbsCrl> {
+    /// Its entries are in the ledger when this returns.
+    async fn crl(&self, number: u64, entries: &[CrlEntry]) -> Linted<CrlDraft> {
         let issuer = &self.issuer.certificate;
-        let tbs = TbsCrl::build(
-            &CrlFields {
-                issuer: issuer.subject(),
-                issuer_key_identifier: issuer.public_key().key_identifier(),
-                signature_algorithm: self.issuer.signature_algorithm,
-                number,
-                this_update: NOW,
-                next_update: NOW.plus(HOUR * 24),
-                distribution_point: Some("http://status.example.org/0.crl"),
-            },
-            entries,
-        );
-        let rules = CrlRules { issuer, previous: None, expired: &BTreeSet::new(), now: NOW };
-        lint::crl(tbs, &rules).unwrap_or_else(|findings| panic!("{findings}"))
+        let fields = CrlFields {
+            issuer: issuer.subject(),
+            issuer_key_identifier: issuer.public_key().key_identifier(),
+            signature_algorithm: self.issuer.signature_algorithm,
+            number,
+            this_update: NOW,
+            next_update: NOW.plus(HOUR * 24),
+            distribution_point: Some("http://status.example.org/0.crl"),
+        };
+        let mut sorted = entries.to_vec();
+        sorted.sort_by_key(|entry| entry.serial);
+        let mut octets = Vec::new();
+        sorted.iter().for_each(|entry| pki::crl::encode_entry(&mut octets, entry));
+        let outline = CrlOutline::build(&fields, entries.len() as u64, octets.len() as u64);
+        let mut linter = CrlLinter::new(outline, None, issuer, NOW).unwrap();
+        if !octets.is_empty() {
+            linter.entries(&octets).unwrap();
+            self.put(number, octets).await;
+        }
+        linter.finish().unwrap_or_else(|findings| panic!("{findings}"))
     }
 
-    async fn sign_crl(&self, number: u64, tbs: Linted<TbsCrl>) -> Result<Signed, SignError> {
+    async fn put(&self, number: u64, octets: Vec<u8>) {
+        let place = CrlPart { issuer: self.issuer.id, shard: 0, number, part: 0 };
+        self.ledger.put_crl_part(place, octets).await.unwrap();
+    }
+
+    async fn sign_crl(&self, number: u64, tbs: Linted<CrlDraft>) -> Result<Signed, SignError> {
         self.signer.sign(SigningRequest::Crl { issuer: self.issuer.id, shard: 0, number, tbs }).await
     }
 }
@@ -442,22 +455,28 @@ async fn a_crl_of_the_ledgers_entries_is_signed_once_per_number() {
     let revoked = NOW.minus(HOUR);
     setting.revoke(begun.serial, revoked).await;
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    let signed = setting.sign_crl(1, setting.crl(1, &[entry(begun.serial, revoked)])).await.unwrap();
-    let crl = Crl::from_der(&signed.der).unwrap();
+    let linted = setting.crl(1, &[entry(begun.serial, revoked)]).await;
+    let (outline, sha256) = (linted.tbs().outline().clone(), linted.tbs().sha256());
+    let signed = setting.sign_crl(1, linted).await.unwrap();
+    let (issuer, (entries, entry_octets)) = (setting.issuer.id, outline.entries());
+    let (head, tail) = outline.signed(setting.issuer.signature_algorithm, &signed.der);
+    let (this_update, next_update) = (NOW, NOW.plus(HOUR));
+    let record =
+        CrlRecord { issuer, shard: 0, number: 1, this_update, next_update, head, entries, entry_octets, tail, sha256 };
+    let crl = Crl::from_der(&ca::crl::whole_crl(&*setting.ledger, &record).await.unwrap()).unwrap();
     assert_eq!(crl.verify_signed_by(setting.issuer.certificate.public_key()), Ok(()));
-    let (issuer, der) = (setting.issuer.id, signed.der);
-    let record = CrlRecord { issuer, shard: 0, number: 1, this_update: NOW, next_update: NOW.plus(HOUR), der };
+    assert_eq!(crl.entries(), [entry(begun.serial, revoked)]);
     setting.ledger.store_crl(record).await.unwrap();
-    refusal(setting.sign_crl(1, setting.crl(1, &[entry(begun.serial, revoked)])).await);
+    refusal(setting.sign_crl(1, setting.crl(1, &[entry(begun.serial, revoked)]).await).await);
 }
 
 #[tokio::test]
 async fn a_crl_whose_number_was_not_allocated_is_refused() {
     let setting = setting().await;
-    assert!(refusal(setting.sign_crl(1, setting.crl(1, &[])).await).contains("CRL number 1"));
+    assert!(refusal(setting.sign_crl(1, setting.crl(1, &[]).await).await).contains("CRL number 1"));
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 2).await.unwrap();
-    assert!(refusal(setting.sign_crl(2, setting.crl(3, &[])).await).contains("number is 3, not 2"));
-    setting.sign_crl(2, setting.crl(2, &[])).await.unwrap();
+    assert!(refusal(setting.sign_crl(2, setting.crl(3, &[]).await).await).contains("number is 3, not 2"));
+    setting.sign_crl(2, setting.crl(2, &[]).await).await.unwrap();
 }
 
 #[tokio::test]
@@ -467,7 +486,7 @@ async fn a_crl_with_other_entries_than_the_ledgers_is_refused() {
     let revoked = NOW.minus(HOUR);
     setting.revoke(listed, revoked).await;
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    let sign = async |entries: &[CrlEntry]| setting.sign_crl(1, setting.crl(1, entries)).await;
+    let sign = async |entries: &[CrlEntry]| setting.sign_crl(1, setting.crl(1, entries).await).await;
     let good = entry(listed, revoked);
     assert!(refusal(sign(&[]).await).contains("revoked, and not in the CRL"));
     assert!(refusal(sign(&[good, entry(missing, revoked)]).await).contains("not the ledger's"));
@@ -483,9 +502,9 @@ async fn a_revocation_that_came_while_the_crl_was_made_may_wait_for_the_next() {
     let (early, late) = (setting.begin(1).await.serial, setting.begin(2).await.serial);
     setting.revoke(late, NOW.minus(Duration::from_secs(299))).await;
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    setting.sign_crl(1, setting.crl(1, &[])).await.unwrap();
+    setting.sign_crl(1, setting.crl(1, &[]).await).await.unwrap();
     setting.revoke(early, NOW.minus(Duration::from_secs(300))).await;
-    assert!(refusal(setting.sign_crl(1, setting.crl(1, &[])).await).contains("not in the CRL"));
+    assert!(refusal(setting.sign_crl(1, setting.crl(1, &[]).await).await).contains("not in the CRL"));
 }
 
 #[tokio::test]
@@ -495,7 +514,7 @@ async fn a_reason_raised_to_key_compromise_does_not_stop_the_crl() {
     setting.revoke(serial, NOW.minus(HOUR)).await;
     assert_eq!(setting.ledger.upgrade_to_key_compromise(serial, "a test").await, Ok(true));
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    setting.sign_crl(1, setting.crl(1, &[entry(serial, NOW.minus(HOUR))])).await.unwrap();
+    setting.sign_crl(1, setting.crl(1, &[entry(serial, NOW.minus(HOUR))]).await).await.unwrap();
 }
 
 #[test]
@@ -510,4 +529,19 @@ fn a_key_and_an_issuer_that_do_not_belong_together_are_refused() {
     assert!(matches!(IssuerKey::new(renamed, again), Err(IssuerKeyError::OtherId { .. })));
     let other_algorithm = Issuer { signature_algorithm: SignatureAlgorithm::RsaSha256, ..issuer };
     assert!(matches!(IssuerKey::new(other_algorithm, own), Err(IssuerKeyError::Algorithm(_))));
+}
+
+#[tokio::test]
+async fn a_crl_whose_entries_were_changed_after_it_was_linted_is_refused() {
+    let setting = setting().await;
+    let (listed, other) = (setting.begin(1).await.serial, setting.begin(2).await.serial);
+    let revoked = NOW.minus(Duration::from_secs(10));
+    setting.revoke(listed, revoked).await;
+    setting.revoke(other, revoked).await;
+    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
+    let linted = setting.crl(1, &[entry(listed, revoked)]).await;
+    let mut octets = Vec::new();
+    pki::crl::encode_entry(&mut octets, &entry(other, revoked));
+    setting.put(1, octets).await;
+    assert!(refusal(setting.sign_crl(1, linted).await).contains("not those that were linted"));
 }

@@ -11,6 +11,22 @@ fn any_entry() -> impl Strategy<Value = CrlEntry> {
         .prop_map(|(serial, seconds, reason)| CrlEntry { serial, revoked_at: Timestamp::from_seconds(seconds), reason })
 }
 
+/// The same in pieces, and read back.
+fn pieced(fields: &CrlFields<'_>, entries: &[CrlEntry]) -> Vec<u8> {
+    let mut octets = Vec::new();
+    entries.iter().for_each(|entry| encode_entry(&mut octets, entry));
+    let outline = CrlOutline::build(fields, entries.len() as u64, octets.len() as u64);
+    assert_eq!(outline.read().unwrap().number(), fields.number);
+    let mut reader = EntryReader::default();
+    let read: Vec<_> = octets.chunks(7).flat_map(|piece| reader.push(piece).unwrap().entries).collect();
+    assert_eq!(read, entries);
+    assert!(reader.is_between_entries());
+    let (head, tail) = outline.signed(SignatureAlgorithm::Ed25519, &[7; 300]);
+    assert_eq!(CrlOutline::of_signed(&head, outline.entries(), &tail), Some(outline.clone()));
+    assert_eq!(Crl::from_der(&[&head[..], &octets, &tail].concat()).unwrap().entries(), entries);
+    [outline.head(), &octets, outline.tail()].concat()
+}
+
 proptest! {
     #[test]
     fn two_readers_read_what_was_written(
@@ -26,6 +42,7 @@ proptest! {
             ..world.crl_fields()
         };
         let tbs = TbsCrl::build(&fields, &entries);
+        prop_assert_eq!(&pieced(&fields, &entries), tbs.der());
         let signer = EdSigner::of(1);
         let der = tbs.with_signature(SignatureAlgorithm::Ed25519, &signer.sign(tbs.der()));
 
@@ -110,4 +127,35 @@ fn crls_cut_short_or_continued_are_refused() {
         assert!(Crl::from_der(&der[..end]).is_err(), "{end}");
     }
     assert!(Crl::from_der(&[&der[..], &[0]].concat()).is_err());
+}
+
+#[test]
+fn entries_that_no_encoder_makes_are_refused() {
+    let entry = CrlEntry {
+        serial: Serial::from_random([7; 16]),
+        revoked_at: at("2026-11-21T10:00:00Z"),
+        reason: Reason::Superseded,
+    };
+    let mut good = Vec::new();
+    encode_entry(&mut good, &entry);
+    let last = good.len() - 1;
+    for (position, octet) in [(last, 0), (last, 7), (last - 2, tag::INTEGER), (2, tag::OCTET_STRING), (0, tag::SET)] {
+        let mut wrong = good.clone();
+        wrong[position] = octet;
+        assert!(EntryReader::default().push(&wrong).is_err(), "{position} {octet}");
+    }
+    assert!(EntryReader::default().push(&[0x30, 0x82, 0xff, 0xff].repeat(40)).is_err(), "it never ends");
+    assert_eq!(EntryReader::default().push(&good).unwrap().entries, [entry]);
+}
+
+#[test]
+fn outline_whose_lengths_are_wrong_is_refused() {
+    let world = World::new();
+    let outline = CrlOutline::build(&world.crl_fields(), 3, 90);
+    assert!(outline.with_entries(&[]).is_some());
+    let (head, tail) = outline.signed(SignatureAlgorithm::Ed25519, &[7; 64]);
+    for entries in [(3, 89), (3, 91), (0, 0)] {
+        let other = CrlOutline::of_signed(&head, entries, &tail);
+        assert_eq!(other.and_then(|outline| outline.with_entries(&[])), None, "{entries:?}");
+    }
 }

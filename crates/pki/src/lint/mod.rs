@@ -7,6 +7,7 @@ mod baseline;
 mod candidate;
 mod crl;
 mod crl_candidate;
+mod crl_pieces;
 mod fields;
 mod names;
 mod ocsp;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 pub use candidate::Candidate;
 pub use crl_candidate::CrlCandidate;
+pub use crl_pieces::CrlLinter;
 
 use crate::ocsp::ResponseData;
 use crate::{

@@ -230,15 +230,27 @@ pub struct Orders {
 }
 
 /// CRLs.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Crl {
     /// Shards of each issuer's CRL. To be chosen before the first certificate.
     pub shards: Option<u16>,
     /// Hours after which a CRL is made anew, though nothing has changed.
     pub renewal_hours: Option<u32>,
+    /// Seconds from one CRL of a shard to the next at least: revocations that come meanwhile are gathered.
+    pub gathering_seconds: Option<u32>,
     /// Hours from `thisUpdate` to `nextUpdate`.
     pub validity_hours: Option<u32>,
+    /// Where else they are to be found.
+    pub publish: Publish,
+}
+
+/// Where CRLs and issuers' certificates are brought to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Publish {
+    /// A folder.
+    pub folder: Option<std::path::PathBuf>,
 }
 
 /// Times of the pipeline, in seconds.

@@ -122,6 +122,8 @@ pub struct Config {
     pub polls_per_account: usize,
     /// Limits of connections and requests.
     pub http: ListenerLimits,
+    /// Where CRLs and issuers' certificates are brought to, for another web server to serve.
+    pub publish_folder: Option<PathBuf>,
     /// The audit log's files and checkpoints.
     pub audit: AuditSettings,
     /// Octets of a request's body.
@@ -248,6 +250,7 @@ impl Config {
             poll_wait: seconds(file.times.poll_wait, 2),
             polls_per_account: file.limits.polls_per_account.unwrap_or(64).into(),
             http: http::limits(file)?,
+            publish_folder: file.crl.publish.folder.clone(),
             audit: audit::settings(file.audit)?,
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
@@ -338,7 +341,7 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         base_url: file.base_url.as_ref().map(|url| base_url("base-url", url, "https://")).transpose()?,
         status_url,
         crl_shards: file.crl.shards.unwrap_or(4),
-        crl: crl_times(file.crl)?,
+        crl: crl_times(&file.crl)?,
         times: times(file.times)?,
         limits,
         reuse: reuse(file.orders)?,
@@ -413,14 +416,18 @@ fn reuse(file: file::Orders) -> Result<Reuse, ConfigError> {
     Ok(reuse)
 }
 
-fn crl_times(file: file::Crl) -> Result<CrlTimes, ConfigError> {
+fn crl_times(file: &file::Crl) -> Result<CrlTimes, ConfigError> {
     let defaults = CrlTimes::default();
     let or =
         |value: Option<u32>, default: Duration| value.map_or(default, |h| Duration::from_secs(u64::from(h) * 3600));
     let times = CrlTimes {
         renewal: or(file.renewal_hours, defaults.renewal),
+        gathering: file.gathering_seconds.map_or(defaults.gathering, |s| Duration::from_secs(s.into())),
         validity: or(file.validity_hours, defaults.validity),
     };
+    if times.gathering.is_zero() || times.gathering > Duration::from_secs(3600) {
+        return Err(ConfigError::new("crl.gathering-seconds", "must be 1 to 3600: revocations are to be seen soon"));
+    }
     if times.renewal.is_zero() || times.validity <= times.renewal || times.validity > Duration::from_secs(10 * 86_400) {
         return Err(ConfigError::new(
             "crl",

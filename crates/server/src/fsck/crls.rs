@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use ca::ports::{CrlRecord, CrlState, StoreError};
+use ca::ports::{CrlRecord, CrlState, StoreError, StoreErrorKind};
 use pki::{Crl, Reason, Serial, Sha256, Timestamp};
 use store::sqlite::Mend;
 
@@ -55,9 +55,14 @@ impl Fsck<'_> {
                 self.add(&subject, unannounced.into_iter().collect());
                 return Ok(());
             };
-            faults = self.sound_faults(&issuer, &state, last, logged);
-            if let Ok(crl) = Crl::from_der(&last.der) {
-                faults.extend(self.complete_faults((issuer, shard), &state, &crl).await?);
+            let crl = match ca::crl::whole_crl(&*self.records.ledger, last).await {
+                Err(error) if error.kind != StoreErrorKind::Corrupt => return Err(error),
+                Err(error) => Err(error.to_string()),
+                Ok(der) => Crl::from_der(&der).map_err(|error| error.to_string()),
+            };
+            faults = self.sound_faults(&issuer, (&state, last), &crl, logged);
+            if let Ok(crl) = &crl {
+                faults.extend(self.complete_faults((issuer, shard), &state, crl).await?);
             }
             faults = faults.into_iter().map(|fault| fault.mended(Mend::Crl { issuer, shard })).collect();
             faults.extend(unannounced);
@@ -88,14 +93,23 @@ impl Fsck<'_> {
         })
     }
 
-    fn sound_faults(&self, issuer: &Sha256, state: &CrlState, last: &CrlRecord, logged: LastCrl) -> Vec<Fault> {
+    fn sound_faults(
+        &self,
+        issuer: &Sha256,
+        (state, last): (&CrlState, &CrlRecord),
+        crl: &Result<Crl, String>,
+        logged: LastCrl,
+    ) -> Vec<Fault> {
         let mut wrong = Vec::new();
         if last.number > state.allocated {
             wrong.push(format!("its number {} was never allocated; the last one is {}", last.number, state.allocated));
         }
-        match Crl::from_der(&last.der) {
+        match crl {
             Err(error) => wrong.push(format!("it can't be read: {error}")),
             Ok(crl) => {
+                if Sha256::of(crl.der()) != last.sha256 {
+                    wrong.push("its bytes are not those that were signed".to_owned());
+                }
                 if crl.number() != last.number || crl.this_update() != last.this_update {
                     wrong.push(format!(
                         "it is number {} of {}, not as it is recorded",
@@ -117,7 +131,7 @@ impl Fsck<'_> {
         let moved_here = logged.began.is_some_and(|began| last.this_update < began.whole_second());
         let before = last.this_update < self.began.whole_second() && !moved_here;
         match logged.signed {
-            Some((number, sha256)) if number == last.number && sha256 != Sha256::of(&last.der) => {
+            Some((number, sha256)) if number == last.number && sha256 != last.sha256 => {
                 wrong.push(format!("the audit log has another CRL of number {number}"));
             }
             Some((number, _)) if number >= last.number => {}

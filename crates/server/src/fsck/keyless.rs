@@ -50,6 +50,7 @@ pub(super) fn ca(
         ct: keyless,
         test_shares: TestShares::new(&config.settings.limits),
         clock_watch: ca::clock::ClockWatch::default(),
+        crl_watch: ca::crl::CrlWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
         blocked: ca::Bell::default(),
         ocsp: OcspAnswers::new(&config.settings.ocsp, &[], None),

@@ -77,6 +77,9 @@ pub enum HierarchyError {
     /// A ceremony failed.
     #[error("making the hierarchy failed: {0}")]
     Ceremony(#[from] ceremony::CeremonyError),
+    /// A CRL of the root that was made elsewhere.
+    #[error("the root's CRL is not taken: {0}")]
+    RootCrl(String),
     /// A chain beside our own.
     #[error(transparent)]
     Chain(#[from] chains::ChainError),
@@ -158,7 +161,11 @@ impl Hierarchy {
     }
 }
 
-fn read(path: &Path) -> Result<Certificate, HierarchyError> {
+/// The first certificate of a file.
+///
+/// # Errors
+/// The file can't be read, or holds none.
+pub fn read(path: &Path) -> Result<Certificate, HierarchyError> {
     Ok(read_all(path)?.remove(0))
 }
 
@@ -179,8 +186,11 @@ fn write(path: &Path, certificates: &[Certificate]) -> Result<(), HierarchyError
     write_file(path, blocks.collect::<String>().as_bytes())
 }
 
-/// Whole or not at all, and synced.
-fn write_file(path: &Path, contents: &[u8]) -> Result<(), HierarchyError> {
+/// Writes a file whole or not at all, and synced.
+///
+/// # Errors
+/// What the system refused.
+pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), HierarchyError> {
     let failed = |doing, error| HierarchyError::File { path: path.to_owned(), doing, error };
     let part = path.with_extension("part");
     let mut file = fs::File::create(&part).map_err(|error| failed("writing", error))?;

@@ -1,5 +1,6 @@
 //! The root's CRL: of its intermediates. It is renewed while the server runs, as long as the root's key is there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use ca::Ca;
 use ca::clock::BEHIND_MAX;
 use ca::ports::{AuditEvent, StoreError, StoreErrorKind};
-use keys::ceremony;
+use keys::{KeyPair, ceremony};
+use pki::lint::{self, CrlRules};
 use pki::{Certificate, Crl, CrlEntry, CrlFields, Sha256, TbsCrl, Timestamp};
 
 use super::{Files, HierarchyError, write_file};
@@ -94,6 +96,10 @@ impl RootCrl {
     /// # Errors
     /// A file could not be read or written, or the ceremony failed.
     pub async fn look_after(&self, ca: &Ca) -> Result<Looked, RootCrlError> {
+        if let Some(number) = self.take_in(ca).await? {
+            tracing::info!(number, "a CRL of the root that was made elsewhere is served from now on");
+            return Ok(Looked::Made);
+        }
         let (old, now) = (self.current(), ca.now());
         let left = old.next_update().since(now);
         // Numbers above its own were used: a backup has brought an old one back.
@@ -114,6 +120,21 @@ impl RootCrl {
         self.lock().crl = crl;
         tracing::info!(number, "the root's CRL was made anew");
         Ok(Looked::Made)
+    }
+
+    /// Takes a CRL that was brought in since (`cairn root crl --import`): its number.
+    async fn take_in(&self, ca: &Ca) -> Result<Option<u64>, RootCrlError> {
+        let old = self.current();
+        let Some(crl) = read(&self.files)?.filter(|crl| crl.der() != old.der()) else { return Ok(None) };
+        check(&self.root, Some(&old), &crl, ca.now())?;
+        let (issuer, number) = (self.root.public_key().spki_hash(), crl.number());
+        if !ca.ledger.allocate_crl_number(issuer, 0, number).await? {
+            let why = format!("its number, {number}, is not above all that were used");
+            return Err(HierarchyError::RootCrl(why).into());
+        }
+        log(&crl, issuer, ca).await?;
+        self.lock().crl = crl;
+        Ok(Some(number))
     }
 
     fn without_key(&self, old: &Crl, left: Duration, now: Timestamp) -> Looked {
@@ -164,21 +185,32 @@ async fn make(files: &Files, root: &Certificate, old: Option<&Crl>, ca: &Ca) -> 
         let detail = format!("number {number} of the root's CRL was allocated by another");
         return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
     }
-    let crl = sign(files, root, (old, number), ca.now().whole_second())?;
-    let sha256 = Sha256::of(crl.der());
-    let line = ca.audit.append(AuditEvent::Crl { issuer, shard: 0, number, sha256 }).await?;
-    ca.audit.applied(line);
+    let entries = old.map(Crl::entries).unwrap_or_default();
+    let pair = files.key("root").load().map_err(HierarchyError::from)?;
+    let crl = sign(&pair, root, (entries, number), ca.now().whole_second())?;
+    check(root, None, &crl, ca.now())?;
+    log(&crl, issuer, ca).await?;
     write_file(&files.root_crl, crl.der())?;
     Ok(crl)
 }
 
-fn sign(
-    files: &Files,
+async fn log(crl: &Crl, issuer: Sha256, ca: &Ca) -> Result<(), StoreError> {
+    let event = AuditEvent::Crl { issuer, shard: 0, number: crl.number(), sha256: Sha256::of(crl.der()) };
+    let line = ca.audit.append(event).await?;
+    ca.audit.applied(line);
+    Ok(())
+}
+
+/// Signs a CRL of the root with its key.
+///
+/// # Errors
+/// The ceremony failed.
+pub fn sign(
+    pair: &KeyPair,
     root: &Certificate,
-    (old, number): (Option<&Crl>, u64),
+    (entries, number): (&[CrlEntry], u64),
     now: Timestamp,
 ) -> Result<Crl, HierarchyError> {
-    let pair = files.key("root").load()?;
     let fields = CrlFields {
         issuer: root.subject(),
         issuer_key_identifier: root.public_key().key_identifier(),
@@ -188,9 +220,34 @@ fn sign(
         next_update: now.plus(VALIDITY).minus(Duration::from_secs(1)),
         distribution_point: None,
     };
-    let entries = old.map(Crl::entries).unwrap_or_default();
     let entries: Vec<CrlEntry> = entries.iter().map(|entry| entry.shown_at(now)).collect();
-    Ok(ceremony::crl(&pair, root.subject(), &TbsCrl::build(&fields, &entries))?)
+    Ok(ceremony::crl(pair, root.subject(), &TbsCrl::build(&fields, &entries))?)
+}
+
+/// Whether this is a CRL of the root that may be shown from now on, behind the last one.
+///
+/// # Errors
+/// [`HierarchyError::RootCrl`]: another key has signed it, it breaks rules, its number or time doesn't grow, it leaves
+/// out what the last one lists, or it has ended.
+pub fn check(root: &Certificate, last: Option<&Crl>, crl: &Crl, now: Timestamp) -> Result<(), HierarchyError> {
+    let refused = |why: String| HierarchyError::RootCrl(why);
+    crl.verify_signed_by(root.public_key()).map_err(|error| refused(format!("its signature is wrong: {error}")))?;
+    if crl.next_update() <= now {
+        return Err(refused(format!("it has ended: nextUpdate is {}", crl.next_update().to_rfc3339())));
+    }
+    // One of the future was made with a clock that was wrong.
+    let last = last.filter(|last| last.this_update().since(now) <= BEHIND_MAX);
+    let rules = CrlRules { issuer: root, previous: last, expired: &BTreeSet::new(), now };
+    lint::crl(crl.tbs().clone(), &rules).map_err(|failure| refused(failure.to_string()))?;
+    Ok(())
+}
+
+/// Puts a CRL of the root where the server finds it.
+///
+/// # Errors
+/// The file can't be written.
+pub fn write(files: &Files, crl: &Crl) -> Result<(), HierarchyError> {
+    write_file(&files.root_crl, crl.der())
 }
 
 #[cfg(test)]
@@ -210,7 +267,8 @@ mod tests {
         let assembly = Assembly::open(&config).await.unwrap();
         let files = Files::of(&config.hierarchy);
         let then = then(assembly.ca.now()).whole_second();
-        let crl = sign(&files, &assembly.root, (None, 1), then).unwrap();
+        let pair = files.key("root").load().unwrap();
+        let crl = sign(&pair, &assembly.root, (&[], 1), then).unwrap();
         write_file(&files.root_crl, crl.der()).unwrap();
         let found = Found::open(files.clone(), assembly.root.clone()).unwrap();
         let crl = found.or_first(&assembly.ca).await.unwrap();
@@ -250,6 +308,24 @@ mod tests {
         assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
         assert_eq!(crl.current().number(), 3);
         assert_eq!(logged(&assembly).await, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn root_crl_that_was_brought_in_is_served_and_its_number_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, crl, files) = made_before(100, &folder).await;
+        let (root, now) = (&assembly.root, assembly.ca.now().whole_second());
+        let pair = files.key("root").load().unwrap();
+        write(&files, &sign(&pair, root, (&[], 9), now).unwrap()).unwrap();
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
+        assert_eq!((crl.current().number(), logged(&assembly).await), (9, vec![1, 9]));
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Fresh);
+        let other = KeyPair::generate(keys::KeyAlgorithm::P256).unwrap();
+        for (key, number) in [(&pair, 9), (&pair, 3), (&other, 12)] {
+            write(&files, &sign(key, root, (&[], number), now).unwrap()).unwrap();
+            crl.look_after(&assembly.ca).await.unwrap_err();
+            assert_eq!(crl.current().number(), 9, "what is wrong is not served");
+        }
     }
 
     #[tokio::test]

@@ -9,5 +9,6 @@ pub mod limits;
 pub mod listener;
 pub mod ocsp;
 mod paced;
+mod representation;
 pub mod status;
 pub mod tls;

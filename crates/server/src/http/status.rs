@@ -1,20 +1,22 @@
 //! The status listener: what relying parties fetch. Plain HTTP (RFC 5280 §8: a client could not check the TLS of it).
 
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use ca::Ca;
-use ca::ports::{CrlRecord, Issuer};
+use ca::ports::{CrlPart, CrlRecord, Issuer};
 use ca::urls::issuer_label;
-use jiff::fmt::rfc2822::DateTimePrinter;
-use pki::{Certificate, Crl, Timestamp};
+use pki::{Certificate, Crl, Sha256, Timestamp};
 
 use super::ocsp;
+use super::representation::{self, Representation};
 use crate::hierarchy::root_crl::RootCrl;
 
 /// A CRL may be kept by caches for an hour: a new one may be made at any time.
@@ -44,20 +46,25 @@ pub fn router(ca: Arc<Ca>, root: Certificate, root_crl: Arc<RootCrl>) -> Router 
 async fn crl(
     State(door): State<Arc<StatusDoor>>,
     Path((label, file)): Path<(String, String)>,
+    method: Method,
     headers: HeaderMap,
 ) -> Response {
     let ca = &door.ca;
     let root = door.root.public_key().spki_hash();
-    if label == issuer_label(&root) && file == "0.crl" {
-        return send_crl(ca, root_crl_record(root, &door.root_crl.current()), &headers);
+    if label == issuer_label(&root) {
+        return match file.as_str() {
+            "0.crl" => send_crl(ca, root_crl_record(root, &door.root_crl.current()), &method, &headers),
+            _ => not_found("The root has one CRL, 0.crl."),
+        };
     }
-    let Some(issuer) = by_label(ca, &label) else { return nothing_here().await };
-    let Some(shard) = shard_of(&file).filter(|shard| *shard < ca.settings.crl_shards) else {
-        return nothing_here().await;
+    let Some(issuer) = by_label(ca, &label) else { return not_found("This CA has no issuer of that name.") };
+    let shards = ca.settings.crl_shards;
+    let Some(shard) = shard_of(&file).filter(|shard| *shard < shards) else {
+        return not_found(&format!("This issuer's CRLs are 0.crl to {}.crl.", shards.saturating_sub(1)));
     };
-    match ca.ledger.crl_state(issuer.id, shard, ca.settings.crl_shards).await {
+    match ca.ledger.crl_state(issuer.id, shard, shards).await {
         Ok(state) => match state.last {
-            Some(crl) => send_crl(ca, crl, &headers),
+            Some(crl) => send_crl(ca, crl, &method, &headers),
             None => unavailable("the first CRL of this shard is being made"),
         },
         Err(error) => {
@@ -67,9 +74,19 @@ async fn crl(
     }
 }
 
-fn root_crl_record(issuer: pki::Sha256, crl: &Crl) -> CrlRecord {
-    let (this_update, next_update) = (crl.this_update(), crl.next_update());
-    CrlRecord { issuer, shard: 0, number: crl.number(), this_update, next_update, der: crl.der().to_vec() }
+fn root_crl_record(issuer: Sha256, crl: &Crl) -> CrlRecord {
+    CrlRecord {
+        issuer,
+        shard: 0,
+        number: crl.number(),
+        this_update: crl.this_update(),
+        next_update: crl.next_update(),
+        head: crl.der().to_vec(),
+        entries: crl.entries().len() as u64,
+        entry_octets: 0,
+        tail: Vec::new(),
+        sha256: Sha256::of(crl.der()),
+    }
 }
 
 /// One spelling only, the one in certificates: "01.crl" is no other URL of the same CRL.
@@ -78,45 +95,105 @@ fn shard_of(file: &str) -> Option<u16> {
     digits.parse::<u16>().ok().filter(|shard| shard.to_string() == digits)
 }
 
-fn send_crl(ca: &Ca, crl: CrlRecord, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{}-{}\"", crl.shard, crl.number);
-    let left = crl.next_update.since(ca.now()).as_secs();
-    let age = format!("public, max-age={}", left.min(CRL_AGE_MAX));
-    let mut response = if matches(headers, &tag) {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let mut response = Response::new(Body::from(crl.der));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/pkix-crl"));
-        response
+fn send_crl(ca: &Arc<Ca>, crl: CrlRecord, method: &Method, headers: &HeaderMap) -> Response {
+    let representation = Representation {
+        tag: format!("\"{}-{}\"", crl.shard, crl.number),
+        modified: crl.this_update,
+        octets: crl.octets(),
+        content_type: "application/pkix-crl",
+        age_max: crl.next_update.since(ca.now()).as_secs().min(CRL_AGE_MAX),
     };
-    let dates = [(header::LAST_MODIFIED, crl.this_update), (header::EXPIRES, crl.next_update)];
-    for (name, time) in dates {
-        if let Some(value) = http_date(time) {
-            response.headers_mut().insert(name, value);
-        }
+    let (mut response, (from, to)) = representation.answer(method, headers);
+    let expires = http_date(crl.next_update);
+    if let Some(expires) = expires {
+        response.headers_mut().insert(header::EXPIRES, expires);
     }
-    for (name, value) in [(header::ETAG, tag), (header::CACHE_CONTROL, age)] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            response.headers_mut().insert(name, value);
-        }
+    if *method == Method::GET && from < to {
+        let sending = Sending { ca: Arc::clone(ca), crl, at: from, to };
+        let pieces = futures_util::stream::unfold(sending, |mut sending| async {
+            let piece = sending.next().await?;
+            Some((piece, sending))
+        });
+        *response.body_mut() = Body::from_stream(pieces);
     }
     response
 }
 
-async fn issuer(State(door): State<Arc<StatusDoor>>, Path(file): Path<String>) -> Response {
-    let label = file.strip_suffix(".cer").unwrap_or_default();
-    let certificate = match by_label(&door.ca, label) {
-        Some(issuer) => &issuer.certificate,
-        None => match above(&door.ca, label) {
-            Some(certificate) => certificate,
-            None => return nothing_here().await,
-        },
+/// A CRL on its way to somebody: each part of it is read when the one before was taken.
+struct Sending {
+    ca: Arc<Ca>,
+    crl: CrlRecord,
+    at: u64,
+    to: u64,
+}
+
+impl Sending {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if self.at >= self.to {
+            return None;
+        }
+        let (head, entries) = (self.crl.head.len() as u64, self.crl.entry_octets);
+        let (piece, begins) = if self.at < head {
+            (Ok(self.crl.head.clone()), 0)
+        } else if self.at < head + entries {
+            let part = (self.at - head) / CrlRecord::PART_OCTETS;
+            (self.part(part).await, head + part * CrlRecord::PART_OCTETS)
+        } else {
+            (Ok(self.crl.tail.clone()), head + entries)
+        };
+        let piece = piece.map(|piece| {
+            let (from, to) = (self.at - begins, (self.to - begins).min(piece.len() as u64));
+            self.at = begins + to;
+            let whole = Bytes::from(piece);
+            // Both lie within the piece.
+            whole.slice(usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(0))
+        });
+        if piece.is_err() {
+            self.to = self.at;
+        }
+        Some(piece)
+    }
+
+    /// One that is gone since a newer CRL was made ends the answer: whoever asks again gets the newer one.
+    async fn part(&self, part: u64) -> io::Result<Vec<u8>> {
+        let CrlRecord { issuer, shard, number, .. } = self.crl;
+        let place = CrlPart { issuer, shard, number, part };
+        match self.ca.ledger.crl_part(place).await {
+            Ok(Some(octets)) => Ok(octets),
+            Ok(None) => Err(io::Error::other("a newer CRL has been made")),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+/// In DER, as certificates point to it (RFC 5280 §4.2.2.1), or in PEM, for people.
+async fn issuer(
+    State(door): State<Arc<StatusDoor>>,
+    Path(file): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    let (label, form) = file.split_once('.').unwrap_or_default();
+    let found = by_label(&door.ca, label).map(|issuer| &issuer.certificate).or_else(|| above(&door.ca, label));
+    let Some(certificate) = found else {
+        return not_found("This CA has no issuer of that name.");
     };
-    let mut response = Response::new(Body::from(certificate.der().to_vec()));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/pkix-cert"));
-    if let Ok(age) = HeaderValue::from_str(&format!("public, max-age={ISSUER_AGE_MAX}")) {
-        headers.insert(header::CACHE_CONTROL, age);
+    let (contents, content_type) = match form {
+        "cer" => (certificate.der().to_vec(), "application/pkix-cert"),
+        "pem" => (pki::pem::encode("CERTIFICATE", certificate.der()).into_bytes(), "application/pem-certificate-chain"),
+        _ => return not_found("Issuers are there in DER, .cer, and in PEM, .pem."),
+    };
+    let representation = Representation {
+        tag: format!("\"{}\"", &Sha256::of(&contents).to_string()[..32]),
+        modified: certificate.validity().not_before,
+        octets: contents.len() as u64,
+        content_type,
+        age_max: ISSUER_AGE_MAX,
+    };
+    let (mut response, (from, to)) = representation.answer(&method, &headers);
+    if method == Method::GET && from < to {
+        let (from, to) = (usize::try_from(from).unwrap_or(0), usize::try_from(to).unwrap_or(0));
+        *response.body_mut() = Body::from(Bytes::from(contents).slice(from..to));
     }
     response
 }
@@ -139,14 +216,17 @@ pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
     known.is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag || one.trim() == "*"))
 }
 
+/// A time as a header says it.
 pub(super) fn http_date(time: Timestamp) -> Option<HeaderValue> {
-    let time = jiff::Timestamp::from_second(time.seconds()).ok()?;
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&time).ok()?;
-    HeaderValue::from_str(&text).ok()
+    HeaderValue::from_str(&representation::http_date(time)?).ok()
 }
 
 async fn nothing_here() -> Response {
-    (StatusCode::NOT_FOUND, "There is nothing here.\n").into_response()
+    not_found("There is nothing here.")
+}
+
+fn not_found(why: &str) -> Response {
+    (StatusCode::NOT_FOUND, format!("{why}\n")).into_response()
 }
 
 fn unavailable(why: &str) -> Response {
@@ -164,11 +244,5 @@ mod tests {
         for wrong in ["00.crl", "+1.crl", "1", "1.CRL", ".crl", "65536.crl"] {
             assert_eq!(shard_of(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn dates_are_those_of_http() {
-        let date = http_date(Timestamp::from_seconds(784_111_777)).expect("a date");
-        assert_eq!(date, "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

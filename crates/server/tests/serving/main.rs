@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod chains;
 mod cli;
+mod crls;
 mod dev;
 mod external_accounts;
 mod front;

@@ -13,7 +13,7 @@ use ca::ports::{
     Workbench,
 };
 use ca::{AccountId, InstanceId, LeaseToken, OrderId};
-use pki::{Certificate, Crl, PrecertEntry, Serial, Sha256, Timestamp};
+use pki::{Certificate, PrecertEntry, Serial, Sha256, Timestamp};
 
 use super::{Auditor, now};
 use crate::executor::Node;
@@ -153,7 +153,7 @@ impl Auditor {
         let (issuer, shards) = (Hierarchy::shared().issuer.id, self.settings.crl_shards);
         for shard in 0..shards {
             let state = now(self.ledger.crl_state(issuer, shard, shards)).ok();
-            let Some(crl) = state.and_then(|state| state.last).and_then(|last| Crl::from_der(&last.der).ok()) else {
+            let Some(crl) = state.and_then(|state| state.last).and_then(|last| self.whole_crl(&last)) else {
                 continue;
             };
             for entry in crl.entries() {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ca::order::{Outcome, Place, Progress, Stage};
 use ca::ports::{
-    ActiveOrder, AuditEvent, AuditLog, AuditMark, Ledger, LedgerEnd, OrderFilter, SerialFilter, SerialRecord,
-    SerialStatus, Standing, Workbench,
+    ActiveOrder, AuditEvent, AuditLog, AuditMark, CrlRecord, Ledger, LedgerEnd, OrderFilter, SerialFilter,
+    SerialRecord, SerialStatus, Standing, Workbench,
 };
 use ca::settings::CaaMode;
 use pki::{Certificate, Crl, GeneralName, Serial, Sha256, Timestamp};
@@ -188,12 +188,16 @@ impl Auditor {
         }
     }
 
+    pub(super) fn whole_crl(&self, crl: &CrlRecord) -> Option<Crl> {
+        Crl::from_der(&now(ca::crl::whole_crl(&*self.ledger, crl)).ok()?).ok()
+    }
+
     /// 5: what is revoked is in its shard's CRL.
     fn is_listed(&self, record: &SerialRecord) {
         let shards = self.settings.crl_shards;
         let shard = record.serial.shard(shards);
         let state = now(self.ledger.crl_state(record.issuer, shard, shards)).ok();
-        let crl = state.and_then(|state| state.last).and_then(|last| Crl::from_der(&last.der).ok());
+        let crl = state.and_then(|state| state.last).and_then(|last| self.whole_crl(&last));
         let listed = crl.is_some_and(|crl| crl.entries().iter().any(|entry| entry.serial == record.serial));
         self.holds(5, listed, || format!("{} is revoked, and not in its CRL", record.serial));
     }

@@ -68,6 +68,8 @@ pub enum Call {
     SettleBlock,
     CrlState,
     AllocateCrlNumber,
+    PutCrlPart,
+    CrlPart,
     StoreCrl,
     ListRevoked,
     StoreAuthority,
@@ -209,6 +211,8 @@ store_port! {
         SettleBlock: settle_block(spki_hash: Sha256, at: Timestamp) -> bool;
         CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
         AllocateCrlNumber: allocate_crl_number(issuer: Sha256, shard: u16, number: u64) -> bool;
+        PutCrlPart: put_crl_part(part: CrlPart, octets: Vec<u8>) -> bool;
+        CrlPart: crl_part(part: CrlPart) -> Option<Vec<u8>>;
         StoreCrl: store_crl(crl: CrlRecord) -> bool;
         ListRevoked: revoked(
             issuer: Sha256,

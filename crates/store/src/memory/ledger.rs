@@ -10,7 +10,7 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlPart, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
     KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
     NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
     ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord,
@@ -391,36 +391,27 @@ impl Ledger for MemoryLedger {
         Ok(above)
     }
 
+    async fn put_crl_part(&self, part: CrlPart, octets: Vec<u8>) -> Stored<bool> {
+        Ok(lock(&self.records).put_crl_part(part, octets))
+    }
+
+    async fn crl_part(&self, part: CrlPart) -> Stored<Option<Vec<u8>>> {
+        Ok(lock(&self.records).crl_parts.get(&part).cloned())
+    }
+
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {
-        let mut records = lock(&self.records);
-        let place = (crl.issuer, crl.shard);
-        let above = records.crls.get(&place).is_none_or(|last| crl.number > last.number);
-        if above {
-            records.dated(crl.this_update, Recorded::Crl { shard: crl.shard, number: crl.number });
-            records.crls.insert(place, crl);
-        }
-        Ok(above)
+        Ok(lock(&self.records).store_crl(crl))
     }
 
     async fn revoked(
         &self,
         issuer: Sha256,
-        (shard, shards): (u16, u16),
+        shard: (u16, u16),
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,
     ) -> Stored<Vec<CrlEntry>> {
-        let records = lock(&self.records);
-        let behind = records.serials.iter().filter(|(serial, _)| after.is_none_or(|after| **serial > after));
-        let of_shard = behind
-            .map(|(_, issued)| &issued.record)
-            .filter(|record| record.issuer == issuer && record.serial.shard(shards) == shard)
-            .filter(|record| record.not_after >= not_after_min);
-        let entries = of_shard.filter_map(|record| {
-            let revocation = record.revocation.as_ref()?;
-            Some(CrlEntry { serial: record.serial, revoked_at: revocation.revoked, reason: revocation.reason })
-        });
-        Ok(entries.take(limit as usize).collect())
+        Ok(lock(&self.records).revoked(issuer, shard, not_after_min, after).take(limit as usize).collect())
     }
 
     async fn store_authority(&self, id: Sha256, der: &[u8]) -> Stored<()> {

@@ -3,6 +3,7 @@
 
 mod audit;
 mod begin;
+mod crls;
 mod ledger;
 mod log_store;
 mod records;

@@ -8,9 +8,9 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Blocked, BlockedKey, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts,
-    LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope,
-    ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    AuditMark, Blocked, BlockedKey, CrlPart, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged,
+    LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule,
+    RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -33,6 +33,7 @@ pub(super) struct Records {
     pub(super) stopped: Option<String>,
     pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
+    pub(super) crl_parts: BTreeMap<CrlPart, Vec<u8>>,
     pub(super) authorities: BTreeMap<Sha256, Vec<u8>>,
     /// In the order in which they were added.
     pub(super) responders: Vec<ResponderRecord>,

@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
         fill: Some(fill_spki_hashes),
         ..Migration::of(9, "blocked keys", include_str!("../../migrations/sqlite/0009_blocked_keys.sql"))
     },
+    Migration::of(10, "CRL parts", include_str!("../../migrations/sqlite/0010_crl_parts.sql")),
 ];
 
 /// The schema that this version reads and writes.

@@ -8,8 +8,8 @@ use ca::account::Account;
 use ca::authorization::{Authorization, AuthorizationEnd, Challenge, ChallengeState, EndedAuthorization, Method};
 use ca::order::{Failure, Finalize, Order, Progress, Stage, Tested, Verdict};
 use ca::ports::{
-    Advance, Begin, BeginRefused, Claimed, Clock, IssuanceCaps, IssuanceNumber, Lease, LeaseTerms, NewAccountRecord,
-    SerialRecord,
+    Advance, Begin, BeginRefused, Claimed, Clock, CrlRecord, IssuanceCaps, IssuanceNumber, Lease, LeaseTerms,
+    NewAccountRecord, SerialRecord,
 };
 use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
@@ -303,6 +303,22 @@ impl Stores {
             ChallengeState::Pending | ChallengeState::Valid { .. } | ChallengeState::Invalid { .. } => self.now(),
         };
         Tested { authorization: authorization.id, method: Method::Http01, answered, verdict }
+    }
+
+    /// A CRL, made now.
+    pub(crate) fn crl(&self, shard: u16, number: u64) -> CrlRecord {
+        CrlRecord {
+            issuer: issuer(),
+            shard,
+            number,
+            this_update: self.now(),
+            next_update: self.in_seconds(3600),
+            head: number.to_be_bytes().to_vec(),
+            entries: 7,
+            entry_octets: 300,
+            tail: b"tail".to_vec(),
+            sha256: Sha256::of(&number.to_be_bytes()),
+        }
     }
 
     /// An order on the workbench whose only authorization is valid.

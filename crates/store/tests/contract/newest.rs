@@ -1,11 +1,11 @@
 //! The newest record: what a clock that is wrong is known by.
 
 use ca::authorization::AuthorizationEnd;
-use ca::ports::{BeginRefused, CrlRecord, KeyBlock, Newest, Recorded, Revocation};
+use ca::ports::{BeginRefused, KeyBlock, Newest, Recorded, Revocation};
 use pki::{Reason, Sha256};
 
 use super::Stores;
-use super::fixtures::{dns, ended, failure, issuer};
+use super::fixtures::{dns, ended, failure};
 
 macro_rules! suite {
     ($open:path) => {
@@ -52,9 +52,7 @@ pub(crate) async fn each_record_is_the_newest_when_it_is_written(stores: &Stores
     let spki_hash = Sha256::of(b"a key");
     stores.ledger.block(KeyBlock { spki_hash, at: stores.now(), by: "the operator".to_owned() }).await.unwrap();
     is_newest(stores, Recorded::KeyBlock(spki_hash)).await;
-    let (this_update, next_update) = (stores.now(), stores.in_seconds(86_400));
-    let crl = CrlRecord { issuer: issuer(), shard: 2, number: 7, this_update, next_update, der: vec![1] };
-    stores.ledger.store_crl(crl).await.unwrap();
+    stores.ledger.store_crl(stores.crl(2, 7)).await.unwrap();
     is_newest(stores, Recorded::Crl { shard: 2, number: 7 }).await;
 }
 

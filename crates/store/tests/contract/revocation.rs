@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ca::ports::{Blocked, CrlRecord, KeyBlock, Revocation, Revoked, SerialStatus};
+use ca::ports::{Blocked, CrlPart, KeyBlock, Revocation, Revoked, SerialStatus};
 use pki::{Reason, Serial, Sha256};
 
 use super::Stores;
@@ -22,6 +22,8 @@ macro_rules! suite {
             crl_numbers_grow_strictly_for_each_issuer_and_shard
             simultaneous_allocations_of_a_number_are_one
             crl_with_the_highest_number_is_kept
+            parts_of_a_crl_are_there_until_two_newer_ones_are
+            parts_of_a_crl_that_was_outgrown_are_refused
             crl_state_knows_the_last_revocation_of_its_shard
             revoked_serials_are_paged_by_shard
             revoked_serials_leave_when_their_validity_has_ended
@@ -161,14 +163,7 @@ pub(crate) async fn simultaneous_allocations_of_a_number_are_one(stores: &Stores
 }
 
 pub(crate) async fn crl_with_the_highest_number_is_kept(stores: &Stores) {
-    let crl = |number: u64| CrlRecord {
-        issuer: issuer(),
-        shard: 0,
-        number,
-        this_update: stores.now(),
-        next_update: stores.in_seconds(3600),
-        der: number.to_be_bytes().to_vec(),
-    };
+    let crl = |number: u64| stores.crl(0, number);
     assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, None);
     assert!(stores.ledger.store_crl(crl(2)).await.unwrap());
     assert!(!stores.ledger.store_crl(crl(2)).await.unwrap());
@@ -176,6 +171,40 @@ pub(crate) async fn crl_with_the_highest_number_is_kept(stores: &Stores) {
     assert!(stores.ledger.store_crl(crl(3)).await.unwrap());
     assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, Some(crl(3)));
     assert_eq!(stores.ledger.crl_state(issuer(), 1, 2).await.unwrap().last, None);
+}
+
+fn part(shard: u16, number: u64, part: u64) -> CrlPart {
+    CrlPart { issuer: issuer(), shard, number, part }
+}
+
+pub(crate) async fn parts_of_a_crl_are_there_until_two_newer_ones_are(stores: &Stores) {
+    let ledger = &stores.ledger;
+    for number in 1..=3 {
+        for place in [part(0, number, 0), part(0, number, 1), part(1, number, 0)] {
+            let octets = vec![u8::try_from(number).unwrap(); 3];
+            assert!(ledger.put_crl_part(place, octets).await.unwrap());
+        }
+    }
+    let there = |number| async move { ledger.crl_part(part(0, number, 1)).await.unwrap() };
+    assert_eq!(there(2).await, Some(vec![2; 3]));
+    assert_eq!(ledger.crl_part(part(0, 2, 2)).await.unwrap(), None);
+    assert!(ledger.put_crl_part(part(0, 2, 1), b"again".to_vec()).await.unwrap());
+    assert_eq!(there(2).await, Some(b"again".to_vec()), "who makes it may begin anew");
+    for (stored, gone) in [(1, 0), (2, 0), (3, 1)] {
+        assert!(ledger.store_crl(stores.crl(0, stored)).await.unwrap());
+        for number in 1..=3 {
+            assert_eq!(there(number).await.is_none(), number <= gone, "CRL {number} when {stored} is stored");
+        }
+    }
+    assert!(ledger.crl_part(part(1, 1, 0)).await.unwrap().is_some(), "of another shard");
+}
+
+pub(crate) async fn parts_of_a_crl_that_was_outgrown_are_refused(stores: &Stores) {
+    stores.ledger.store_crl(stores.crl(0, 2)).await.unwrap();
+    assert!(!stores.ledger.put_crl_part(part(0, 1, 0), vec![1]).await.unwrap());
+    assert!(!stores.ledger.put_crl_part(part(0, 2, 0), vec![1]).await.unwrap());
+    assert_eq!(stores.ledger.crl_part(part(0, 2, 0)).await.unwrap(), None);
+    assert!(stores.ledger.put_crl_part(part(0, 3, 0), vec![1]).await.unwrap());
 }
 
 pub(crate) async fn crl_state_knows_the_last_revocation_of_its_shard(stores: &Stores) {

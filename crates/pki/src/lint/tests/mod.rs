@@ -3,6 +3,7 @@
 
 mod certificate_cases;
 mod certificates;
+mod crl_pieces;
 mod crls;
 mod editor;
 mod ocsp;

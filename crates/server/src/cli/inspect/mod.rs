@@ -15,6 +15,7 @@ mod print;
 mod queue;
 mod recover;
 mod renew;
+mod root;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Looks at the chains to other roots that certificates can be had with, adds and removes them
     #[command(subcommand)]
     Chain(chain::Command),
+    /// Makes the root's CRL where the root's key is, and brings it to the server
+    #[command(subcommand)]
+    Root(root::Command),
     /// Moves the windows within which clients are asked to renew (RFC 9773)
     #[command(subcommand)]
     Renew(renew::Command),
@@ -104,6 +108,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Cert(cert::Command::Show(asked)) => cert_show::show(&asked, paper).await,
         Command::Cert(cert::Command::Revoke(asked)) => cert::revoke(&asked, paper).await,
         Command::Chain(command) => chain::run(&command, paper),
+        Command::Root(root::Command::Crl(asked)) => root::crl(&asked, paper),
         Command::Renew(renew::Command::Shift(asked)) => renew::shift(&asked, paper).await,
         Command::Renew(renew::Command::List(folder)) => renew::list(&folder, paper).await,
         Command::Renew(renew::Command::Undo(asked)) => renew::undo(&asked, paper).await,

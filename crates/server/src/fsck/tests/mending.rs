@@ -485,7 +485,7 @@ async fn certificate_whose_place_its_successor_does_not_have() {
 
 #[tokio::test]
 async fn crl_that_is_not_what_it_should_be_is_forgotten_and_the_next_start_makes_a_new_one() {
-    let sql = "UPDATE crls SET der = CAST(substr(der, 1, length(der) - 1) || x'00' AS BLOB)";
+    let sql = "UPDATE crls SET tail = CAST(substr(tail, 1, length(tail) - 1) || x'00' AS BLOB)";
     let (scene, _) = mends_rows(Invariant::CrlSound, sql).await;
     assert_eq!(scene.check().await.checked.crls, 0);
     scene.start().await.stop().await;

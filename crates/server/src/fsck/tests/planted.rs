@@ -407,7 +407,7 @@ async fn crl_signed_twice_with_one_number_is_found() {
 
 #[tokio::test]
 async fn crl_with_a_wrong_signature_is_found() {
-    let sql = "UPDATE crls SET der = CAST(substr(der, 1, length(der) - 1) || x'00' AS BLOB)";
+    let sql = "UPDATE crls SET tail = CAST(substr(tail, 1, length(tail) - 1) || x'00' AS BLOB)";
     found_in_rows(Invariant::CrlSound, sql).await;
 }
 

@@ -230,6 +230,7 @@ fn with_validator(ca: &Ca) -> Ca {
         ct: Arc::clone(&ca.ct),
         test_shares: ca::shares::TestShares::new(&ca.settings.limits),
         clock_watch: ca::clock::ClockWatch::default(),
+        crl_watch: ca::crl::CrlWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
         blocked: ca::Bell::default(),
         ocsp: ca::ocsp::OcspAnswers::new(&ca.settings.ocsp, &ca.issuers, None),

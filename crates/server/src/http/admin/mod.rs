@@ -21,6 +21,10 @@ use super::acme::json;
 use crate::hierarchy::Files;
 use crate::hierarchy::log_keys::RetiredLog;
 use crate::metrics;
+use crate::publication::Publication;
+
+/// A CRL that can't be made for so long is something that an operator has to look at.
+const TROUBLE: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the admin listener needs.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct AdminDoor {
     pub logs: Vec<Arc<BuiltinLog>>,
     /// Those that have ended.
     pub retired: Vec<RetiredLog>,
+    /// What brings CRLs elsewhere.
+    pub publication: Option<Arc<Publication>>,
     /// Where the keys are that Pebble's paths give away: in the regime `dev` alone.
     pub dev: Option<Files>,
 }
@@ -77,7 +83,10 @@ async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
         door.ca.check_clock().await
     };
     match stores.await {
-        Ok(Ok(())) => "ok\n".into_response(),
+        Ok(Ok(())) => match crl_trouble(&door.ca) {
+            None => "ok\n".into_response(),
+            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
+        },
         Ok(Err(behind)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{behind}\n")).into_response(),
         Err(error) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response()
@@ -85,8 +94,17 @@ async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
     }
 }
 
+/// One that passes is none.
+fn crl_trouble(ca: &Ca) -> Option<String> {
+    let mut lasting =
+        ca.crl_watch.troubles().into_iter().filter(|(_, trouble)| ca.now().since(trouble.since) >= TROUBLE);
+    let ((_, shard), trouble) = lasting.next()?;
+    let since = trouble.since.to_rfc3339();
+    Some(format!("the CRL of shard {shard} can't be made since {since}: {}", trouble.why))
+}
+
 async fn metrics(State(door): State<Arc<AdminDoor>>) -> Response {
-    match metrics::encode(&door.ca, &door.database, &door.logs).await {
+    match metrics::encode(&door.ca, &door.database, &door.logs, door.publication.as_deref()).await {
         Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, content_type)], text).into_response()

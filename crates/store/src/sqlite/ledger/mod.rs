@@ -22,7 +22,7 @@ use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlPart, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
     KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
     NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
     Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, Stored,
@@ -303,6 +303,15 @@ impl Ledger for SqliteLedger {
 
     async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
         self.write(move |batch| revocation::allocate_crl_number(batch, issuer, shard, number)).await
+    }
+
+    async fn put_crl_part(&self, part: CrlPart, octets: Vec<u8>) -> Stored<bool> {
+        let put = move |batch: &Batch<'_>| revocation::put_crl_part(batch, &part, &octets);
+        self.database.writer().write(Durability::Ordered, put).await
+    }
+
+    async fn crl_part(&self, part: CrlPart) -> Stored<Option<Vec<u8>>> {
+        self.database.scan(move |connection| revocation::crl_part(connection, &part)).await
     }
 
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {

@@ -1,6 +1,6 @@
 //! Revocations and CRLs.
 
-use ca::ports::{CrlRecord, CrlState, Recorded, Revocation, Revoked, SerialStatus};
+use ca::ports::{CrlPart, CrlRecord, CrlState, Recorded, Revocation, Revoked, SerialStatus};
 use pki::{CrlEntry, Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -59,11 +59,22 @@ pub(super) fn crl_state(connection: &Connection, issuer: Sha256, shard: u16, sha
     let last = connection
         .prepare_cached(
             "-- ledger.crl_state.last
-            SELECT number, this_update, next_update, der FROM crls WHERE issuer = ?1 AND shard = ?2",
+            SELECT number, this_update, next_update, head, entries, entry_octets, tail, sha256
+            FROM crls WHERE issuer = ?1 AND shard = ?2",
         )?
         .query_row(params![Col(issuer), shard], |row| {
-            let (this_update, next_update) = (col(row, 1)?, col(row, 2)?);
-            Ok(CrlRecord { issuer, shard, number: col(row, 0)?, this_update, next_update, der: row.get(3)? })
+            Ok(CrlRecord {
+                issuer,
+                shard,
+                number: col(row, 0)?,
+                this_update: col(row, 1)?,
+                next_update: col(row, 2)?,
+                head: row.get(3)?,
+                entries: col(row, 4)?,
+                entry_octets: col(row, 5)?,
+                tail: row.get(6)?,
+                sha256: col(row, 7)?,
+            })
         })
         .optional()?;
     let last_revocation = connection
@@ -89,22 +100,59 @@ pub(super) fn allocate_crl_number(batch: &Batch<'_>, issuer: Sha256, shard: u16,
     Ok(allocated == 1)
 }
 
+pub(super) fn put_crl_part(batch: &Batch<'_>, place: &CrlPart, octets: &[u8]) -> Step<bool> {
+    let put = batch
+        .prepare_cached(
+            "-- ledger.put_crl_part
+            INSERT OR REPLACE INTO crl_parts (issuer, shard, number, part, octets) SELECT ?1, ?2, ?3, ?4, ?5
+            WHERE NOT EXISTS (SELECT 1 FROM crls WHERE issuer = ?1 AND shard = ?2 AND number >= ?3)",
+        )?
+        .execute(params![Col(place.issuer), place.shard, Col(place.number), Col(place.part), octets])?;
+    Ok(put == 1)
+}
+
+pub(super) fn crl_part(connection: &Connection, place: &CrlPart) -> Step<Option<Vec<u8>>> {
+    Ok(connection
+        .prepare_cached(
+            "-- ledger.crl_part
+            SELECT octets FROM crl_parts WHERE issuer = ?1 AND shard = ?2 AND number = ?3 AND part = ?4",
+        )?
+        .query_row(params![Col(place.issuer), place.shard, Col(place.number), Col(place.part)], |row| row.get(0))
+        .optional()?)
+}
+
 pub(super) fn store_crl(batch: &Batch<'_>, crl: &CrlRecord) -> Step<bool> {
+    let (issuer, shard) = (Col(crl.issuer), crl.shard);
+    // Somebody may be reading the one before.
+    batch
+        .prepare_cached(
+            "-- ledger.store_crl.parts
+            DELETE FROM crl_parts WHERE issuer = ?1 AND shard = ?2
+                AND number < (SELECT number FROM crls WHERE issuer = ?1 AND shard = ?2 AND number < ?3)",
+        )?
+        .execute(params![issuer, shard, Col(crl.number)])?;
     let stored = batch
         .prepare_cached(
             "-- ledger.store_crl
-            INSERT INTO crls (issuer, shard, number, this_update, next_update, der) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            INSERT INTO crls
+                (issuer, shard, number, this_update, next_update, head, entries, entry_octets, tail, sha256)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
             ON CONFLICT (issuer, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
-                next_update = excluded.next_update, der = excluded.der
+                next_update = excluded.next_update, head = excluded.head, entries = excluded.entries,
+                entry_octets = excluded.entry_octets, tail = excluded.tail, sha256 = excluded.sha256
             WHERE excluded.number > number",
         )?
         .execute(params![
-            Col(crl.issuer),
-            crl.shard,
+            issuer,
+            shard,
             Col(crl.number),
             Col(crl.this_update),
             Col(crl.next_update),
-            crl.der,
+            crl.head,
+            Col(crl.entries),
+            Col(crl.entry_octets),
+            crl.tail,
+            Col(crl.sha256),
         ])?;
     batch.dated(crl.this_update, Recorded::Crl { shard: crl.shard, number: crl.number });
     Ok(stored == 1)
@@ -122,16 +170,18 @@ pub(super) struct RevokedPage {
 
 pub(super) fn revoked(connection: &Connection, page: &RevokedPage) -> Step<Vec<CrlEntry>> {
     let RevokedPage { issuer, shard: (shard, shards), not_after_min, after, limit } = page;
-    let mut statement = connection.prepare_cached(
+    // Written out, the number of shards is that of the index.
+    let shards = (*shards).max(1);
+    let mut statement = connection.prepare_cached(&format!(
         "-- ledger.revoked
-        SELECT serial, revoked, reason FROM serials INDEXED BY serials_revoked
+        SELECT serial, revoked, reason FROM serials
         WHERE issuer = ?1 AND status = 'revoked' AND (length(serial), serial) > (?2, ?3)
-            AND tail % ?4 = ?5 AND not_after >= ?6
-        ORDER BY length(serial), serial LIMIT ?7",
-    )?;
+            AND tail % {shards} = ?4 AND not_after >= ?5
+        ORDER BY length(serial), serial LIMIT ?6",
+    ))?;
     let behind = after.as_ref().map_or(&[][..], Serial::as_bytes);
     let rows = statement.query_map(
-        params![Col(*issuer), Col(behind.len() as u64), behind, (*shards).max(1), shard, Col(*not_after_min), limit],
+        params![Col(*issuer), Col(behind.len() as u64), behind, shard, Col(*not_after_min), limit],
         |row| Ok(CrlEntry { serial: col(row, 0)?, revoked_at: col(row, 1)?, reason: col(row, 2)? }),
     )?;
     Ok(rows.collect::<Result<_, _>>()?)

@@ -1,0 +1,292 @@
+//! CRLs (RFC 5280 §5): one for each issuer and shard, numbered strictly upwards. Entries are read from the ledger by
+//! pages and written back to it by parts, so that no CRL is ever held as a whole.
+
+mod parts;
+mod watch;
+
+use std::time::Duration;
+
+pub use parts::{CrlParts, whole_crl};
+use pki::lint::{CrlLinter, LintFailure, Linted};
+use pki::{CrlDraft, CrlFields, CrlOutline, Serial, Sha256, Timestamp};
+use watch::{BACK_OFF, Look};
+pub use watch::{CrlTrouble, CrlWatch};
+
+use crate::authority::Ca;
+use crate::clock::BEHIND_MAX;
+use crate::error::{Answer, Error};
+use crate::guard::{guarded, panicked};
+use crate::ports::{AuditEvent, CrlPart, CrlRecord, CrlState, Issuer, SigningRequest, StoreError, StoreErrorKind};
+use crate::urls;
+
+/// Entries read from the ledger at a time.
+const PAGE: u32 = 10_000;
+/// A revocation is in the ledger this long after its time was taken.
+const SETTLED: Duration = Duration::from_secs(5);
+/// A second has to go by between two CRLs, so that thisUpdate grows with the number.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A CRL on its way.
+#[derive(Debug)]
+struct Draft<'a> {
+    issuer: &'a Issuer,
+    place: CrlPart,
+    this_update: Timestamp,
+    next_update: Timestamp,
+    /// The one before it, if that was made with a clock that was right: times have to grow only from such.
+    previous: Option<CrlRecord>,
+    /// Certificates that ended before are not listed. An expired one stays on one CRL made after its end: on all until
+    /// the one after the last.
+    not_after_min: Timestamp,
+}
+
+impl Ca {
+    /// Makes anew the CRLs that need it: none yet, revocations that it doesn't show, or its time has come. How many
+    /// were made. What can't be made is told by [`Ca::crl_watch`] too, and its predecessor stays.
+    ///
+    /// # Errors
+    /// The first that could not be made; the others are made all the same.
+    pub async fn renew_crls(&self) -> Answer<u32> {
+        // Whoever looks at the clock has said so.
+        if self.check_clock().await?.is_err() {
+            return Ok(0);
+        }
+        let mut made = 0;
+        let mut failed = None;
+        for issuer in &self.issuers {
+            let last_revocation = self.ledger.crl_state(issuer.id, 0, 1).await?.last_revocation;
+            let at = self.now();
+            if self.crl_watch.is_quiet(issuer.id, last_revocation, at) {
+                continue;
+            }
+            let mut again = at.plus(self.settings.crl.renewal);
+            for shard in 0..self.settings.crl_shards {
+                let (anew, due) = self.look_after_crl(issuer, shard).await.unwrap_or_else(|error| {
+                    // One shard's trouble must not keep the others from being made.
+                    failed.get_or_insert(error);
+                    (false, self.now().plus(BACK_OFF))
+                });
+                made += u32::from(anew);
+                again = again.min(due);
+            }
+            self.crl_watch.looked(issuer.id, Look { at, last_revocation, again });
+        }
+        failed.map_or(Ok(made), Err)
+    }
+
+    /// Makes one if that is due: whether it was, and when the next will be.
+    async fn look_after_crl(&self, issuer: &Issuer, shard: u16) -> Answer<(bool, Timestamp)> {
+        let state = self.ledger.crl_state(issuer.id, shard, self.settings.crl_shards).await?;
+        let due = self.due(&state);
+        if due > self.now() {
+            return Ok((false, due));
+        }
+        if self.crl_watch.waits(issuer.id, shard, self.now()) {
+            return Ok((false, self.now().plus(SECOND)));
+        }
+        let made = guarded("a CRL", self.make_crl(issuer, shard, state)).await;
+        match made.unwrap_or_else(|| Err(panicked().into())) {
+            Ok(()) => {
+                self.crl_watch.made(issuer.id, shard);
+                Ok((true, self.now().plus(SECOND)))
+            }
+            Err(error) => {
+                self.crl_watch.failed(issuer.id, shard, self.now(), error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// When the next CRL is to be made, if nothing more happens.
+    fn due(&self, state: &CrlState) -> Timestamp {
+        let now = self.now();
+        let Some(last) = &state.last else { return now };
+        // A CRL of the number allocated last may have been published, by whoever can't have it stored any more.
+        if self.is_of_the_future(last.this_update) || state.allocated > last.number {
+            return now;
+        }
+        let renewal = last.this_update.plus(self.settings.crl.renewal);
+        let Some(at) = state.last_revocation else { return renewal };
+        // What was on its way to the ledger while the CRL was made may not be in it: once more, when it is settled.
+        let settled = (at.plus(SETTLED) >= last.this_update).then(|| last.this_update.plus(SETTLED));
+        // A mass revocation is gathered, not shown one by one.
+        let gathering = self.settings.crl.gathering.max(SECOND);
+        let gathered = (at >= last.this_update).then(|| last.this_update.plus(gathering));
+        // With a clock that is a little behind, a revocation appears when the clock has come to its time: a list made
+        // before would not show by its own time that it has it.
+        let shown = settled.into_iter().chain(gathered).min().map(|shown| shown.max(at));
+        shown.map_or(renewal, |shown| shown.min(renewal))
+    }
+
+    /// Made with a clock that was wrong, before an operator accepted the present time.
+    fn is_of_the_future(&self, this_update: Timestamp) -> bool {
+        this_update.since(self.now()) > BEHIND_MAX
+    }
+
+    async fn make_crl(&self, issuer: &Issuer, shard: u16, state: CrlState) -> Answer<()> {
+        let number = planted!(CrlNumberReused {
+            state.last.as_ref().map_or(0, |last| last.number) + 1
+        } else { state.allocated + 1 });
+        let this_update = self.now().whole_second();
+        let validity = self.settings.crl.validity;
+        let previous = state.last.filter(|last| !self.is_of_the_future(last.this_update));
+        let draft = Draft {
+            issuer,
+            place: CrlPart { issuer: issuer.id, shard, number, part: 0 },
+            this_update,
+            next_update: this_update.plus(validity).minus(SECOND),
+            not_after_min: previous.as_ref().map_or(this_update.minus(validity), |last| last.this_update),
+            previous,
+        };
+        // What breaks a rule whatever its entries are uses no number up.
+        self.linter(&draft, self.outline(&draft, (0, 0)))?;
+        // The parts are kept under the number, so that it has to be ours before the first is written.
+        self.allocate_crl_number(issuer.id, shard, number).await?;
+        let outline = self.outline(&draft, self.write_entries(&draft).await?);
+        let tbs = self.lint_crl(&draft, outline.clone()).await?;
+        let record = self.sign_crl(&draft, &outline, tbs).await?;
+        let (entries, octets) = (record.entries, record.octets());
+        self.ledger.store_crl(record).await?;
+        tracing::info!(issuer = %urls::issuer_label(&issuer.id), shard, number, entries, octets, "CRL made");
+        Ok(())
+    }
+
+    /// What is to stand around so many entries of so many octets.
+    fn outline(&self, draft: &Draft<'_>, (entries, entry_octets): (u64, u64)) -> CrlOutline {
+        let Draft { issuer, place, this_update, next_update, .. } = *draft;
+        let distribution_point = format!("{}{}", self.settings.status_url, urls::crl(&issuer.id, place.shard));
+        let fields = CrlFields {
+            issuer: issuer.certificate.subject(),
+            issuer_key_identifier: issuer.certificate.public_key().key_identifier(),
+            signature_algorithm: issuer.signature_algorithm,
+            number: place.number,
+            this_update,
+            next_update,
+            distribution_point: Some(&distribution_point),
+        };
+        CrlOutline::build(&fields, entries, entry_octets)
+    }
+
+    fn linter<'a>(&self, draft: &Draft<'a>, outline: CrlOutline) -> Answer<CrlLinter<'a>> {
+        let previous = draft.previous.as_ref().map(outline_of).transpose()?;
+        let linter = CrlLinter::new(outline, previous.as_ref(), &draft.issuer.certificate, self.now());
+        linter.map_err(|failure| breaks_rules(draft, &failure))
+    }
+
+    /// How many entries there are, and of how many octets.
+    async fn write_entries(&self, draft: &Draft<'_>) -> Answer<(u64, u64)> {
+        let (mut place, shards) = (draft.place, (draft.place.shard, self.settings.crl_shards));
+        let (mut entries, mut octets, mut buffer) = (0, 0, Vec::new());
+        let mut after: Option<Serial> = None;
+        loop {
+            let page = self.ledger.revoked(place.issuer, shards, draft.not_after_min, after, PAGE).await?;
+            after = page.last().map(|entry| entry.serial);
+            entries += page.len() as u64;
+            for entry in page {
+                pki::crl::encode_entry(&mut buffer, &entry.shown_at(draft.this_update));
+            }
+            // The last part alone is shorter than the others.
+            let mut parts = buffer.chunks_exact(PART_OCTETS);
+            for part in &mut parts {
+                self.put_part(&mut place, part).await?;
+                octets += part.len() as u64;
+            }
+            buffer = parts.remainder().to_vec();
+            if after.is_none() {
+                if !buffer.is_empty() {
+                    self.put_part(&mut place, &buffer).await?;
+                }
+                return Ok((entries, octets + buffer.len() as u64));
+            }
+        }
+    }
+
+    async fn put_part(&self, place: &mut CrlPart, octets: &[u8]) -> Answer<()> {
+        if !self.ledger.put_crl_part(*place, octets.to_vec()).await? {
+            return Err(failed(*place, &"another process has stored one that is not below it"));
+        }
+        place.part += 1;
+        Ok(())
+    }
+
+    /// Lints the entries as they stand in the ledger now, and compares them with those of the predecessor.
+    async fn lint_crl(&self, draft: &Draft<'_>, outline: CrlOutline) -> Answer<Linted<CrlDraft>> {
+        let (ledger, place) = (&*self.ledger, draft.place);
+        let refused = |failure: LintFailure| breaks_rules(draft, &failure);
+        let mut ours = CrlParts::of_draft(ledger, place, outline.entries().1);
+        let mut theirs = draft.previous.as_ref().map(|previous| CrlParts::of(ledger, previous));
+        let mut linter = self.linter(draft, outline)?;
+        loop {
+            if linter.wants_previous()
+                && let Some(theirs) = &mut theirs
+                && let Some(piece) = theirs.next().await?
+            {
+                linter.previous_entries(&piece).map_err(refused)?;
+            } else if let Some(piece) = ours.next().await? {
+                linter.entries(&piece).map_err(refused)?;
+            } else {
+                break;
+            }
+            for serial in linter.vanished() {
+                // What may leave the list: certificates that had ended before the CRL that still showed them was made.
+                if self.ledger.serial(serial).await?.is_some_and(|record| record.not_after < draft.not_after_min) {
+                    linter.expired(serial);
+                }
+            }
+        }
+        linter.finish().map_err(refused)
+    }
+
+    /// Makes a number that is above all others of this issuer and shard ours: it is logged, then in the ledger.
+    ///
+    /// # Errors
+    /// The stores could not be asked, or another has allocated it, or one above.
+    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Answer<()> {
+        let line = self.audit.append(AuditEvent::CrlNumber { issuer, shard, number }).await?;
+        let allocated = self.ledger.allocate_crl_number(issuer, shard, number).await?;
+        self.audit.applied(line);
+        if allocated || planted!(CrlNumberReused) {
+            return Ok(());
+        }
+        Err(Error::Failed(format!("CRL number {number} of shard {shard} was allocated by another")))
+    }
+
+    async fn sign_crl(&self, draft: &Draft<'_>, outline: &CrlOutline, tbs: Linted<CrlDraft>) -> Answer<CrlRecord> {
+        let Draft { issuer, place, this_update, next_update, .. } = *draft;
+        let CrlPart { shard, number, .. } = place;
+        let request = SigningRequest::Crl { issuer: issuer.id, shard, number, tbs };
+        let signed = self.signer.sign(request).await;
+        let signed = signed.map_err(|error| failed(place, &format!("was not signed: {error}")))?;
+        let (head, tail) = outline.signed(issuer.signature_algorithm, &signed.der);
+        let (entries, entry_octets) = outline.entries();
+        let mut pieces = Sha256::pieces();
+        pieces.add(&head);
+        let mut parts = CrlParts::of_draft(&*self.ledger, place, entry_octets);
+        while let Some(part) = parts.next().await? {
+            pieces.add(&part);
+        }
+        pieces.add(&tail);
+        let sha256 = pieces.finish();
+        let line = self.audit.append(AuditEvent::Crl { issuer: issuer.id, shard, number, sha256 }).await?;
+        self.audit.applied(line);
+        let issuer = issuer.id;
+        Ok(CrlRecord { issuer, shard, number, this_update, next_update, head, entries, entry_octets, tail, sha256 })
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a part fits into memory")]
+const PART_OCTETS: usize = CrlRecord::PART_OCTETS as usize;
+
+fn outline_of(crl: &CrlRecord) -> Answer<CrlOutline> {
+    let outline = CrlOutline::of_signed(&crl.head, (crl.entries, crl.entry_octets), &crl.tail);
+    let corrupt = || StoreError::new(StoreErrorKind::Corrupt, format!("the CRL of shard {} is damaged", crl.shard));
+    Ok(outline.ok_or_else(corrupt)?)
+}
+
+fn breaks_rules(draft: &Draft<'_>, failure: &LintFailure) -> Error {
+    failed(draft.place, &format!("breaks rules: {failure}"))
+}
+
+fn failed(place: CrlPart, why: &dyn std::fmt::Display) -> Error {
+    Error::Failed(format!("CRL {} of shard {} {why}", place.number, place.shard))
+}

@@ -1,0 +1,65 @@
+//! The entries of a CRL, as the ledger has them: part by part.
+
+use crate::ports::{CrlPart, CrlRecord, Ledger, StoreError, StoreErrorKind, Stored};
+
+/// Reads the parts of one CRL's entries in their order.
+#[derive(Debug)]
+pub struct CrlParts<'a> {
+    ledger: &'a dyn Ledger,
+    next: CrlPart,
+    left: u64,
+}
+
+impl<'a> CrlParts<'a> {
+    /// Those of a CRL that is being made. `place`: its first part.
+    pub const fn of_draft(ledger: &'a dyn Ledger, place: CrlPart, entry_octets: u64) -> Self {
+        Self { ledger, next: CrlPart { part: 0, ..place }, left: entry_octets }
+    }
+
+    /// Those of a CRL that is stored.
+    pub const fn of(ledger: &'a dyn Ledger, crl: &CrlRecord) -> Self {
+        let place = CrlPart { issuer: crl.issuer, shard: crl.shard, number: crl.number, part: 0 };
+        Self::of_draft(ledger, place, crl.entry_octets)
+    }
+
+    /// The next part; `None` behind the last.
+    ///
+    /// # Errors
+    /// Those of a read; `Corrupt`: it is not there, or of another length.
+    pub async fn next(&mut self) -> Stored<Option<Vec<u8>>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let expected = self.left.min(CrlRecord::PART_OCTETS);
+        let CrlPart { shard, number, part, .. } = self.next;
+        match self.ledger.crl_part(self.next).await? {
+            Some(octets) if octets.len() as u64 == expected => {
+                self.left -= expected;
+                self.next.part += 1;
+                Ok(Some(octets))
+            }
+            found => {
+                let found = found.map_or("is not there".to_owned(), |octets| format!("has {} octets", octets.len()));
+                let detail = format!("part {part} of CRL {number} of shard {shard} {found}; {expected} are expected");
+                Err(StoreError::new(StoreErrorKind::Corrupt, detail))
+            }
+        }
+    }
+}
+
+/// The whole of a stored CRL: DER.
+///
+/// # Errors
+/// Those of [`CrlParts::next`]; `Corrupt`: it is longer than [`pki::crl::CRL_OCTETS_MAX`].
+pub async fn whole_crl(ledger: &dyn Ledger, crl: &CrlRecord) -> Stored<Vec<u8>> {
+    let octets = usize::try_from(crl.octets()).ok().filter(|octets| *octets <= pki::crl::CRL_OCTETS_MAX);
+    let too_long = || StoreError::new(StoreErrorKind::Corrupt, "the CRL is too long to be read as a whole");
+    let mut der = Vec::with_capacity(octets.ok_or_else(too_long)?);
+    der.extend_from_slice(&crl.head);
+    let mut parts = CrlParts::of(ledger, crl);
+    while let Some(part) = parts.next().await? {
+        der.extend_from_slice(&part);
+    }
+    der.extend_from_slice(&crl.tail);
+    Ok(der)
+}
