@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use crate::{limit, run};
+use crate::{fill, limit, run};
 
 /// An ACME load client for any CA.
 #[derive(Debug, Parser)]
@@ -20,10 +20,11 @@ pub(crate) enum Command {
     // In a box, since it is many times larger than the other.
     Run(Box<run::Arguments>),
     Limit(limit::Arguments),
+    Fill(fill::Arguments),
 }
 
 /// Runs the command; exit code 0: all went well, 1: an order failed or the run could not begin, 2: wrong arguments.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     match perform(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
@@ -51,6 +52,16 @@ fn perform(command: Command) -> anyhow::Result<ExitCode> {
                 println!("{}", serde_json::to_string_pretty(&limit)?);
             } else {
                 print!("{limit}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Fill(arguments) => {
+            let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(64));
+            let report = runtime(u16::try_from(threads).unwrap_or(1))?.block_on(fill::fill(&arguments))?;
+            if arguments.json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            } else {
+                print!("{report}");
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -127,11 +138,20 @@ mod tests {
     }
 
     #[test]
+    fn a_store_is_filled_with_what_was_said_and_for_nothing_else() {
+        let fill = |more: &[&str]| refused(&[&["fill", "--data", "x"], more].concat()).0;
+        assert_eq!(fill(&[]), ErrorKind::MissingRequiredArgument);
+        assert_eq!(fill(&["--certificates", "1", "--accounts", "0"]), ErrorKind::ValueValidation);
+        assert_eq!(fill(&["--certificates", "1", "--names", "101"]), ErrorKind::ValueValidation);
+        assert_eq!(fill(&["--certificates", "1", "--domain", "not_a_host.test"]), ErrorKind::ValueValidation);
+    }
+
+    #[test]
     fn several_process_ids_are_taken() {
         let arguments = ["cairn-load", "run", "--directory", "https://ca.test/dir", "--pid", "1", "2", "--pid", "3"];
         match Cli::try_parse_from(arguments).unwrap().command {
             Command::Run(arguments) => assert_eq!(arguments.pid, [1, 2, 3]),
-            Command::Limit(_) => panic!("`run` was asked for"),
+            Command::Limit(_) | Command::Fill(_) => panic!("`run` was asked for"),
         }
     }
 }

@@ -1,18 +1,4 @@
-//! `cairn-load`: an ACME load client for any CA, and the arithmetic of the least that an issuance can cost.
-
-mod cli;
-mod client;
-mod connection;
-mod csr;
-mod failure;
-mod flow;
-mod limit;
-mod process;
-mod report;
-mod responder;
-mod run;
-mod tls;
-mod world;
+//! `cairn-load`: see the library, which is all of it.
 
 use std::process::ExitCode;
 
@@ -21,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::main()
+    load::cli::main()
 }

@@ -86,7 +86,7 @@ pub(crate) struct Arguments {
 /// Room for the random label and the number of the name before the domain.
 const DOMAIN_OCTETS_MAX: usize = 220;
 
-fn check_domain(domain: &str) -> Result<String, String> {
+pub(crate) fn check_domain(domain: &str) -> Result<String, String> {
     if domain.len() > DOMAIN_OCTETS_MAX {
         return Err(format!(
             "the domain has {} octets; at most {DOMAIN_OCTETS_MAX} leave room for labels",

@@ -1,8 +1,11 @@
 //! Time and randomness: the one module of this tool that reads them.
 #![expect(clippy::disallowed_methods, reason = "a measuring tool has no ports: it reads the real clocks, here only")]
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use ca::ports::{Clock, Random};
+use futures_util::future::BoxFuture;
+use pki::Timestamp;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Now, on the clock that never goes back.
@@ -30,6 +33,31 @@ pub(crate) fn process_cpu() -> Duration {
 /// CPU time of this thread so far.
 pub(crate) fn thread_cpu() -> Duration {
     duration(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+/// The system's clock and randomness, as the ports want them.
+#[derive(Debug)]
+pub(crate) struct System;
+
+impl Clock for System {
+    fn now(&self) -> Timestamp {
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        duration(clock_gettime(ClockId::Monotonic))
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}
+
+impl Random for System {
+    fn fill(&self, bytes: &mut [u8]) {
+        aws_lc_rs::rand::fill(bytes).expect("the system's source of randomness does not fail once it is seeded");
+    }
 }
 
 fn duration(time: Timespec) -> Duration {

@@ -9,6 +9,7 @@ mod cli;
 mod crls;
 mod dev;
 mod external_accounts;
+mod filled;
 mod front;
 mod key_change;
 mod keys;

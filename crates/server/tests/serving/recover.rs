@@ -102,7 +102,7 @@ impl Scene {
 }
 
 /// What the status listener gives for a URL.
-async fn fetched(port: u16, url: &str) -> Vec<u8> {
+pub(crate) async fn fetched(port: u16, url: &str) -> Vec<u8> {
     let path = url.splitn(4, '/').last().expect("URLs have paths");
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
     let request = format!("GET /{path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
