@@ -340,7 +340,7 @@ mod tests {
         let fixed = ["cairn-load", "run", "--directory", "https://localhost:14000/dir"];
         match Cli::try_parse_from(fixed.iter().chain(more)).unwrap().command {
             Command::Run(arguments) => *arguments,
-            Command::Limit(_) => panic!("`run` was asked for"),
+            Command::Limit(_) | Command::Fill(_) => panic!("`run` was asked for"),
         }
     }
 
