@@ -51,7 +51,8 @@ fn literal(source: &str) -> String {
     text
 }
 
-/// Statements begin with their name. Constants that are formatted into them stand in the same file.
+/// Statements begin with their name. Constants that are formatted into them stand in the same file; all else that is,
+/// are numbers.
 fn statements(source: &str) -> Vec<String> {
     let begins = source.match_indices("\"-- ").map(|(place, _)| literal(&source[place + 1..]));
     begins
@@ -59,11 +60,10 @@ fn statements(source: &str) -> Vec<String> {
             while let Some((before, rest)) = statement.clone().split_once('{')
                 && let Some((name, after)) = rest.split_once('}')
             {
-                let (_, constant) = source
-                    .split_once(&format!("const {name}: &str"))
-                    .and_then(|(_, rest)| rest.split_once('"'))
-                    .unwrap_or_else(|| panic!("{statement}: {name} is no constant beside it"));
-                statement = format!("{before}{}{after}", literal(constant));
+                let constant =
+                    source.split_once(&format!("const {name}: &str")).and_then(|(_, rest)| rest.split_once('"'));
+                let formatted = constant.map_or_else(|| "1".to_owned(), |(_, constant)| literal(constant));
+                statement = format!("{before}{formatted}{after}");
             }
             statement
         })

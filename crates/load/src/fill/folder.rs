@@ -119,6 +119,7 @@ impl Folder {
             writer_cache_kib: WRITER_CACHE_KIB,
             checkpoint_octets: 64 << 20,
             log_octets_max: 512 << 20,
+            crl_shards: Some(self.published.crl_shards),
             ..OpenOptions::default()
         };
         Ok(Database::open(path, options)?.ledger(Arc::new(System)))

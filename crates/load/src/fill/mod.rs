@@ -1,10 +1,10 @@
-//! `cairn-load fill`: writes accounts and certificates by the million into the data folder of a CA for tests, through the
-//! ledger's port, so that the CA can be measured at that size.
+//! `cairn-load fill`: writes accounts and certificates by the million into the data folder of a CA for tests, through
+//! the ledger's port, so that the CA can be measured at that size.
 //!
 //! What it writes is consistent: requests, certificates and linting certificates are signed by those who would have
 //! signed them, and `cairn fsck` finds nothing wrong. What was signed is older than the folder's audit log, as if the
-//! ledger had been moved here, so that no line is missing there; revocations are of now, and have their lines. No CT log
-//! has the certificates.
+//! ledger had been moved here, so that no line is missing there; revocations are of now, and have their lines. No CT
+//! log has the certificates.
 //!
 //! All but the signatures follows from the seed and a number, so that whoever goes on finds out from the ledger alone
 //! where to go on from.
@@ -42,7 +42,8 @@ pub struct Arguments {
     #[arg(long, value_name = "R", default_value_t = 0)]
     pub revoked: u64,
     /// How many orders there are to be besides that ended without a certificate.
-    #[arg(long, value_name = "I", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    #[arg(long, value_name = "I", default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     pub invalid: u64,
     /// How many names each certificate has.
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]

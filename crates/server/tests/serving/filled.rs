@@ -1,5 +1,5 @@
-//! A store filled by `cairn-load fill` is that of a CA like any other: `cairn fsck` finds nothing wrong, a server goes on
-//! with it, and its CRLs list what was revoked.
+//! A store filled by `cairn-load fill` is that of a CA like any other: `cairn fsck` finds nothing wrong, a server goes
+//! on with it, and its CRLs list what was revoked.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -109,7 +109,8 @@ async fn certificates_that_were_cut_short_are_brought_to_their_end() {
              UPDATE serials SET status = 'wait', good = NULL, stored = NULL WHERE row IN (SELECT row FROM cut);
              UPDATE orders SET outcome = NULL, ended = NULL, serial = NULL, delivered = NULL, acknowledged = NULL
                  WHERE row IN (SELECT order_row FROM cut);
-             UPDATE ledger_counts SET wait = wait + (SELECT count(*) FROM cut), good = good - (SELECT count(*) FROM cut),
+             UPDATE ledger_counts SET wait = wait + (SELECT count(*) FROM cut),
+                 good = good - (SELECT count(*) FROM cut),
                  valid = valid - (SELECT count(*) FROM cut), delivered = delivered - (SELECT count(*) FROM cut),
                  acknowledged = acknowledged - (SELECT count(*) FROM cut);",
         )
