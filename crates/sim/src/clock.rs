@@ -19,17 +19,25 @@ pub struct SimClock {
     executor: Executor,
     /// How far it is ahead of the true time, in milliseconds.
     ahead: Arc<AtomicI64>,
+    /// How far it ever was ahead or behind, in milliseconds.
+    furthest: Arc<AtomicI64>,
 }
 
 impl SimClock {
     /// A clock that is right.
     pub fn new(executor: Executor) -> Self {
-        Self { executor, ahead: Arc::default() }
+        Self { executor, ahead: Arc::default(), furthest: Arc::default() }
     }
 
     /// Sets it: from now on it is ahead of the true time by so many milliseconds, or behind it.
     pub fn set_ahead(&self, millis: i64) {
         self.ahead.store(millis, Ordering::Relaxed);
+        self.furthest.fetch_max(millis.saturating_abs(), Ordering::Relaxed);
+    }
+
+    /// How far it ever was from the true time.
+    pub fn furthest(&self) -> Duration {
+        Duration::from_millis(self.furthest.load(Ordering::Relaxed).unsigned_abs())
     }
 
     /// How far it is ahead of the true time, in milliseconds.

@@ -25,6 +25,10 @@ struct Names {
     forbidden: BTreeSet<String>,
     /// What was ever answered: name and text.
     shown: BTreeSet<(String, String)>,
+    /// Names for which another CA was ever named.
+    ever_forbidden: BTreeSet<String>,
+    /// When look-ups of a name failed.
+    failed: BTreeMap<String, Vec<Duration>>,
     /// So many of a thousand look-ups fail.
     failing_permille: u32,
     /// So many of a thousand names that clients show something for are forbidden.
@@ -72,6 +76,7 @@ impl Internet {
         let mut names = self.names();
         if forbidden {
             names.forbidden.insert(name.to_owned());
+            names.ever_forbidden.insert(name.to_owned());
         } else {
             names.forbidden.remove(name);
         }
@@ -96,6 +101,32 @@ impl Internet {
     /// Whether this text was ever answered for this name.
     pub fn has_shown(&self, name: &str, text: &str) -> bool {
         self.names().shown.contains(&(name.to_owned(), text.to_owned()))
+    }
+
+    /// Whether another CA was ever named for this name.
+    pub fn was_forbidden(&self, name: &str) -> bool {
+        self.names().ever_forbidden.contains(name)
+    }
+
+    /// Whether anything was ever answered for this name.
+    pub fn has_shown_any(&self, name: &str) -> bool {
+        self.names().shown.iter().any(|(of, _)| of == name)
+    }
+
+    /// How many look-ups have failed, since then, that a validation of this name needs: its challenge's, and the CAA
+    /// records of the name and those above it.
+    pub fn failures(&self, name: &str, since: Duration) -> usize {
+        let challenge = format!("_acme-challenge.{name}");
+        let is_above = |of: &str| name.strip_suffix(of).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let names = self.names();
+        let of_name = names.failed.iter().filter(|(of, _)| **of == challenge || is_above(of));
+        of_name.flat_map(|(_, times)| times).filter(|at| **at >= since).count()
+    }
+
+    fn fails(&self, name: &str) {
+        self.tally.trouble_for(Duration::ZERO);
+        let at = self.executor.now();
+        self.names().failed.entry(name.to_owned()).or_default().push(at);
     }
 
     fn answer(&self, name: &str, kind: RecordKind) -> Outcome {
@@ -128,6 +159,10 @@ impl Dns for Internet {
         } else {
             (false, self.chance.time(Duration::ZERO, Duration::from_millis(20)))
         };
+        // Whoever does not wait for a failure has met one as well.
+        if fails {
+            self.fails(name);
+        }
         self.executor.sleep(time).await;
         let outcome = if fails { Outcome::Failed(DnsFailure::ServFail) } else { self.answer(name, kind) };
         let ttl_seconds = if matches!(outcome, Outcome::Records(_)) { TTL } else { 0 };

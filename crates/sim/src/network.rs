@@ -100,7 +100,7 @@ impl Network {
     fn happens(&self, permille: u32, what: &'static str) -> bool {
         let happens = self.chance.happens(permille);
         if happens {
-            self.tally.fault(what);
+            self.tally.nuisance(what);
         }
         happens
     }

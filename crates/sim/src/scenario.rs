@@ -22,6 +22,18 @@ const JUMP: Duration = Duration::from_secs(300);
 /// So far off it is until an operator says what is right.
 const LEAP: Duration = Duration::from_secs(40 * DAY);
 
+/// Of those who come by chance most want nothing but a certificate.
+const TEMPERS: [Temper; 8] = [
+    Temper::Honest,
+    Temper::Honest,
+    Temper::Honest,
+    Temper::Careful,
+    Temper::Careful,
+    Temper::Lazy,
+    Temper::Impatient,
+    Temper::Hostile,
+];
+
 /// All of it.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -89,7 +101,7 @@ impl Scenario {
         let clients = (0..clients)
             .map(|number| Task {
                 number,
-                temper: Temper::Honest,
+                temper: chance.one_of(&TEMPERS),
                 orders: 1 + u32::try_from(chance.below(2)).unwrap_or(0),
                 begins: chance.time(Duration::ZERO, Duration::from_secs(20)),
             })
@@ -169,6 +181,11 @@ fn settings(chance: &Chance) -> Settings {
     let mut settings = plain_settings();
     settings.caa = chance.one_of(&[CaaMode::Enforce, CaaMode::Enforce, CaaMode::Log, CaaMode::Off]);
     settings.reuse = Reuse { authorizations_percent: chance.one_of(&[100, 50, 0]), orders: chance.happens(700) };
+    if chance.happens(300) {
+        // A client can be away for longer than this.
+        settings.times.order_lifetime = Duration::from_secs(chance.one_of(&[240, 1_200]));
+        settings.retention.invalid = Duration::from_secs(chance.one_of(&[300, 900]));
+    }
     settings.times.sweep = Duration::from_secs(chance.one_of(&[5, 10, 20, 60]));
     if chance.happens(500) {
         settings.profiles.swap(0, 1);

@@ -97,7 +97,7 @@ impl World {
     pub fn new(seed: u64, scenario: Scenario, options: Options) -> Arc<Self> {
         let executor = Executor::new(seed);
         let story = Arc::new(Story::new(executor.clone(), options.told));
-        let tally = Arc::new(Tally::default());
+        let tally = Arc::new(Tally::new(executor.clone()));
         // One machine has its stores on its own disk; several ask a machine that has a clock of its own.
         let count = if scenario.machines == 1 { 1 } else { scenario.machines + 1 };
         let clocks: Vec<SimClock> = (0..count).map(|_| SimClock::new(executor.clone())).collect();
@@ -116,6 +116,7 @@ impl World {
             ledger: stores.ledger.clone(),
             workbench: stores.workbench.clone(),
             audits: machines.iter().map(|machine| machine.audit.clone()).collect(),
+            clocks: clocks.clone(),
             internet: internet.clone(),
             settings: scenario.settings.clone(),
             story: story.clone(),
@@ -182,6 +183,7 @@ impl World {
     fn died(self: &Arc<Self>, node: Node) {
         let Some(machine) = self.machines.iter().find(|machine| machine.buried(node)) else { return };
         self.story.tell(|| format!("server {}: is dead", machine.number));
+        self.tally.trouble_for(Duration::ZERO);
         if self.scenario.power_cuts && self.chance.happens(500) {
             let forgotten = self.stores.unsynced.forget(&self.chance);
             self.stores.workbench.forget_nonces();
@@ -192,6 +194,7 @@ impl World {
         let (world, machine) = (Arc::clone(self), Arc::clone(machine));
         let seconds = Duration::from_secs;
         let pause = self.chance.one_of(&[Duration::from_millis(100), seconds(1), seconds(5), RESTART_MAX]);
+        self.tally.trouble_for(pause);
         self.executor.spawn(Node::WORLD, async move {
             world.executor.sleep(pause).await;
             machine.start(&world);

@@ -106,7 +106,7 @@ impl Auditor {
 
     /// A worker came too late: the order was another's already.
     fn was_fenced(&self) {
-        self.tally.fault("(worker fenced)");
+        self.tally.nuisance("(worker fenced)");
     }
 
     fn loosened(&self, order: OrderId) {
@@ -217,7 +217,10 @@ impl WorkbenchLayer for LeaseWatch {
     async fn advance(&self, inner: &dyn Workbench, lease: &Lease, advance: Advance) -> Stored<Result<Order, Fenced>> {
         let advanced = inner.advance(lease, advance).await?;
         match &advanced {
-            Ok(_) => self.auditor.used(lease),
+            Ok(order) => {
+                self.auditor.used(lease);
+                self.auditor.moved(order);
+            }
             Err(Fenced::Stale) => self.auditor.was_fenced(),
         }
         Ok(advanced)
@@ -240,7 +243,11 @@ impl WorkbenchLayer for LeaseWatch {
         ended: &[EndedAuthorization],
     ) -> Stored<Option<Result<Order, MoveRefused>>> {
         self.auditor.loosened(order);
-        inner.finalize(order, finalize, deadline, ended).await
+        let finalized = inner.finalize(order, finalize, deadline, ended).await;
+        if let Ok(Some(Ok(order))) = &finalized {
+            self.auditor.entered(order.id);
+        }
+        finalized
     }
 
     async fn settle(
@@ -251,7 +258,11 @@ impl WorkbenchLayer for LeaseWatch {
         outcome: Option<(Outcome, Timestamp)>,
     ) -> Stored<Option<Order>> {
         self.auditor.loosened(order);
-        inner.settle(order, ended, outcome).await
+        let settled = inner.settle(order, ended, outcome).await;
+        if let Ok(Some(order)) = &settled {
+            self.auditor.moved(order);
+        }
+        settled
     }
 
     async fn free_leases(&self, inner: &dyn Workbench, holder: InstanceId) -> Stored<u64> {

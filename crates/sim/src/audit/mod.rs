@@ -2,6 +2,7 @@
 //! was made, every write, everything that a client was told. The numbers are those of the invariants.
 
 mod contract;
+mod deaths;
 mod rest;
 mod told;
 mod watch;
@@ -19,6 +20,7 @@ use futures_util::FutureExt;
 use pki::{Certificate, Serial, Sha256};
 use store::memory::{MemoryAuditLog, MemoryLedger, MemoryWorkbench};
 
+use crate::clock::SimClock;
 use crate::executor::{Executor, Node};
 use crate::internet::Internet;
 use crate::story::Story;
@@ -55,6 +57,8 @@ struct Told {
     /// Its end, and when it was told.
     end: Option<(bool, Option<String>, Duration)>,
     finalized: bool,
+    /// When its client was told of it first.
+    first: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +77,15 @@ struct Facts {
     crls: BTreeMap<(Sha256, u16), u64>,
     /// Orders that have a certificate.
     attached: BTreeMap<OrderId, Serial>,
+    /// When orders came into issuance.
+    entered: BTreeMap<OrderId, Duration>,
+    /// Orders whose death was looked at.
+    dead: BTreeSet<OrderId>,
     told: BTreeMap<String, Told>,
+    /// Serials of which a client was told that they are revoked, and when.
+    told_revoked: BTreeMap<Serial, u64>,
+    /// When the number of a CRL was allocated, its entries being read after that.
+    crls_begun: BTreeMap<(Sha256, u16, u64), u64>,
     violations: Vec<Violation>,
 }
 
@@ -84,6 +96,7 @@ pub struct Auditor {
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) workbench: Arc<MemoryWorkbench>,
     pub(crate) audits: Vec<Arc<MemoryAuditLog>>,
+    pub(crate) clocks: Vec<SimClock>,
     pub(crate) internet: Arc<Internet>,
     pub(crate) settings: Settings,
     pub(crate) story: Arc<Story>,
@@ -100,6 +113,7 @@ pub(crate) struct Sight {
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) workbench: Arc<MemoryWorkbench>,
     pub(crate) audits: Vec<Arc<MemoryAuditLog>>,
+    pub(crate) clocks: Vec<SimClock>,
     pub(crate) internet: Arc<Internet>,
     pub(crate) settings: Settings,
     pub(crate) story: Arc<Story>,
@@ -109,9 +123,20 @@ pub(crate) struct Sight {
 
 impl Auditor {
     pub(crate) fn new(sight: Sight) -> Self {
-        let Sight { executor, ledger, workbench, audits, internet, settings, story, tally, workbench_forgets } = sight;
-        let (facts, leases) = (Mutex::default(), contract::Leases::default());
-        Self { executor, ledger, workbench, audits, internet, settings, story, tally, workbench_forgets, facts, leases }
+        Self {
+            executor: sight.executor,
+            ledger: sight.ledger,
+            workbench: sight.workbench,
+            audits: sight.audits,
+            clocks: sight.clocks,
+            internet: sight.internet,
+            settings: sight.settings,
+            story: sight.story,
+            tally: sight.tally,
+            workbench_forgets: sight.workbench_forgets,
+            facts: Mutex::default(),
+            leases: contract::Leases::default(),
+        }
     }
 
     fn facts(&self) -> MutexGuard<'_, Facts> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::order::Stage;
-use ca::ports::{Ledger, LedgerEnd, Workbench};
-use pki::Serial;
+use ca::ports::{Ledger, LedgerEnd, SerialFilter, SerialStatus, Workbench};
+use pki::{Crl, Serial, Sha256};
 
 use super::{Auditor, Told, now};
 use crate::machine::BASE;
@@ -26,7 +26,7 @@ impl Auditor {
             OrderStatus::Pending | OrderStatus::Ready | OrderStatus::Processing => None,
         };
         let mut facts = self.facts();
-        let told = facts.told.entry(url.to_owned()).or_insert(Told { end: None, finalized: false });
+        let told = facts.told.entry(url.to_owned()).or_insert(Told { end: None, finalized: false, first: at });
         let before = told.end.clone();
         let first = before.is_none();
         if first {
@@ -61,8 +61,89 @@ impl Auditor {
         self.holds(9, held, || format!("{url} was downloaded, and the ledger does not have it"));
     }
 
+    /// A client was told that there is no such order: only one that died before its issuance can be gone, once its
+    /// retention is over.
+    pub(crate) fn told_unknown(&self, url: &str) {
+        let Some(told) = self.facts().told.get(url).cloned() else { return };
+        let held = self.may_be_forgotten(&told);
+        self.holds(9, held, || format!("{url} was told of, and its client is told that there is no such order"));
+    }
+
+    fn may_be_forgotten(&self, told: &Told) -> bool {
+        let age = self.executor.now().saturating_sub(told.first);
+        let valid = matches!(told.end, Some((true, ..)));
+        let over = !told.finalized && age + self.off() >= self.settings.retention.invalid;
+        !valid && (over || self.workbench_forgets)
+    }
+
+    /// Whoever asked for a revocation was told that it is done, or was before.
+    pub(crate) fn told_revoked(&self, serial: Serial) {
+        let mut facts = self.facts();
+        facts.clock += 1;
+        let at = facts.clock;
+        facts.told_revoked.entry(serial).or_insert(at);
+        drop(facts);
+        self.stays_revoked(serial);
+    }
+
+    fn stays_revoked(&self, serial: Serial) {
+        let revoked = self.record(serial).is_some_and(|record| record.status == SerialStatus::Revoked);
+        self.holds(9, revoked, || format!("{serial} was told to be revoked, and is not"));
+    }
+
+    /// The entries of this CRL are read from now on.
+    pub(super) fn begun_crl(&self, issuer: Sha256, shard: u16, number: u64) {
+        let mut facts = self.facts();
+        facts.clock += 1;
+        let at = facts.clock;
+        facts.crls_begun.entry((issuer, shard, number)).or_insert(at);
+    }
+
+    /// 5: the next CRL after a revocation lists it.
+    pub(super) fn lists_what_was_told(&self, issuer: Sha256, shard: u16, number: u64, der: &[u8]) {
+        let facts = self.facts();
+        let Some(begun) = facts.crls_begun.get(&(issuer, shard, number)).copied() else { return };
+        let before = facts.told_revoked.iter().filter(|(_, at)| **at < begun).map(|(serial, _)| *serial);
+        let of_shard: Vec<Serial> = before.filter(|serial| serial.shard(self.settings.crl_shards) == shard).collect();
+        drop(facts);
+        let crl = Crl::from_der(der).ok();
+        for serial in of_shard {
+            let listed = crl.as_ref().is_some_and(|crl| crl.entries().iter().any(|entry| entry.serial == serial));
+            self.holds(5, listed, || {
+                format!("{serial} was told to be revoked before CRL {number} was begun, without it")
+            });
+        }
+    }
+
+    /// Something of which a client knows that it must not be.
+    pub(crate) fn must_not_be(&self, is: bool, what: &str) {
+        self.holds(9, !is, || what.to_owned());
+    }
+
+    /// A certificate that another account has, by DER.
+    pub(crate) fn certificate_of_another(&self, account: &str) -> Option<Vec<u8>> {
+        let records = now(self.ledger.serials(SerialFilter::default(), 1_000)).unwrap_or_default();
+        let others = records.into_iter().filter(|one| !account.ends_with(&one.account.to_string()));
+        others.filter(|one| one.attached).find_map(|one| one.certificate)
+    }
+
+    /// URLs of orders of which the clients of other accounts were told.
+    pub(crate) fn orders_of_others(&self, account: &str) -> Vec<String> {
+        let told: Vec<String> = self.facts().told.keys().cloned().collect();
+        let is_others = |url: &String| {
+            let id = url.rsplit('/').next().and_then(|id| id.parse().ok());
+            let active = id.and_then(|id| now(self.workbench.read(id)).ok().flatten());
+            active.is_some_and(|active| !account.ends_with(&active.order.account.to_string()))
+        };
+        told.into_iter().filter(is_others).collect()
+    }
+
     /// Looks at all that was told, with the records as they are now.
     pub(super) fn told_stands(&self) {
+        let revoked: Vec<Serial> = self.facts().told_revoked.keys().copied().collect();
+        for serial in revoked {
+            self.stays_revoked(serial);
+        }
         let told: Vec<(String, Told)> =
             self.facts().told.iter().map(|(url, told)| (url.clone(), told.clone())).collect();
         for (url, told) in told {
@@ -88,7 +169,7 @@ impl Auditor {
                     let active = now(self.workbench.read(id)).ok().flatten();
                     let stage = active.as_ref().map(|active| active.order.stage());
                     let known = now(self.ledger.order(id)).ok().flatten().is_some();
-                    let gone = stage.is_none() && !known;
+                    let gone = stage.is_none() && !known && !self.may_be_forgotten(&told);
                     self.holds(9, !gone, || format!("{url} was told of, and nobody knows it any more"));
                     let back = told.finalized && matches!(stage, Some(Stage::MakeChallenge | Stage::TestChallenge));
                     self.holds(9, !back, || format!("{url} was finalized, and is in {stage:?} again"));

@@ -11,7 +11,7 @@ use ca::ports::{
     StoredFinal,
 };
 use ca::{AuthorizationId, InstanceId};
-use pki::{Serial, Timestamp};
+use pki::{Serial, Sha256, Timestamp};
 
 use super::Auditor;
 use crate::executor::Node;
@@ -79,6 +79,9 @@ impl LedgerLayer for Watch {
         let end = inner.finish(order, failure, at).await;
         if let Ok(end) = &end {
             self.auditor.finished(order.id, end);
+            if let LedgerEnd::Invalid(failure) = end {
+                self.auditor.died(order, failure);
+            }
         }
         end
     }
@@ -128,11 +131,18 @@ impl LedgerLayer for Watch {
         set
     }
 
+    async fn allocate_crl_number(&self, inner: &dyn Ledger, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
+        let allocated = inner.allocate_crl_number(issuer, shard, number).await;
+        self.auditor.begun_crl(issuer, shard, number);
+        allocated
+    }
+
     async fn store_crl(&self, inner: &dyn Ledger, crl: CrlRecord) -> Stored<bool> {
-        let (issuer, shard, number) = (crl.issuer, crl.shard, crl.number);
+        let (issuer, shard, number, der) = (crl.issuer, crl.shard, crl.number, crl.der.clone());
         let stored = inner.store_crl(crl).await;
         if stored == Ok(true) {
             self.auditor.published_crl(issuer, shard, number);
+            self.auditor.lists_what_was_told(issuer, shard, number, &der);
         }
         stored
     }

@@ -8,7 +8,7 @@ use acme::{
     AuthorizationObject, AuthorizationStatus, ChallengeKind, KeyAuthorization, OrderObject, OrderStatus, ProblemType,
     base64url_encode,
 };
-use pki::GeneralName;
+use pki::{GeneralName, Serial};
 use serde_json::json;
 
 use super::{Session, Task, Trouble};
@@ -31,13 +31,14 @@ pub(super) async fn run(world: &Arc<World>, task: &Task) {
     }
     for number in 0..task.orders {
         let names = session.draw_names(task.number, number);
-        session.certificate(&names, of_certificate(task.number * 8 + number as usize)).await;
+        session.certificate(&names, of_certificate(task.number * 8 + number as usize), None).await;
     }
 }
 
 /// What came of one order.
-enum Came {
-    Certificate,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    Certificate(Serial),
     /// It is invalid, and the client can't help it: it makes a new one.
     Again,
     /// It can't have one.
@@ -46,7 +47,7 @@ enum Came {
 
 impl Session {
     /// newAccount (RFC 8555 §7.3).
-    pub(super) async fn register(&mut self) -> Option<()> {
+    pub async fn register(&mut self) -> Option<()> {
         let made = self.post(ca::urls::NEW_ACCOUNT, br#"{"termsOfServiceAgreed":true}"#).await;
         match made {
             Ok(answer) => {
@@ -61,23 +62,34 @@ impl Session {
         }
     }
 
+    /// Names of its own for one of its orders.
     pub(super) fn draw_names(&self, client: usize, order: u32) -> Vec<String> {
         let count = 1 + self.chance.place(2);
         (0..count).map(|number| format!("n{number}.o{order}.client{client}.example.com")).collect()
     }
 
-    /// Makes orders until one has brought a certificate.
-    pub(super) async fn certificate(&mut self, names: &[String], key: &SubjectKey) {
+    /// Makes orders until one has brought a certificate. `replaces`: the one whose place it takes (RFC 9773 §5).
+    pub(super) async fn certificate(
+        &mut self,
+        names: &[String],
+        key: &SubjectKey,
+        mut replaces: Option<String>,
+    ) -> Option<Serial> {
         let mut pause = Duration::from_secs(10);
         for _ in 0..ORDERS_MAX {
-            match self.one_order(names, key).await {
-                Ok(Came::Certificate | Came::Never) => return,
+            match self.one_order(names, key, replaces.as_deref()).await {
+                Ok(Came::Certificate(serial)) => return Some(serial),
+                Ok(Came::Never) => return None,
                 Ok(Came::Again) => {}
                 Err(trouble) => {
                     self.tell(|| format!("gives this order up: {trouble:?}"));
                     if let Trouble::Nonsense(what) = &trouble {
                         self.world.auditor.gave_up(&self.name, what);
-                        return;
+                        return None;
+                    }
+                    // An order of its own, that it gave up, has this place.
+                    if trouble.is(&ProblemType::AlreadyReplaced) {
+                        replaces = None;
                     }
                 }
             }
@@ -85,32 +97,61 @@ impl Session {
             pause = (pause * 2).min(Duration::from_secs(3600));
         }
         self.world.auditor.gave_up(&self.name, &format!("{ORDERS_MAX} orders brought no certificate for {names:?}"));
+        None
     }
 
-    async fn one_order(&mut self, names: &[String], key: &SubjectKey) -> Result<Came, Trouble> {
+    async fn one_order(&mut self, names: &[String], key: &SubjectKey, replaces: Option<&str>) -> Result<Came, Trouble> {
+        let (url, order) = self.ready(names, replaces).await?;
+        if order.status == OrderStatus::Ready {
+            self.finalize(&order.finalize, names, key).await?;
+        }
+        self.end(&url).await
+    }
+
+    /// newOrder (RFC 8555 §7.4): the order and its URL.
+    pub(super) async fn new_order(
+        &mut self,
+        names: &[String],
+        replaces: Option<&str>,
+    ) -> Result<(String, OrderObject), Trouble> {
         let identifiers: Vec<_> = names.iter().map(|name| json!({"type": "dns", "value": name})).collect();
         let mut asked = json!({ "identifiers": identifiers });
         if let Some(profile) = self.world.draw_profile(&self.chance) {
             asked["profile"] = json!(profile);
         }
+        if let Some(replaces) = replaces {
+            asked["replaces"] = json!(replaces);
+        }
         let made = self.post(ca::urls::NEW_ORDER, asked.to_string().as_bytes()).await?;
         let url = made.header("location").ok_or_else(|| Trouble::Nonsense("an order has no URL".into()))?.to_owned();
         let order: OrderObject = read(&made)?;
         self.told(&url, &order);
+        Ok((url, order))
+    }
+
+    /// An order whose authorizations this client has done what it could for: it is `ready`, if nothing went wrong.
+    ///
+    /// # Errors
+    /// See [`Trouble`].
+    pub async fn ready(&mut self, names: &[String], replaces: Option<&str>) -> Result<(String, OrderObject), Trouble> {
+        let (url, order) = self.new_order(names, replaces).await?;
         if order.status == OrderStatus::Pending {
             for authorization in &order.authorizations {
                 self.answer(authorization).await?;
             }
         }
         let order = self.poll(&url, &[OrderStatus::Pending]).await?;
-        if order.status == OrderStatus::Ready {
-            self.finalize(&order.finalize, names, key).await?;
-        }
-        let order = self.poll(&url, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
+        Ok((url, order))
+    }
+
+    /// What comes of an order that was finalized.
+    pub(super) async fn end(&mut self, url: &str) -> Result<Came, Trouble> {
+        let order = self.poll(url, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
         match (order.status, &order.certificate) {
             (OrderStatus::Valid, Some(certificate)) => {
                 self.download(certificate, &order).await?;
-                Ok(Came::Certificate)
+                let serial = certificate.rsplit('/').next().and_then(|serial| Serial::parse(serial).ok());
+                serial.map(Came::Certificate).ok_or_else(|| Trouble::Nonsense(format!("{certificate} names no serial")))
             }
             (OrderStatus::Invalid, _) => Ok(self.invalid(&order)),
             (status, _) => Err(Trouble::Nonsense(format!("the order stays {status:?}"))),

@@ -1,6 +1,10 @@
 //! ACME clients: requests are signed and sent as by anyone else.
 
+mod careful;
 mod honest;
+mod hostile;
+mod impatient;
+mod lazy;
 mod scripted;
 mod session;
 
@@ -17,6 +21,14 @@ pub use session::{Session, Trouble};
 pub enum Temper {
     /// Does what it should until it has its certificate.
     Honest,
+    /// The same; then it renews, revokes, and changes its account's key.
+    Careful,
+    /// Stops anywhere, and comes back much later or never.
+    Lazy,
+    /// Sends the same several times at once, and hangs up.
+    Impatient,
+    /// Wants what is not its own, and ends what is under way.
+    Hostile,
     /// Follows a script.
     Follows(Script),
 }
@@ -40,6 +52,10 @@ impl Task {
         world.executor.sleep(self.begins).await;
         match self.temper {
             Temper::Honest => honest::run(&world, &self).await,
+            Temper::Careful => careful::run(&world, &self).await,
+            Temper::Lazy => lazy::run(&world, &self).await,
+            Temper::Impatient => impatient::run(&world, &self).await,
+            Temper::Hostile => hostile::run(&world, &self).await,
             Temper::Follows(script) => scripted::run(&world, &self, script).await,
         }
         world.client_done(self.number);

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::{
-    AuthorizationObject, AuthorizationStatus, ChallengeKind, Header, OrderObject, OrderStatus, ProblemType,
-    base64url_encode, sign,
+    AuthorizationObject, AuthorizationStatus, ChallengeKind, OrderObject, OrderStatus, ProblemType, base64url_encode,
 };
-use axum::http::Method;
 use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, Revocation, SerialFilter, SerialRecord, SerialStatus};
 use futures_util::future::join;
 use pki::{Reason, Serial};
@@ -143,15 +141,21 @@ impl Session {
         Ok(())
     }
 
-    async fn revoke(&mut self, serial: Serial, key: &SubjectKey) -> Result<(), Trouble> {
+    pub(super) async fn revoke(&mut self, serial: Serial, key: &SubjectKey) -> Result<(), Trouble> {
         let record = now(self.world.stores.ledger.serial(serial)).ok().flatten();
         let der = record.and_then(|record| record.certificate).unwrap_or_default();
         let payload = json!({ "certificate": base64url_encode(&der), "reason": 1 }).to_string();
         for _ in 0..60 {
             match self.try_post_as(ca::urls::REVOKE_CERT, payload.as_bytes(), &key.signing, None).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.world.auditor.told_revoked(serial);
+                    return Ok(());
+                }
                 // It was done, and nobody was told.
-                Err(trouble) if trouble.is(&ProblemType::AlreadyRevoked) => return Ok(()),
+                Err(trouble) if trouble.is(&ProblemType::AlreadyRevoked) => {
+                    self.world.auditor.told_revoked(serial);
+                    return Ok(());
+                }
                 Err(trouble) if trouble.may_pass() => self.executor().sleep(Duration::from_secs(1)).await,
                 Err(trouble) => return Err(trouble),
             }
@@ -206,24 +210,7 @@ impl Session {
         {
             self.world.auditor.found(3, "a certificate has not the key of the finalize that was taken".to_owned());
         }
-        self.replays().await
-    }
-
-    async fn replays(&mut self) -> Result<(), Trouble> {
-        let nonce = self.nonce().await.map_err(|_| Trouble::NoAnswer)?;
-        let account = self.kid.clone().unwrap_or_default();
-        let header = || Header { nonce: Some(&nonce), url: &account, kid: Some(&account) };
-        let mut taken = 0;
-        for _ in 0..2 {
-            let body = sign(&self.key, header(), b"");
-            if self.send(Method::POST, &account, body).await.is_ok_and(|answer| answer.status < 400) {
-                taken += 1;
-            }
-        }
-        if taken > 1 {
-            self.world.auditor.found(9, "a nonce was good twice".to_owned());
-        }
-        Ok(())
+        self.replays_a_nonce().await
     }
 
     async fn intrudes(&mut self) -> Result<(), Trouble> {

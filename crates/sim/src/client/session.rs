@@ -64,6 +64,14 @@ impl Session {
         Self { world: Arc::clone(world), chance, name: format!("client {number}"), key, kid: None, nonce: None }
     }
 
+    /// The same client on another connection.
+    pub(super) fn beside(&self, connection: usize) -> Self {
+        let name = format!("{}, connection {connection}", self.name);
+        let chance = Chance::new(self.chance.number(), &name);
+        let (world, key, kid) = (Arc::clone(&self.world), Arc::clone(&self.key), self.kid.clone());
+        Self { world, chance, name, key, kid, nonce: None }
+    }
+
     pub(crate) fn executor(&self) -> &Executor {
         &self.world.executor
     }

@@ -136,6 +136,9 @@ impl Faults {
         }
         if fate != Fate::Done {
             self.tally.fault(fate.name());
+            if let Fate::StopsBefore(time) | Fate::StopsAfter(time) = fate {
+                self.tally.stops_for(time);
+            }
             self.story.tell(|| format!("{}: call {number}, {call:?}: {}", self.name, fate.name()));
         }
         self.take_time(false).await;

@@ -1,0 +1,151 @@
+//! 8: no order dies but by what its client did, or by what went wrong for long enough: its time was over by the true
+//! time, three tests met a failure, or a trouble never left its issuance alone.
+
+use std::time::Duration;
+
+use acme::ProblemType;
+use ca::OrderId;
+use ca::authorization::{AuthorizationEnd, EndedAuthorization};
+use ca::order::{Failure, Order, Outcome, Stage};
+use ca::ports::{Ledger, SerialFilter};
+use pki::{Sha256, Timestamp};
+
+use super::{Auditor, now};
+use crate::clock::START;
+
+/// A clock that is further off than this keeps the CA from signing.
+const WRONG_CLOCK: Duration = Duration::from_secs(60);
+/// The longest wait between two tries, and some time to issue.
+const ONE_TRY: Duration = Duration::from_secs(90);
+
+impl Auditor {
+    /// An order is in issuance from now on.
+    pub(super) fn entered(&self, order: OrderId) {
+        let at = self.executor.now();
+        self.facts().entered.entry(order).or_insert(at);
+    }
+
+    /// An order as it now is. If it has died its death is looked at once.
+    pub(super) fn moved(&self, order: &Order) {
+        if let Some(Outcome::Invalid(failure)) = order.outcome() {
+            self.died(order, failure);
+        }
+    }
+
+    /// An order has died.
+    pub(super) fn died(&self, order: &Order, failure: &Failure) {
+        if !self.facts().dead.insert(order.id) {
+            return;
+        }
+        let explanation = self.explanation(order, failure);
+        self.story.tell(|| format!("order {} has died: {}; {explanation:?}", order.id, failure.problem.detail));
+        self.holds(8, explanation.is_some(), || {
+            format!("order {} has died, and nothing explains it: {}", order.id, failure.problem.detail)
+        });
+    }
+
+    fn explanation(&self, order: &Order, failure: &Failure) -> Option<&'static str> {
+        let account = now(self.ledger.account(order.account)).ok().flatten();
+        if account.is_none_or(|account| !account.is_valid()) {
+            return Some("its account has ended");
+        }
+        let ended = now(self.ledger.authorizations(&order.authorization_ids())).unwrap_or_default();
+        if let Some(lost) = ended.iter().find_map(|one| self.lost(one)) {
+            return Some(lost);
+        }
+        match failure.stage {
+            Stage::MakeChallenge if order.replaces.is_some() => Some("another order replaces the same certificate"),
+            Stage::MakeChallenge => self.expired(order.expires),
+            Stage::TestChallenge => self.unproven(order, &ended).or_else(|| self.expired(order.expires)),
+            Stage::Issue => self.not_issued(order, &failure.problem.kind),
+            Stage::Done => None,
+        }
+    }
+
+    /// By how much clocks have been wrong.
+    pub(super) fn off(&self) -> Duration {
+        self.clocks.iter().map(crate::clock::SimClock::furthest).max().unwrap_or_default()
+    }
+
+    fn expired(&self, expires: Timestamp) -> Option<&'static str> {
+        (START.plus(self.executor.now() + self.off()) > expires).then_some("its time was over")
+    }
+
+    fn lost(&self, ended: &EndedAuthorization) -> Option<&'static str> {
+        match ended.end {
+            AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => Some("an authorization was given up"),
+            AuthorizationEnd::Valid { expires } => self.expired(expires),
+            AuthorizationEnd::Invalid => None,
+        }
+    }
+
+    /// All authorizations that have failed had a reason to.
+    fn unproven(&self, order: &Order, ended: &[EndedAuthorization]) -> Option<&'static str> {
+        let since = order.created.since(START).saturating_sub(self.off());
+        let mut failed = ended.iter().filter(|one| one.end == AuthorizationEnd::Invalid).peekable();
+        failed.peek()?;
+        failed
+            .all(|one| one.identifier.name().is_some_and(|name| self.fails_to_prove(&name.to_string(), since)))
+            .then_some("names could not be validated")
+    }
+
+    fn fails_to_prove(&self, name: &str, since: Duration) -> bool {
+        let never_shown = !self.internet.has_shown_any(&format!("_acme-challenge.{name}"));
+        let failures = self.internet.failures(name, since) + self.tally.stops_since(since);
+        never_shown || self.is_forbidden(name) || failures >= usize::from(self.settings.limits.tries)
+    }
+
+    /// Another CA was named for this name, or one above it.
+    fn is_forbidden(&self, name: &str) -> bool {
+        let mut above = Some(name);
+        while let Some(one) = above {
+            if self.internet.was_forbidden(one) || self.internet.is_never_permitted(one) {
+                return true;
+            }
+            above = one.split_once('.').map(|(_, rest)| rest);
+        }
+        false
+    }
+
+    fn not_issued(&self, order: &Order, kind: &ProblemType) -> Option<&'static str> {
+        let of_order = SerialFilter { order: Some(order.id), ..SerialFilter::default() };
+        let serials = now(self.ledger.serials(of_order, 1_000)).unwrap_or_default();
+        match kind {
+            ProblemType::Unauthorized => {
+                serials.iter().any(|one| one.revocation.is_some()).then_some("a serial of it was revoked")
+            }
+            ProblemType::BadPublicKey => self.key_is_blocked(order).then_some("its key is blocked"),
+            ProblemType::Caa => {
+                let mut names = order.identifiers.iter().filter_map(|identifier| identifier.name());
+                names.any(|name| self.is_forbidden(&name.to_string())).then_some("another CA is named")
+            }
+            ProblemType::ServerInternal => {
+                let entered = self.facts().entered.get(&order.id).copied().unwrap_or_default();
+                let failed = serials.iter().filter(|one| one.failure.is_some()).count();
+                let most = self.settings.limits.issuances as usize;
+                if failed >= most && self.tally.troubles_since(entered) >= most {
+                    return Some("its issuances have failed");
+                }
+                self.late(entered)
+            }
+            _ => None,
+        }
+    }
+
+    fn key_is_blocked(&self, order: &Order) -> bool {
+        let csr = order.finalize_request().and_then(|finalize| pki::csr::Csr::parse(&finalize.csr).ok());
+        let key: Option<Sha256> = csr.map(|csr| csr.public_key().spki_hash());
+        key.is_some_and(|key| self.facts().blocked.contains_key(&key))
+    }
+
+    /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order could
+    /// be issued: its lease ran out, two sweeps, a back-off, and the issuance itself.
+    fn late(&self, entered: Duration) -> Option<&'static str> {
+        let times = &self.settings.times;
+        let (at, off) = (self.executor.now(), self.off());
+        let passed = at.saturating_sub(entered) + off >= times.issue_deadline;
+        let enough = times.issue_lease + times.sweep * 2 + ONE_TRY;
+        let troubled = off > WRONG_CLOCK || self.tally.longest_calm(entered, at) < enough;
+        (passed && troubled).then_some("trouble never left it alone until its deadline")
+    }
+}
