@@ -121,3 +121,29 @@ impl Tally {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn the_longest_calm_is_between_troubles_and_not_in_one() {
+        let executor = Executor::new(0);
+        let tally = Tally::new(executor.clone());
+        assert_eq!(tally.longest_calm(at(10), at(50)), at(40));
+        executor.pass_until(at(5));
+        tally.trouble_for(at(15));
+        executor.pass_until(at(30));
+        tally.fault("planned");
+        assert_eq!(tally.longest_calm(at(10), at(50)), at(20));
+        assert_eq!(tally.longest_calm(at(10), at(34)), at(10));
+        executor.pass_until(at(60));
+        tally.trouble_for(at(15));
+        assert_eq!(tally.longest_calm(at(31), at(50)), at(19));
+        assert_eq!((tally.troubles_since(at(25)), tally.stops_since(at(0))), (2, 0));
+    }
+}

@@ -85,7 +85,7 @@ impl Auditor {
         let mut failed = ended.iter().filter(|one| one.end == AuthorizationEnd::Invalid).peekable();
         failed.peek()?;
         failed
-            .all(|one| one.identifier.name().is_some_and(|name| self.fails_to_prove(&name.to_string(), since)))
+            .all(|one| one.identifier.name().is_some_and(|name| self.fails_to_prove(name.as_ref(), since)))
             .then_some("names could not be validated")
     }
 
@@ -110,26 +110,26 @@ impl Auditor {
     fn not_issued(&self, order: &Order, kind: &ProblemType) -> Option<&'static str> {
         let of_order = SerialFilter { order: Some(order.id), ..SerialFilter::default() };
         let serials = now(self.ledger.serials(of_order, 1_000)).unwrap_or_default();
-        match kind {
-            ProblemType::Unauthorized => {
-                serials.iter().any(|one| one.revocation.is_some()).then_some("a serial of it was revoked")
-            }
-            ProblemType::BadPublicKey => self.key_is_blocked(order).then_some("its key is blocked"),
-            ProblemType::Caa => {
-                let mut names = order.identifiers.iter().filter_map(|identifier| identifier.name());
-                names.any(|name| self.is_forbidden(&name.to_string())).then_some("another CA is named")
-            }
-            ProblemType::ServerInternal => {
-                let entered = self.facts().entered.get(&order.id).copied().unwrap_or_default();
-                let failed = serials.iter().filter(|one| one.failure.is_some()).count();
-                let most = self.settings.limits.issuances as usize;
-                if failed >= most && self.tally.troubles_since(entered) >= most {
-                    return Some("its issuances have failed");
-                }
-                self.late(entered)
-            }
-            _ => None,
+        if *kind == ProblemType::Unauthorized {
+            return serials.iter().any(|one| one.revocation.is_some()).then_some("a serial of it was revoked");
         }
+        if *kind == ProblemType::BadPublicKey {
+            return self.key_is_blocked(order).then_some("its key is blocked");
+        }
+        if *kind == ProblemType::Caa {
+            let mut names = order.identifiers.iter().filter_map(|identifier| identifier.name());
+            return names.any(|name| self.is_forbidden(name.as_ref())).then_some("another CA is named");
+        }
+        if *kind != ProblemType::ServerInternal {
+            return None;
+        }
+        let entered = self.facts().entered.get(&order.id).copied().unwrap_or_default();
+        let failed = serials.iter().filter(|one| one.failure.is_some()).count();
+        let most = self.settings.limits.issuances as usize;
+        if failed >= most && self.tally.troubles_since(entered) >= most {
+            return Some("its issuances have failed");
+        }
+        self.late(entered)
     }
 
     fn key_is_blocked(&self, order: &Order) -> bool {
