@@ -7,7 +7,7 @@ use acme::ProblemType;
 use ca::OrderId;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::order::{Failure, Order, Outcome, Stage};
-use ca::ports::{Ledger, SerialFilter};
+use ca::ports::{Clock, Ledger, SerialFilter};
 use pki::{Sha256, Timestamp};
 
 use super::{Auditor, now};
@@ -72,7 +72,11 @@ impl Auditor {
     }
 
     fn lost(&self, ended: &EndedAuthorization) -> Option<&'static str> {
+        let furthest_behind = self.clocks.iter().map(Clock::now).min().unwrap_or(START);
         match ended.end {
+            AuthorizationEnd::Valid { .. } if ended.ended.since(furthest_behind) > WRONG_CLOCK => {
+                Some("an authorization was decided with a clock that was wrong")
+            }
             AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => Some("an authorization was given up"),
             AuthorizationEnd::Valid { expires } => self.expired(expires),
             AuthorizationEnd::Invalid => None,

@@ -84,7 +84,9 @@ struct Facts {
     told: BTreeMap<String, Told>,
     /// Serials of which a client was told that they are revoked, and when.
     told_revoked: BTreeMap<Serial, u64>,
-    /// When the number of a CRL was allocated, its entries being read after that.
+    /// When a process began to read the entries of a shard.
+    entries_read: BTreeMap<(Sha256, u16, Node), u64>,
+    /// When the entries of a CRL began to be read, by its number, which is allocated after that.
     crls_begun: BTreeMap<(Sha256, u16, u64), u64>,
     violations: Vec<Violation>,
 }

@@ -8,6 +8,7 @@ use ca::ports::{Ledger, LedgerEnd, SerialFilter, SerialStatus, Workbench};
 use pki::{Crl, Serial, Sha256};
 
 use super::{Auditor, Told, now};
+use crate::executor::Node;
 use crate::machine::BASE;
 
 impl Auditor {
@@ -91,12 +92,20 @@ impl Auditor {
         self.holds(9, revoked, || format!("{serial} was told to be revoked, and is not"));
     }
 
-    /// The entries of this CRL are read from now on.
-    pub(super) fn begun_crl(&self, issuer: Sha256, shard: u16, number: u64) {
+    /// A process reads the entries of a shard from now on.
+    pub(super) fn reads_entries(&self, issuer: Sha256, shard: u16, node: Node) {
         let mut facts = self.facts();
         facts.clock += 1;
         let at = facts.clock;
-        facts.crls_begun.entry((issuer, shard, number)).or_insert(at);
+        facts.entries_read.insert((issuer, shard, node), at);
+    }
+
+    /// A CRL with this number is to have the entries that its process has read last.
+    pub(super) fn begun_crl(&self, issuer: Sha256, shard: u16, number: u64, node: Node) {
+        let mut facts = self.facts();
+        if let Some(read) = facts.entries_read.get(&(issuer, shard, node)).copied() {
+            facts.crls_begun.entry((issuer, shard, number)).or_insert(read);
+        }
     }
 
     /// 5: the next CRL after a revocation lists it.

@@ -11,7 +11,7 @@ use ca::ports::{
     StoredFinal,
 };
 use ca::{AuthorizationId, InstanceId};
-use pki::{Serial, Sha256, Timestamp};
+use pki::{CrlEntry, Serial, Sha256, Timestamp};
 
 use super::Auditor;
 use crate::executor::Node;
@@ -133,8 +133,23 @@ impl LedgerLayer for Watch {
 
     async fn allocate_crl_number(&self, inner: &dyn Ledger, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
         let allocated = inner.allocate_crl_number(issuer, shard, number).await;
-        self.auditor.begun_crl(issuer, shard, number);
+        self.auditor.begun_crl(issuer, shard, number, self.node);
         allocated
+    }
+
+    async fn revoked(
+        &self,
+        inner: &dyn Ledger,
+        issuer: Sha256,
+        shard: (u16, u16),
+        not_after_min: Timestamp,
+        after: Option<Serial>,
+        limit: u32,
+    ) -> Stored<Vec<CrlEntry>> {
+        if after.is_none() {
+            self.auditor.reads_entries(issuer, shard.0, self.node);
+        }
+        inner.revoked(issuer, shard, not_after_min, after, limit).await
     }
 
     async fn store_crl(&self, inner: &dyn Ledger, crl: CrlRecord) -> Stored<bool> {

@@ -24,6 +24,9 @@ struct Arguments {
     /// Look for those with enumerated faults too that seeds have found.
     #[arg(long)]
     always_enumerate: bool,
+    /// Look for those that seeds have not found with enumerated faults in the lives where they are to show alone.
+    #[arg(long)]
+    shortly: bool,
     /// Only list them.
     #[arg(long)]
     list: bool,
@@ -76,7 +79,7 @@ fn is_clean(arguments: &Arguments) -> bool {
 fn look_for(one: &Planted, arguments: &Arguments) -> bool {
     let by_seeds = hunt::by_seeds(one, arguments.from, arguments.seeds);
     let wanted = arguments.always_enumerate || by_seeds.is_none();
-    let enumerated = if wanted { hunt::by_enumeration(one) } else { None };
+    let enumerated = if wanted { hunt::by_enumeration(one, arguments.shortly) } else { None };
     let cells = |caught: &Option<hunt::Caught>, with_run: bool| match caught {
         None => ("-".to_owned(), "-".to_owned()),
         Some(caught) => {

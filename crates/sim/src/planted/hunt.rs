@@ -28,8 +28,9 @@ pub fn by_seeds(planted: &Planted, from: u64, limit: u64) -> Option<Caught> {
 }
 
 /// Runs all lives with the fault: under several schedules without another, then with each other single one, then with
-/// deaths of the process that recovers from one; until one of them finds it.
-pub fn by_enumeration(planted: &Planted) -> Option<Caught> {
+/// deaths of the process that recovers from one; until one of them finds it. `shortly`: only the life in which it is
+/// looked for first.
+pub fn by_enumeration(planted: &Planted, shortly: bool) -> Option<Caught> {
     let mut runs = 0;
     let mut attempt = |case: &Case, what: &dyn Fn() -> String| {
         let ended = enumeration::run(case, Some(planted), false);
@@ -39,7 +40,7 @@ pub fn by_enumeration(planted: &Planted) -> Option<Caught> {
     };
     let first = planted.shows;
     let mut deaths = Vec::new();
-    for life in [first].into_iter().chain(Life::ALL.into_iter().filter(|life| *life != first)) {
+    for life in [first].into_iter().chain(Life::ALL.into_iter().filter(|life| *life != first && !shortly)) {
         let mut calls = Vec::new();
         for schedule in 0..life.schedules() {
             let calm = Case::calm(life, schedule);
