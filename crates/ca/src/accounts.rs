@@ -112,10 +112,12 @@ impl Ca {
     ///
     /// # Errors
     /// `malformed` for what is wrong with the inner JWS, `badPublicKey` for the new key, `unauthorized` if the account
-    /// ended or its key was changed meanwhile.
+    /// ended or its key was changed meanwhile; `Failed` with a clock that is behind.
     pub async fn change_key(&self, account: &Account, request: Verified) -> Answer<KeyChanged> {
         let to = KeyChange::new_key(&request, &account.key).map_err(|error| error.problem())?;
         self.check_account_key(&to).await?;
+        // Which requests the old key has signed in time follows from when it was replaced.
+        self.require_clock().await?;
         let max = self.settings.limits.key_changes;
         if account.proofs.len() > max {
             return Err(Error::refused(

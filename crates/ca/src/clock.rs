@@ -112,7 +112,7 @@ impl Ca {
         Ok(checked)
     }
 
-    /// What a client asks for needs a signature soon.
+    /// What a client asks for needs a signature soon, or a time that decides what is signed.
     ///
     /// # Errors
     /// `Failed`, if nothing may be signed now.

@@ -311,13 +311,12 @@ impl Ca {
         let mut order = order.clone();
         let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
         order.copy_back(&ended);
-        let now = self.now();
-        if let Some(failure) = order.cause_of_death(now) {
+        // The workbench's clock says what is due and whose time is over, and may be another machine's: what it gave out
+        // is due, or the order would be back on its queue at once, again and again, until our clock has caught up.
+        let given = self.now().max(lease.expires.minus(self.lease_terms(Stage::TestChallenge).length));
+        if let Some(failure) = order.cause_of_death(given) {
             return self.die(lease, &order, failure).await;
         }
-        // The workbench's clock says what is due, and may be another machine's: what it gave out is due, or the order
-        // would be back on its queue at once, again and again, until our clock has caught up.
-        let given = now.max(lease.expires.minus(self.lease_terms(Stage::TestChallenge).length));
         let due: Vec<_> =
             order.authorizations.iter().filter(|one| one.due().is_some_and(|due| is_due(due, given))).collect();
         let shares: Vec<_> = due.iter().skip(1).map_while(|_| self.test_shares.tests.take(order.account)).collect();

@@ -21,9 +21,11 @@ on_all_back_ends! {
     clock_set_back_within_an_issuance_ends_it_without_a_signature
     clock_set_back_between_two_processes_is_seen
     finalize_waits_for_the_clock
+    key_change_waits_for_the_clock
     order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease
     test_that_is_due_in_an_hour_by_a_clock_set_back_is_due_now
     test_that_is_due_by_the_workbenchs_clock_is_due_to_a_worker_whose_clock_is_behind
+    order_that_is_over_by_the_workbenchs_clock_is_over_to_a_worker_whose_clock_is_behind
     revocation_with_a_clock_that_is_behind_appears_when_it_is_right
     operator_accepts_the_time_after_a_clock_was_ahead
     accepted_time_outlives_a_crash_before_the_ledger_was_written
@@ -119,6 +121,18 @@ async fn finalize_waits_for_the_clock(backend: Backend) {
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
 }
 
+async fn key_change_waits_for_the_clock(backend: Backend) {
+    let world = World::on(backend).await;
+    let mut client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    world.until_done(order.id).await;
+    world.clock.set_back(HOUR);
+    let refused = client.change_key(&world, &pair()).await;
+    assert!(matches!(&refused, Err(Error::Failed(why)) if why.contains("the clock says")), "{refused:?}");
+    world.clock.set_ahead(HOUR);
+    client.change_key(&world, &pair()).await.unwrap();
+}
+
 async fn order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease(backend: Backend) {
     let world = World::on(backend).await;
     let client = Client::new(&world).await;
@@ -170,6 +184,21 @@ async fn is_listed(world: &World, serial: pki::Serial) -> bool {
     let crl = Crl::from_der(&der).unwrap();
     assert!(crl.this_update() <= world.ca.now());
     crl.entries().iter().any(|entry| entry.serial == serial)
+}
+
+async fn order_that_is_over_by_the_workbenchs_clock_is_over_to_a_worker_whose_clock_is_behind(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.order(&world, &["one.example.com"]).await;
+    client.answer_all(&world, &order).await;
+    world.clock.set_ahead(world.ca.settings.times.order_lifetime + HOUR);
+    let mut held = world.points.hold(Side::After, Call::Claim);
+    let worker = world.start_work(Stage::TestChallenge);
+    held.reached().await;
+    world.clock.set_back(HOUR * 2);
+    held.release();
+    assert_eq!(worker.await.unwrap(), Some(Worked::Advanced));
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
 }
 
 async fn revocation_with_a_clock_that_is_behind_appears_when_it_is_right(backend: Backend) {
