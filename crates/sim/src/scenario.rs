@@ -130,7 +130,7 @@ impl Scenario {
             power_cuts: machines == 1 && chance.happens(500),
             forbids: chance.happens(250),
             logs: 2 + chance.place(2),
-            settings: settings(&chance),
+            settings: hurried(settings(&chance), &Chance::new(seed, "deadlines")),
             upkeep: Duration::from_secs(chance.one_of(&[2, 10, 30])),
             storm: chance.time(Duration::from_secs(60), Duration::from_secs(600)),
         }
@@ -189,6 +189,14 @@ fn settings(chance: &Chance) -> Settings {
     settings.times.sweep = Duration::from_secs(chance.one_of(&[5, 10, 20, 60]));
     if chance.happens(500) {
         settings.profiles.swap(0, 1);
+    }
+    settings
+}
+
+/// Some orders have so little time to be issued that their deadline comes while a worker stands still.
+fn hurried(mut settings: Settings, chance: &Chance) -> Settings {
+    if chance.happens(250) {
+        settings.times.issue_deadline = Duration::from_secs(chance.one_of(&[5, 30, 120]));
     }
     settings
 }

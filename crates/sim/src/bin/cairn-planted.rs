@@ -8,6 +8,7 @@ use sim::enumeration::{self, Case, Life};
 use sim::planted::{self, Planted, hunt};
 use sim::run;
 use sim::scenario::Scenario;
+use sim::world::Options;
 
 /// Looks for planted faults, and prints what found each of them.
 #[derive(Debug, Parser)]
@@ -30,6 +31,9 @@ struct Arguments {
     /// Only list them.
     #[arg(long)]
     list: bool,
+    /// Tell the story of this seed with each of them.
+    #[arg(long)]
+    tell: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -40,6 +44,10 @@ fn main() -> ExitCode {
         for one in &all {
             println!("{:30} {}", one.name, one.of);
         }
+        return ExitCode::SUCCESS;
+    }
+    if let Some(seed) = arguments.tell {
+        all.iter().for_each(|one| tell(one, seed));
         return ExitCode::SUCCESS;
     }
     #[cfg(not(planted))]
@@ -73,6 +81,13 @@ fn is_clean(arguments: &Arguments) -> bool {
     println!("nothing planted: {} seeds, {lives} calm lives, {} violations", seeds.count(), found.len());
     found.iter().for_each(|line| println!("  {line}"));
     found.is_empty()
+}
+
+fn tell(one: &Planted, seed: u64) {
+    let options = Options { told: true, ..planted::options(Some(one)) };
+    let report = run::run(seed, Scenario::draw(seed), options);
+    println!("{}:", one.name);
+    report.story.iter().for_each(|line| println!("{line}"));
 }
 
 /// Whether it was found.

@@ -274,11 +274,36 @@ impl Seldom {
     }
 }
 
+/// What can't be undone is seldom among the calls, and is where faults matter most.
+const fn weight(call: Call) -> u64 {
+    let matters = matches!(
+        call,
+        Call::Begin
+            | Call::MarkGood
+            | Call::StoreFinal
+            | Call::Finish
+            | Call::Authorize
+            | Call::Revoke
+            | Call::Block
+            | Call::AllocateCrlNumber
+            | Call::StoreCrl
+            | Call::Finalize
+            | Call::AppendPrecertificate
+            | Call::AppendCertificate
+            | Call::AppendOther
+            | Call::SignPrecertificate
+            | Call::SignCertificate
+            | Call::SignCrl
+    );
+    if matters { 6 } else { 1 }
+}
+
 impl Fates for Seldom {
-    fn of(&self, _: u64, _: Node, _: Call) -> Fate {
+    fn of(&self, _: u64, _: Node, call: Call) -> Fate {
         use std::sync::atomic::Ordering::Relaxed;
         let left = self.left.load(Relaxed);
-        if left == 0 || self.kinds.is_empty() || self.chance.below(100_000) >= u64::from(self.permille.load(Relaxed)) {
+        let rate = u64::from(self.permille.load(Relaxed)) * weight(call);
+        if left == 0 || self.kinds.is_empty() || self.chance.below(100_000) >= rate {
             return Fate::Done;
         }
         self.left.store(left - 1, Relaxed);
