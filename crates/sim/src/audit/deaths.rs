@@ -7,11 +7,12 @@ use acme::ProblemType;
 use ca::OrderId;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::order::{Failure, Order, Outcome, Stage};
-use ca::ports::{Clock, Ledger, SerialFilter};
+use ca::ports::{Clock, Ledger, LedgerEnd, SerialFilter};
 use pki::{Sha256, Timestamp};
 
-use super::{Auditor, now};
+use super::{Auditor, Signed, now};
 use crate::clock::START;
+use crate::executor::Node;
 
 /// A clock that is further off than this keeps the CA from signing.
 const WRONG_CLOCK: Duration = Duration::from_secs(60);
@@ -25,11 +26,40 @@ impl Auditor {
         self.facts().entered.entry(order).or_insert(at);
     }
 
-    /// An order as it now is. If it has died its death is looked at once.
+    /// An order as the workbench now has it. If it has died its death is looked at once.
     pub(super) fn moved(&self, order: &Order) {
-        if let Some(Outcome::Invalid(failure)) = order.outcome() {
+        let Some(outcome) = order.outcome() else { return };
+        self.ledger_has_decided(order.id, outcome);
+        if let Outcome::Invalid(failure) = outcome {
             self.died(order, failure);
         }
+    }
+
+    /// 9: the ledger is written first, and decides: once in `Issue`, an order ends on the workbench as it has there.
+    fn ledger_has_decided(&self, order: OrderId, outcome: &Outcome) {
+        let end = now(self.ledger.order(order)).ok().flatten().and_then(|known| known.end);
+        let decided = match (outcome, &end) {
+            (Outcome::Valid(serial), Some((LedgerEnd::Valid(decided), _))) => serial == decided,
+            (Outcome::Valid(_), Some((LedgerEnd::Invalid(_), _)) | None) => false,
+            (Outcome::Invalid(failure), end) if failure.stage == Stage::Issue => {
+                matches!(end, Some((LedgerEnd::Invalid(_), _)))
+            }
+            (Outcome::Invalid(_), _) => true,
+        };
+        self.holds(9, decided, || format!("order {order} has ended on the workbench, and in the ledger as {end:?}"));
+    }
+
+    /// 8: a process lets no order die whose certificate stood in its audit log when it started: recovery comes first.
+    pub(super) fn let_die(&self, order: OrderId, (machine, node): (usize, Node)) {
+        let logged: Vec<_> = {
+            let facts = self.facts();
+            let of_earlier = |one: &&Signed| one.logged && one.machine == machine && one.node != node;
+            facts.certificates.values().filter(of_earlier).map(|one| one.certificate.serial()).collect()
+        };
+        let overlooked = logged.into_iter().find(|serial| self.record(*serial).is_some_and(|one| one.order == order));
+        self.holds(8, overlooked.is_none(), || {
+            format!("order {order} has died, and its certificate stood in the audit log: {overlooked:?}")
+        });
     }
 
     /// An order has died.

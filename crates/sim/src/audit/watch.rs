@@ -76,10 +76,14 @@ impl LedgerLayer for Watch {
     }
 
     async fn finish(&self, inner: &dyn Ledger, order: &Order, failure: Failure, at: Timestamp) -> Stored<LedgerEnd> {
+        let open = self.auditor.is_open(order.id);
         let end = inner.finish(order, failure, at).await;
         if let Ok(end) = &end {
             self.auditor.finished(order.id, end);
             if let LedgerEnd::Invalid(failure) = end {
+                if open {
+                    self.auditor.let_die(order.id, (self.machine, self.node));
+                }
                 self.auditor.died(order, failure);
             }
         }

@@ -104,6 +104,11 @@ impl Auditor {
         });
     }
 
+    /// Whether it has not ended in the ledger.
+    pub(super) fn is_open(&self, order: OrderId) -> bool {
+        now(self.ledger.order(order)).ok().flatten().is_none_or(|known| known.end.is_none())
+    }
+
     /// An order has ended in the ledger.
     pub(super) fn finished(&self, order: OrderId, end: &LedgerEnd) {
         self.story.tell(|| match end {
