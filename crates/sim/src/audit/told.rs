@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::order::Stage;
-use ca::ports::{Ledger, LedgerEnd, SerialFilter, SerialStatus, Workbench};
-use pki::{Crl, Serial, Sha256};
+use ca::ports::{CrlRecord, Ledger, LedgerEnd, SerialFilter, SerialStatus, Workbench};
+use pki::{Serial, Sha256};
 
 use super::{Auditor, Told, now};
 use crate::executor::Node;
@@ -109,13 +109,14 @@ impl Auditor {
     }
 
     /// 5: the next CRL after a revocation lists it.
-    pub(super) fn lists_what_was_told(&self, issuer: Sha256, shard: u16, number: u64, der: &[u8]) {
+    pub(super) fn lists_what_was_told(&self, stored: &CrlRecord) {
+        let CrlRecord { issuer, shard, number, .. } = *stored;
         let facts = self.facts();
         let Some(begun) = facts.crls_begun.get(&(issuer, shard, number)).copied() else { return };
         let before = facts.told_revoked.iter().filter(|(_, at)| **at < begun).map(|(serial, _)| *serial);
         let of_shard: Vec<Serial> = before.filter(|serial| serial.shard(self.settings.crl_shards) == shard).collect();
         drop(facts);
-        let crl = Crl::from_der(der).ok();
+        let crl = self.whole_crl(stored);
         for serial in of_shard {
             let listed = crl.as_ref().is_some_and(|crl| crl.entries().iter().any(|entry| entry.serial == serial));
             self.holds(5, listed, || {

@@ -157,11 +157,11 @@ impl LedgerLayer for Watch {
     }
 
     async fn store_crl(&self, inner: &dyn Ledger, crl: CrlRecord) -> Stored<bool> {
-        let (issuer, shard, number, der) = (crl.issuer, crl.shard, crl.number, crl.der.clone());
+        let copy = crl.clone();
         let stored = inner.store_crl(crl).await;
         if stored == Ok(true) {
-            self.auditor.published_crl(issuer, shard, number);
-            self.auditor.lists_what_was_told(issuer, shard, number, &der);
+            self.auditor.published_crl(copy.issuer, copy.shard, copy.number);
+            self.auditor.lists_what_was_told(&copy);
         }
         stored
     }
