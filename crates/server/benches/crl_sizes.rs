@@ -1,5 +1,7 @@
-//! What CRLs with very many entries take: time, memory, octets. Run by hand, one at a time:
-//! `cargo test --workspace --test crl_sizes -- --ignored --nocapture NAME`.
+//! What CRLs with very many entries take: time, memory, octets.
+//! `cargo bench -p server --bench crl_sizes -- ENTRIES SHARDS`, of which 1000000 128 takes some minutes.
+
+#![allow(clippy::disallowed_methods, reason = "time that passes is what is measured")]
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -79,26 +81,13 @@ async fn measure(entries: u32, shards: u16) {
     assert!(peak < PEAK_KIB_MAX.max(before + PEAK_KIB_MAX / 2), "{peak} KiB, {before} KiB before");
 }
 
-#[tokio::test]
-#[ignore = "takes minutes"]
-async fn million_entries_over_128_shards() {
-    measure(1_000_000, 128).await;
-}
-
-#[tokio::test]
-#[ignore = "takes minutes"]
-async fn million_entries_in_one_shard() {
-    measure(1_000_000, 1).await;
-}
-
-#[tokio::test]
-#[ignore = "takes minutes"]
-async fn five_million_entries_over_128_shards() {
-    measure(5_000_000, 128).await;
-}
-
-#[tokio::test]
-#[ignore = "takes half a minute"]
-async fn ten_thousand_entries_over_128_shards() {
-    measure(10_000, 128).await;
+#[tokio::main]
+async fn main() {
+    // `cargo bench` adds an option of its own.
+    let numbers: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let [entries, shards] = numbers[..] else {
+        println!("which CRLs? cargo bench -p server --bench crl_sizes -- ENTRIES SHARDS");
+        return;
+    };
+    measure(entries, u16::try_from(shards).expect("there are fewer shards")).await;
 }
