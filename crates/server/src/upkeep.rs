@@ -94,7 +94,11 @@ async fn revoke_blocked(ca: Arc<Ca>, stop: Stop) {
     }
 }
 
-/// Large CRLs take their time, and nothing else waits for them. At most half of the time is theirs, so that what is
+/// After CRLs that took long to make, others are made so much later at the latest: a revocation must not wait for as
+/// long as a store was away, or the process was held.
+const CRL_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// Large CRLs take their time, and nothing else waits for them. About half of the time is theirs, so that what is
 /// revoked meanwhile is gathered.
 async fn keep_crls(ca: Arc<Ca>, every: Duration, stop: Stop) {
     loop {
@@ -103,7 +107,7 @@ async fn keep_crls(ca: Arc<Ca>, every: Duration, stop: Stop) {
             tracing::error!(%error, "a CRL could not be made, and the last one stays; trying again");
         }
         let taken = ca.clock.monotonic().saturating_sub(begun);
-        if pause(&ca, every.max(taken), &stop).await {
+        if pause(&ca, every.max(taken.min(CRL_PAUSE_MAX)), &stop).await {
             return;
         }
     }

@@ -286,8 +286,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Ends an authorization, either way: one compared write, the first end wins. The one that stands is answered.
     async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization>;
 
-    /// `valid` → `deactivated` for an authorization that has ended (RFC 8555 §7.5.2). What then stands; `None`:
-    /// unknown.
+    /// `valid` → `deactivated` for an authorization that has ended (RFC 8555 §7.5.2), behind all that was
+    /// written before: an issuance that came first had the authorization. What then stands; `None`: unknown.
     async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>>;
 
     /// Those of these authorizations that have ended, in no order.

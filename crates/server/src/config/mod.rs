@@ -581,7 +581,7 @@ mod tests {
             ("[times]\nsweep = 0", "times"),
             ("[crl]\nvalidity-hours = 1000", "crl"),
             ("[ocsp]\nvalidity-hours = 7", "ocsp.validity-hours"),
-            ("[ocsp]\nresponder = \"both\"", "responder"),
+            ("[ocsp]\nresponder = \"both\"", "`delegated` or `direct`"),
             ("[limits]\nissue-workers = 0", "issue-workers"),
             ("[orders]\nauthorization-reuse = 101", "authorization-reuse"),
             ("[limits]\nconnections-per-address = 0", "connections-per-address"),

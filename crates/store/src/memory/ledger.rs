@@ -156,10 +156,11 @@ impl Ledger for MemoryLedger {
 
     async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>> {
         let mut records = lock(&self.records);
+        let written = self.clock.now().max(records.newest.at);
         let Some(ended) = records.authorizations.get_mut(&id) else { return Ok(None) };
         if matches!(ended.end, AuthorizationEnd::Valid { .. }) {
             ended.end = AuthorizationEnd::Deactivated;
-            ended.ended = at;
+            ended.ended = at.max(written);
         }
         let stands = ended.clone();
         records.dated(stands.ended, Recorded::Authorization(id));

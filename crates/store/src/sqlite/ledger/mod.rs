@@ -154,7 +154,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn deactivate_authorization(&self, id: AuthorizationId, at: Timestamp) -> Stored<Option<EndedAuthorization>> {
-        self.write(move |batch| authorizations::deactivate(batch, id, at)).await
+        let clock = Arc::clone(&self.clock);
+        self.write(move |batch| authorizations::deactivate(batch, id, at.max(batch.written(clock.now())))).await
     }
 
     async fn authorizations(&self, ids: &[AuthorizationId]) -> Stored<Vec<EndedAuthorization>> {
