@@ -64,5 +64,5 @@ pub use pipeline::Worked;
 pub use recovery::{Recovered, RecoveryError};
 pub use renewal::{Moved, RenewalAnswer, suggested_window};
 pub use restoration::{Restoration, Survey, Unknown};
-pub use revocation::Revoker;
+pub use revocation::{REVOKED_TOGETHER_MAX, RevokedTogether, Revoker};
 pub use sweep::{Swept, UnreadableOrders};

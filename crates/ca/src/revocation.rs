@@ -3,12 +3,28 @@
 use std::collections::BTreeSet;
 
 use acme::{KeyReference, Problem, ProblemType, RevokeRequest, Verified};
+use futures_util::future::join_all;
 use pki::{Certificate, GeneralName, PublicKey, Reason, Serial};
+use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
 use crate::ports::{AuditEvent, Revocation, Revoked, SerialRecord};
+
+/// So many serials are revoked side by side at most.
+pub const REVOKED_TOGETHER_MAX: usize = 500;
+
+/// What [`Ca::revoke_all`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedTogether {
+    /// Serials that it revoked.
+    pub revoked: u64,
+    /// Serials that were revoked before: those revocations stand.
+    pub already: u64,
+    /// Serials that the ledger never allocated.
+    pub unknown: u64,
+}
 
 /// Who asks for a revocation over ACME.
 #[derive(Debug)]
@@ -133,6 +149,25 @@ impl Ca {
         self.audit.applied(line);
         tracing::info!(%serial, %reason, %by, "revoked");
         Ok(done)
+    }
+
+    /// Revokes many serials, each as [`Ca::revoke`] does, side by side: their lines share a sync, and so do their
+    /// writes. Whoever has more than [`REVOKED_TOGETHER_MAX`] goes in pages. Idempotent: done again after it was broken
+    /// off, it does the rest.
+    ///
+    /// # Errors
+    /// The stores could not be asked for one of them. What was done to the others stands.
+    pub async fn revoke_all(&self, serials: &BTreeSet<Serial>, reason: Reason, by: &str) -> Answer<RevokedTogether> {
+        let revoked = join_all(serials.iter().map(|serial| self.revoke(*serial, reason, by.to_owned()))).await;
+        let mut together = RevokedTogether::default();
+        for revoked in revoked {
+            match revoked? {
+                Revoked::Done => together.revoked += 1,
+                Revoked::Already(_) => together.already += 1,
+                Revoked::UnknownSerial => together.unknown += 1,
+            }
+        }
+        Ok(together)
     }
 
     /// The reason of an earlier revocation becomes keyCompromise, once: logged before it is written, like a revocation.

@@ -27,6 +27,17 @@ impl GeneralName {
     }
 }
 
+/// The labels of a DNS name from the last to the first, a dot behind each: what is below a domain begins as the domain
+/// does, and nothing else does.
+pub fn reversed_labels(name: &str) -> String {
+    let mut reversed = String::with_capacity(name.len() + 1);
+    for label in name.rsplit('.') {
+        reversed.push_str(label);
+        reversed.push('.');
+    }
+    reversed
+}
+
 /// What a name is ordered by; DNS names have no address, and `None` comes before all.
 fn rank(name: &GeneralName) -> (Option<IpAddr>, &str, bool) {
     match name {

@@ -31,7 +31,7 @@ pub use const_oid::ObjectIdentifier;
 pub use crl::{Crl, CrlDraft, CrlEntry, CrlError, CrlFields, CrlOutline, EntryReader, Reason, TbsCrl};
 pub use csr::{Csr, CsrError};
 pub use digest::{Sha256, Sha256Pieces};
-pub use general_name::GeneralName;
+pub use general_name::{GeneralName, reversed_labels};
 pub use key::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, WeakKey};
 pub use name::Name;
 pub use ocsp::{OcspError, OcspRequest, OcspResponse, TbsOcspResponse, TbsResponder};

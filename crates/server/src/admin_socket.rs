@@ -1,6 +1,7 @@
 //! `DIR/admin.sock`: commands that change something, spoken to the running server by its own user alone. One line of
 //! JSON each way.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use acme::MacKey;
 use ca::external_account::KeyTerms;
 use ca::ports::{RenewalAdvice, RenewalScope, Revoked};
-use ca::{Ca, ExternalKeyId};
+use ca::{Ca, ExternalKeyId, REVOKED_TOGETHER_MAX, RevokedTogether};
+use futures_util::future::join_all;
 use pki::{Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
@@ -22,6 +24,8 @@ use tokio::sync::watch;
 const FILE_NAME: &str = "admin.sock";
 /// The longest command: a key for external accounts with 1000 names of 253 characters.
 const LINE_OCTETS_MAX: u64 = 512 * 1024;
+/// Who blocks keys with `cairn cert revoke --block-keys`.
+const BLOCKED_WITH_REVOCATION: &str = "the operator, without proof";
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// A command that changes something.
@@ -34,6 +38,15 @@ pub enum Command {
         serial: Serial,
         /// Why.
         reason: Reason,
+    },
+    /// `cairn cert revoke` for many: a page of them.
+    RevokeTogether {
+        /// Which, at most [`REVOKED_TOGETHER_MAX`].
+        serials: BTreeSet<Serial>,
+        /// Why.
+        reason: Reason,
+        /// Whether their keys are blocked first.
+        block_keys: bool,
     },
     /// `cairn key block`.
     BlockKey {
@@ -80,6 +93,8 @@ pub enum Outcome {
         /// When it expires (RFC 3339).
         expires: Option<String>,
     },
+    /// A page of serials was revoked.
+    RevokedTogether(RevokedTogether),
     /// It was done before, or can't be: nothing has changed.
     Refused(String),
     /// It failed: try again.
@@ -99,6 +114,9 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
             Ok(Revoked::UnknownSerial) => Outcome::Refused(format!("this CA never allocated the serial {serial}")),
             Err(error) => Outcome::Failed(error.to_string()),
         },
+        Command::RevokeTogether { serials, reason, block_keys } => {
+            revoke_together(ca, &serials, reason, block_keys).await
+        }
         Command::BlockKey { spki_hash, by } => block_key(ca, spki_hash, &by).await,
         Command::ShiftRenewals { scope, advice } => match ca.move_renewals(scope, advice).await {
             Ok(moved) => {
@@ -144,6 +162,25 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
             Err(error) => Outcome::Failed(error.to_string()),
         },
     }
+}
+
+/// The keys come first: of what was revoked here before it was broken off, none is left open.
+async fn revoke_together(ca: &Ca, serials: &BTreeSet<Serial>, reason: Reason, block_keys: bool) -> Outcome {
+    if serials.len() > REVOKED_TOGETHER_MAX {
+        let count = serials.len();
+        return Outcome::Refused(format!("{count} serials at once are too many; send {REVOKED_TOGETHER_MAX} at most"));
+    }
+    let revoked = async {
+        if block_keys {
+            let records = join_all(serials.iter().map(|serial| ca.ledger.serial(*serial))).await;
+            let records = records.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let keys: BTreeSet<Sha256> = records.into_iter().flatten().map(|record| record.spki_hash).collect();
+            let blocked = join_all(keys.into_iter().map(|key| ca.block_key(key, BLOCKED_WITH_REVOCATION))).await;
+            blocked.into_iter().collect::<Result<Vec<()>, _>>()?;
+        }
+        ca.revoke_all(serials, reason, "the operator").await
+    };
+    revoked.await.map_or_else(|error: ca::Error| Outcome::Failed(error.to_string()), Outcome::RevokedTogether)
 }
 
 async fn block_key(ca: &Ca, spki_hash: Sha256, by: &str) -> Outcome {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use acme::DnsName;
 use ca::ports::{Clock, Ledger, LogStore, OrderFilter, Random, SerialFilter, SerialStatus, Workbench};
 use futures_util::future::BoxFuture;
 use pki::{Certificate, Timestamp};
@@ -76,6 +77,10 @@ async fn store_of_schema_1_opens_with_all_that_was_in_it() {
     let ledger = database.ledger(Arc::new(Stopped));
     let counts = ledger.counts().await.unwrap();
     assert_eq!((counts.good, counts.revoked, counts.valid, counts.accounts), (2, 1, 3, 2), "{counts:?}");
+    let domain = DnsName::parse_host("localhost").unwrap();
+    let below: Vec<String> =
+        ledger.names_below(&domain, None, 10).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(below, ["localhost", "n0-2cfa5936f2e4c0df.example.localhost", "n0-3efd3c0cdee4e046.example.localhost"]);
     for record in ledger.serials(SerialFilter::default(), 10).await.unwrap() {
         let signing = ledger.signing_record(record.serial).await.unwrap().unwrap();
         assert_eq!(signing.authorizations.len(), signing.order.identifiers.len());

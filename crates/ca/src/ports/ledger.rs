@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use acme::{Identifier, Problem, Thumbprint};
+use acme::{DnsName, Identifier, Problem, Thumbprint};
 use async_trait::async_trait;
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -359,8 +359,13 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The status of a serial: one indexed look-up, however many there are. A revocation that was acknowledged is seen.
     async fn status(&self, serial: Serial) -> Stored<Option<StatusRecord>>;
 
-    /// Serials in the order of their allocation, at most `limit`.
+    /// Serials in the order of their allocation, at most `limit`. Those of an order, a key, a name or an account are
+    /// found by an index, in pages that cost the same wherever they begin.
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>>;
+
+    /// The DNS names of serials that are this domain or below it, wildcards too, behind `after`, at most `limit`: an
+    /// index knows them. Their order is that of their labels from the last to the first, a dot behind each.
+    async fn names_below(&self, domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Stored<Vec<GeneralName>>;
 
     /// What a signer reads before it signs for this serial, in one snapshot.
     async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>>;

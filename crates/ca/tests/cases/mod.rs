@@ -26,6 +26,7 @@ mod replaces;
 mod restoration;
 mod reuse;
 mod revocation;
+mod revoked_together;
 mod shares;
 mod steps;
 mod sweep;

@@ -44,6 +44,7 @@ pub(crate) enum Call {
     Serial,
     Status,
     Serials,
+    NamesBelow,
     SigningRecord,
     Revoke,
     UpgradeToKeyCompromise,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use acme::{Identifier, Thumbprint};
+use acme::{DnsName, Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization, Method};
@@ -88,6 +88,7 @@ with_points! {
         Serial: serial(serial: Serial) -> Option<SerialRecord>;
         Status: status(serial: Serial) -> Option<StatusRecord>;
         Serials: serials(filter: SerialFilter, limit: u32) -> Vec<SerialRecord>;
+        NamesBelow: names_below(domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Vec<GeneralName>;
         SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
         Revoke: revoke(revocation: Revocation) -> Revoked;
         UpgradeToKeyCompromise: upgrade_to_key_compromise(serial: Serial, by: &str) -> bool;

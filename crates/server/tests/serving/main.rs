@@ -21,6 +21,7 @@ mod protocol;
 mod recover;
 mod renewal;
 mod revocation;
+mod revoke_many;
 mod states;
 mod support;
 mod terms;

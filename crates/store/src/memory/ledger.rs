@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use acme::{AccountStatus, Identifier, Thumbprint};
+use acme::{AccountStatus, DnsName, Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
@@ -305,6 +305,10 @@ impl Ledger for MemoryLedger {
         let found = records.allocated[behind..].iter().filter_map(|serial| records.serials.get(serial));
         let found = found.filter(|issued| records.matches(issued, &filter));
         Ok(found.take(limit as usize).map(|issued| records.show(issued)).collect())
+    }
+
+    async fn names_below(&self, domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Stored<Vec<GeneralName>> {
+        Ok(lock(&self.records).names_below(domain, after.as_ref(), limit))
     }
 
     async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use acme::{AccountStatus, Identifier, Thumbprint};
+use acme::{AccountStatus, DnsName, Identifier, Thumbprint};
 use ca::account::{Account, KeyProof};
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
@@ -13,7 +13,7 @@ use ca::ports::{
     RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
-use pki::{GeneralName, Reason, Serial, Sha256, Timestamp};
+use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
 
 /// All records of a ledger.
 #[derive(Clone, Debug, Default)]
@@ -171,6 +171,16 @@ impl Records {
             && filter.account.is_none_or(|account| shown.account == account)
             && filter.order.is_none_or(|order| shown.order == order)
             && filter.spki_hash.is_none_or(|spki_hash| shown.spki_hash == spki_hash)
+    }
+
+    pub(super) fn names_below(&self, domain: &DnsName, after: Option<&GeneralName>, limit: u32) -> Vec<GeneralName> {
+        let domain = reversed_labels(domain.as_str());
+        let after = after.map(|after| reversed_labels(&after.to_string())).unwrap_or_default();
+        let names = self.serials.values().flat_map(|issued| &issued.names);
+        let names = names.filter(|name| matches!(name, GeneralName::Dns(_)));
+        let found: BTreeMap<_, _> = names.map(|name| (reversed_labels(&name.to_string()), name)).collect();
+        let below = found.into_iter().filter(|(name, _)| name.starts_with(&domain) && *name > after);
+        below.take(limit as usize).map(|(_, name)| name.clone()).collect()
     }
 
     pub(super) fn authorized_for(&self, account: AccountId, names: &BTreeSet<GeneralName>, now: Timestamp) -> bool {

@@ -4,6 +4,7 @@ use acme::Jwk;
 use pki::Sha256;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::ledger::serials::reversed;
 use super::open::OpenError;
 
 /// One step from a schema to the next. Once released it never changes: its checksum is kept in each store.
@@ -39,6 +40,10 @@ const MIGRATIONS: &[Migration] = &[
         ..Migration::of(9, "blocked keys", include_str!("../../migrations/sqlite/0009_blocked_keys.sql"))
     },
     Migration::of(10, "CRL parts", include_str!("../../migrations/sqlite/0010_crl_parts.sql")),
+    Migration {
+        fill: Some(fill_domain_names),
+        ..Migration::of(11, "domain names", include_str!("../../migrations/sqlite/0011_domain_names.sql"))
+    },
 ];
 
 /// The schema that this version reads and writes.
@@ -114,6 +119,22 @@ fn fill_spki_hashes(connection: &Connection) -> rusqlite::Result<()> {
             }
         }
     }
+}
+
+/// The names that serials have. Addresses are below no domain.
+fn fill_domain_names(connection: &Connection) -> rusqlite::Result<()> {
+    let mut next = connection
+        .prepare("-- migrations.names\nSELECT name FROM serial_names WHERE name > ?1 ORDER BY name LIMIT 1")?;
+    let mut fill = connection
+        .prepare("-- migrations.names.fill\nINSERT INTO domain_names (reversed) VALUES (?1) ON CONFLICT DO NOTHING")?;
+    let mut after = String::new();
+    while let Some(name) = next.query_row([&after], |row| row.get::<_, String>(0)).optional()? {
+        if let Some(reversed) = reversed(&name) {
+            fill.execute([reversed])?;
+        }
+        after = name;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

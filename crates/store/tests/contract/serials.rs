@@ -1,6 +1,6 @@
 //! What the ledger answers about serials and orders.
 
-use acme::{Problem, ProblemType};
+use acme::{DnsName, Identifier, Problem, ProblemType};
 use ca::authorization::{CaaDecision, CaaRecord};
 use ca::order::{Failure, Stage};
 use ca::ports::{AuditMark, LedgerCounts, Revocation, SerialFilter, SerialStatus};
@@ -15,6 +15,8 @@ macro_rules! suite {
         crate::contract::cases!($open, serials:
             serials_come_in_the_order_of_their_allocation
             serials_are_found_by_what_they_are_for
+            serials_of_one_kind_come_in_pages
+            names_below_a_domain_come_in_pages
             abandoned_serials_are_found
             signing_record_has_all_that_a_signer_checks
             ended_orders_come_latest_first
@@ -74,6 +76,70 @@ pub(crate) async fn serials_are_found_by_what_they_are_for(stores: &Stores) {
     ] {
         assert_eq!(serials(stores, filter.clone()).await, expected, "{filter:?}");
     }
+}
+
+/// Where a page begins is a serial that need not be of that kind any more.
+pub(crate) async fn serials_of_one_kind_come_in_pages(stores: &Stores) {
+    let other = stores.account(1).await;
+    let mut allocated = Vec::new();
+    for _ in 0..5 {
+        allocated.push(stores.begun().await);
+        let foreign = Wanted {
+            order: stores.order_in_issue(&other, &[dns("other.example.com")]).await,
+            spki_hash: Sha256::of(b"another key"),
+            ..stores.wanted().await
+        };
+        stores.begin(&foreign).await.unwrap();
+    }
+    let due: Vec<Serial> = allocated.iter().map(|wanted| wanted.serial).collect();
+    let all = SerialFilter::default;
+    let name = Some(GeneralName::Dns("one.example.com".to_owned()));
+    for mut filter in [
+        SerialFilter { account: Some(allocated[0].order.account), ..all() },
+        SerialFilter { spki_hash: Some(allocated[0].spki_hash), ..all() },
+        SerialFilter { name: name.clone(), ..all() },
+        SerialFilter { name, account: Some(allocated[0].order.account), ..all() },
+    ] {
+        let mut found = Vec::new();
+        loop {
+            let page = stores.ledger.serials(filter.clone(), 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            filter.after = Some(last.serial);
+            found.extend(page.iter().map(|record| record.serial));
+            let (serial, by) = (last.serial, "a test".to_owned());
+            let revocation = Revocation { serial, reason: Reason::Superseded, revoked: stores.now(), by };
+            stores.ledger.revoke(revocation).await.unwrap();
+        }
+        assert_eq!(found, due, "{filter:?}");
+    }
+}
+
+pub(crate) async fn names_below_a_domain_come_in_pages(stores: &Stores) {
+    let account = stores.account(0).await;
+    let wildcard = Identifier::Wildcard(DnsName::parse("example.com").unwrap());
+    let names = ["www.example.com", "example.com", "a-b.example.com", "example.com.evil.org", "a.www.example.com"];
+    let others = ["an-example.com", "example-x.com", "example.org", "127.example.net"];
+    for name in names.iter().chain(&others).chain(&["www.example.com"]) {
+        let order = stores.order_in_issue(&account, &[dns(name)]).await;
+        stores.begin(&Wanted { order, ..stores.wanted().await }).await.unwrap();
+    }
+    let order = stores.order_in_issue(&account, &[wildcard]).await;
+    stores.begin(&Wanted { order, ..stores.wanted().await }).await.unwrap();
+    let domain = DnsName::parse("example.com").unwrap();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = stores.ledger.names_below(&domain, after.clone(), 2).await.unwrap();
+        assert!(page.len() <= 2);
+        let Some(last) = page.last() else { break };
+        after = Some(last.clone());
+        found.extend(page.iter().map(ToString::to_string));
+    }
+    let due = ["example.com", "*.example.com", "a-b.example.com", "www.example.com", "a.www.example.com"];
+    assert_eq!(found, due);
+    let none = DnsName::parse("example.net").unwrap();
+    assert_eq!(stores.ledger.names_below(&none, None, 9).await.unwrap().len(), 1);
+    let none = DnsName::parse("ample.com").unwrap();
+    assert_eq!(stores.ledger.names_below(&none, None, 9).await.unwrap(), []);
 }
 
 pub(crate) async fn abandoned_serials_are_found(stores: &Stores) {

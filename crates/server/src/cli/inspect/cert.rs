@@ -1,18 +1,16 @@
-//! `cairn cert list` and `cairn cert revoke`.
+//! `cairn cert list`, and what all commands on certificates say alike.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use ca::AccountId;
 use ca::ports::{SerialFilter, SerialRecord, SerialStatus};
 use clap::Subcommand;
-use pki::{Certificate, GeneralName, Reason, Serial};
+use pki::{Certificate, GeneralName, Serial};
 use serde_json::{Value, json};
 
 use super::print::{Listing, Paper, json_time, names_in_short, note_limit};
-use super::{Failure, Folder, change};
-use crate::admin_socket;
+use super::{Failure, Folder, cert_revoke};
 
 const PAGE: u32 = 500;
 
@@ -23,8 +21,11 @@ pub(crate) enum Command {
     List(List),
     /// Shows all that is known of a serial
     Show(Show),
-    /// Revokes a serial, whatever its status: through the running server, or by itself if none runs
-    Revoke(Revoke),
+    /// Revokes serials, whatever their status: through the running server, or by itself if none runs
+    ///
+    /// A single SERIAL is revoked at once. What is more is counted first, and revoked when you agree; run again, the
+    /// command goes on with what is left.
+    Revoke(cert_revoke::Revoke),
 }
 
 /// `cairn cert list`.
@@ -61,23 +62,6 @@ pub(crate) struct Show {
     pub(super) folder: Folder,
 }
 
-/// `cairn cert revoke`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Revoke {
-    /// The serial number, in hexadecimal
-    pub(super) serial: Serial,
-    /// Why, by number or name (BR 7.2.2): 1 keyCompromise (`cairn key block` revokes all that has the key), 3
-    /// affiliationChanged, 4 superseded, 5 cessationOfOperation (the names are no longer its owner's), 9
-    /// privilegeWithdrawn (terms broken, or wrong statements), 0 unspecified (none of these)
-    #[arg(long, value_name = "REASON", value_parser = reason)]
-    pub(super) reason: Reason,
-    /// The server's configuration file, used if no server runs
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    #[command(flatten)]
-    pub(super) folder: Folder,
-}
-
 fn status(text: &str) -> Result<SerialStatus, String> {
     [SerialStatus::Wait, SerialStatus::Good, SerialStatus::Revoked]
         .into_iter()
@@ -93,32 +77,6 @@ pub(super) fn name(text: &str) -> Result<GeneralName, String> {
     let host = text.strip_prefix("*.").unwrap_or(text);
     acme::DnsName::parse_host(&host.to_ascii_lowercase()).map_err(|error| error.to_string())?;
     Ok(GeneralName::Dns(text.to_ascii_lowercase()))
-}
-
-/// Why a certificate can be revoked, by name or number: what BR 7.2.2 leaves for those of subscribers.
-pub(super) fn reason(text: &str) -> Result<Reason, String> {
-    let named = text.parse::<u8>().map_or_else(|_| text.parse().ok(), Reason::from_code);
-    match named {
-        Some(reason) if is_for_subscribers(reason) => Ok(reason),
-        Some(Reason::CertificateHold | Reason::RemoveFromCrl) => Err("a revocation is for ever (BR 7.2.2)".to_owned()),
-        Some(_) | None => {
-            let open = Reason::ALL.into_iter().filter(|reason| is_for_subscribers(*reason));
-            let open: Vec<String> = open.map(|reason| format!("{} {}", reason.code(), reason.name())).collect();
-            Err(format!("expected one of {}, by number or name (BR 7.2.2)", open.join(", ")))
-        }
-    }
-}
-
-const fn is_for_subscribers(reason: Reason) -> bool {
-    match reason {
-        Reason::Unspecified
-        | Reason::KeyCompromise
-        | Reason::AffiliationChanged
-        | Reason::Superseded
-        | Reason::CessationOfOperation
-        | Reason::PrivilegeWithdrawn => true,
-        Reason::CaCompromise | Reason::CertificateHold | Reason::RemoveFromCrl | Reason::AaCompromise => false,
-    }
 }
 
 pub(super) async fn list(asked: &List, paper: &mut Paper<'_>) -> Result<(), Failure> {
@@ -210,11 +168,4 @@ pub(super) fn summary(record: &SerialRecord) -> Value {
             "by": revocation.by,
         })),
     })
-}
-
-pub(super) async fn revoke(asked: &Revoke, paper: &mut Paper<'_>) -> Result<(), Failure> {
-    let command = admin_socket::Command::Revoke { serial: asked.serial, reason: asked.reason };
-    let lost = format!("`cairn cert show {}` tells whether it was done", asked.serial);
-    let outcome = change::run(&asked.folder, asked.config.as_ref(), command, &lost).await?;
-    change::tell(&outcome, &asked.folder, json!({ "serial": asked.serial }), paper)
 }

@@ -10,6 +10,51 @@ use super::{Failure, Folder, fsck};
 use crate::admin_socket::{self, Command, Outcome};
 use crate::assembly::Assembly;
 
+/// Where commands on a data folder go: to the server that runs on it, as long as one does; else to this process, which
+/// takes the folder with the first command and keeps it.
+pub(super) struct Door<'a> {
+    folder: &'a Folder,
+    config: Option<&'a PathBuf>,
+    own: Option<Assembly>,
+}
+
+impl<'a> Door<'a> {
+    pub(super) const fn new(folder: &'a Folder, config: Option<&'a PathBuf>) -> Self {
+        Self { folder, config, own: None }
+    }
+
+    /// Runs a command. If the server breaks off, `lost` says how to find out what became of it.
+    pub(super) async fn run(&mut self, command: Command, lost: &str) -> Result<Outcome, Failure> {
+        if let Some(own) = &self.own {
+            return Ok(admin_socket::execute(&own.ca, command).await);
+        }
+        let data = &self.folder.data;
+        // Nothing is made where nothing is: taking the folder would begin a new CA in it.
+        Instance::peek(data).map_err(|error| Failure::Failed(format!("{error}; --data names another folder")))?;
+        let answered = admin_socket::speak(data, &command).map_err(|error| {
+            Failure::Failed(format!("the server that runs on {} broke off ({error}): {lost}", data.display()))
+        })?;
+        if let Some(outcome) = answered {
+            return Ok(outcome);
+        }
+        let config = fsck::configuration(self.folder, self.config)?;
+        let own = Assembly::open(&config).await.map_err(|error| Failure::assembly(&error))?;
+        let outcome = admin_socket::execute(&own.ca, command).await;
+        self.own = Some(own);
+        Ok(outcome)
+    }
+
+    /// What a worker of a server would do next, nobody else does here.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        if let Some(own) = self.own {
+            own.ca.revoke_blocked_keys().await.map_err(|error| {
+                Failure::Failed(format!("not all that was issued for blocked keys is revoked: {error}"))
+            })?;
+        }
+        Ok(())
+    }
+}
+
 /// Runs a command. If the server breaks off, `lost` says how to find out what became of it.
 pub(super) async fn run(
     folder: &Folder,
@@ -17,25 +62,10 @@ pub(super) async fn run(
     command: Command,
     lost: &str,
 ) -> Result<Outcome, Failure> {
-    let data = &folder.data;
-    // Nothing is made where nothing is: taking the folder would begin a new CA in it.
-    Instance::peek(data).map_err(|error| Failure::Failed(format!("{error}; --data names another folder")))?;
-    let answered = admin_socket::speak(data, &command).map_err(|error| {
-        Failure::Failed(format!("the server that runs on {} broke off ({error}): {lost}", data.display()))
-    })?;
-    match answered {
-        Some(outcome) => Ok(outcome),
-        None => {
-            let config = fsck::configuration(folder, config)?;
-            let assembly = Assembly::open(&config).await.map_err(|error| Failure::assembly(&error))?;
-            let outcome = admin_socket::execute(&assembly.ca, command).await;
-            // In a server a worker is woken; here nobody else does it.
-            assembly.ca.revoke_blocked_keys().await.map_err(|error| {
-                Failure::Failed(format!("not all that was issued for blocked keys is revoked: {error}"))
-            })?;
-            Ok(outcome)
-        }
-    }
+    let mut door = Door::new(folder, config);
+    let outcome = door.run(command, lost).await?;
+    door.close().await?;
+    Ok(outcome)
 }
 
 /// Writes what became of it; `named` says of what.
@@ -44,7 +74,9 @@ pub(super) fn tell(outcome: &Outcome, folder: &Folder, named: Value, paper: &mut
         Outcome::Done(text) => ("done", text),
         Outcome::Refused(text) => ("refused", text),
         Outcome::Failed(text) => ("failed", text),
-        Outcome::ExternalAccountKey { .. } => return Err(Failure::failed("the server answered another command")),
+        Outcome::RevokedTogether(_) | Outcome::ExternalAccountKey { .. } => {
+            return Err(Failure::failed("the server answered another command"));
+        }
     };
     if folder.json {
         let mut document = named;
@@ -56,7 +88,7 @@ pub(super) fn tell(outcome: &Outcome, folder: &Folder, named: Value, paper: &mut
         Outcome::Done(text) if !folder.json => paper.line(text),
         Outcome::Done(_) => {}
         Outcome::Refused(text) | Outcome::Failed(text) => return Err(Failure::Failed(text.clone())),
-        Outcome::ExternalAccountKey { .. } => {}
+        Outcome::RevokedTogether(_) | Outcome::ExternalAccountKey { .. } => {}
     }
     Ok(())
 }

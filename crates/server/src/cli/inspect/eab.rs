@@ -96,7 +96,7 @@ pub(super) async fn create(asked: &Create, paper: &mut Paper<'_>) -> Result<(), 
             }
             Ok(())
         }
-        outcome @ (Outcome::Done(_) | Outcome::Refused(_) | Outcome::Failed(_)) => {
+        outcome @ (Outcome::Done(_) | Outcome::RevokedTogether(_) | Outcome::Refused(_) | Outcome::Failed(_)) => {
             change::tell(&outcome, &asked.folder, json!({}), paper)
         }
     }

@@ -166,7 +166,7 @@ fn proved(asked: &Block) -> Result<(Sha256, String), Failure> {
 /// More than any key, CSR or signature.
 const FILE_OCTETS_MAX: u64 = 1024 * 1024;
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let length = fs::metadata(file).map_err(|error| unusable(file, error))?.len();
     if length > FILE_OCTETS_MAX {
         return Err(unusable(file, format!("{length} octets are too many: at most {FILE_OCTETS_MAX}")));
@@ -187,7 +187,7 @@ fn der_of(file: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-fn unusable(file: &Path, why: impl std::fmt::Display) -> Failure {
+pub(super) fn unusable(file: &Path, why: impl std::fmt::Display) -> Failure {
     Failure::Failed(format!("{}: {why}", file.display()))
 }
 

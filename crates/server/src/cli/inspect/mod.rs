@@ -2,6 +2,8 @@
 
 mod audit;
 mod cert;
+mod cert_choice;
+mod cert_revoke;
 mod cert_show;
 mod chain;
 mod change;
@@ -16,6 +18,7 @@ mod queue;
 mod recover;
 mod renew;
 mod root;
+mod serial_file;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +109,7 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Queue(asked) => queue::run(&asked, paper).await,
         Command::Cert(cert::Command::List(asked)) => cert::list(&asked, paper).await,
         Command::Cert(cert::Command::Show(asked)) => cert_show::show(&asked, paper).await,
-        Command::Cert(cert::Command::Revoke(asked)) => cert::revoke(&asked, paper).await,
+        Command::Cert(cert::Command::Revoke(asked)) => cert_revoke::revoke(&asked, paper).await,
         Command::Chain(command) => chain::run(&command, paper),
         Command::Root(root::Command::Crl(asked)) => root::crl(&asked, paper),
         Command::Renew(renew::Command::Shift(asked)) => renew::shift(&asked, paper).await,

@@ -36,6 +36,13 @@ impl<'a> Paper<'a> {
         }
     }
 
+    /// What was written so far is shown before anything else is.
+    pub(super) fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.out.flush().err();
+        }
+    }
+
     /// One JSON document.
     pub(super) fn json(&mut self, value: &Value) {
         self.line(&format!("{value:#}"));

@@ -337,6 +337,15 @@ async fn serial_that_is_not_found_by_its_name() {
 }
 
 #[tokio::test]
+async fn serial_that_is_not_found_below_its_domain() {
+    let (scene, _) = mends_rows(Invariant::NothingDangles, "DELETE FROM domain_names").await;
+    let records = Records::open(&scene.data()).unwrap();
+    let domain = acme::DnsName::parse("example.org").unwrap();
+    let names = records.ledger.names_below(&domain, None, 10).await.unwrap();
+    assert!(names.contains(&pki::GeneralName::Dns("a.example.org".to_owned())), "{names:?}");
+}
+
+#[tokio::test]
 async fn rows_that_find_nothing() {
     for table in ["serial_names (name, serial) VALUES ('a', 99)", "replacements VALUES (99, zeroblob(16))"] {
         mends_rows(Invariant::NothingDangles, &format!("INSERT INTO {table}")).await;

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row, params};
 use super::{Expected, Mend, Misfit, Misfits, Table, Wrong, blob, differing, shown, text};
 use crate::sqlite::columns::{Json, col, json};
 use crate::sqlite::failure::Step;
-use crate::sqlite::ledger::serials::tail;
+use crate::sqlite::ledger::serials::{reversed, tail};
 
 fn unreadable(table: Table) -> impl Fn(i64, String) -> Misfit {
     move |row, detail| Misfit {
@@ -137,10 +137,16 @@ pub(super) fn names_lacking(connection: &Connection, serial: i64, der: &[u8]) ->
     let Ok(certificate) = Certificate::from_der(der) else { return Ok(Vec::new()) };
     let mut statement = connection
         .prepare_cached("-- inspect.serials.name\nSELECT 1 FROM serial_names WHERE name = ?1 AND serial = ?2")?;
+    let mut below =
+        connection.prepare_cached("-- inspect.serials.domain_name\nSELECT 1 FROM domain_names WHERE reversed = ?1")?;
     let mut lacking = Vec::new();
     for name in certificate.names() {
         let name = name.to_string();
-        if !statement.exists(params![name, serial])? {
+        let domain = match reversed(&name) {
+            Some(reversed) => below.exists([reversed])?,
+            None => true,
+        };
+        if !domain || !statement.exists(params![name, serial])? {
             lacking.push(name);
         }
     }

@@ -334,9 +334,7 @@ fn columns(batch: &Batch<'_>, table: Table, number: i64) -> Done {
         done.push(format!("it has had {last} issuances"));
     }
     for name in &lacking {
-        batch
-            .prepare_cached("-- mend.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?
-            .execute(params![name, number])?;
+        serials::write_name(batch, number, name)?;
         done.push(format!("it is found by {name} again"));
     }
     Ok((!done.is_empty()).then(|| done.join("; ")))

@@ -136,10 +136,8 @@ impl Beginning {
         batch
             .prepare_cached("-- ledger.begin.linting\nINSERT INTO linting_certificates (serial, der) VALUES (?1, ?2)")?
             .execute(params![row, self.linting_certificate])?;
-        let mut named =
-            batch.prepare_cached("-- ledger.begin.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
         for name in &self.names {
-            named.execute(params![name, row])?;
+            serials::write_name(batch, row, name)?;
         }
         Ok(())
     }

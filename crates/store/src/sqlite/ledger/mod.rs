@@ -15,7 +15,7 @@ pub(super) mod serials;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use acme::{Identifier, Thumbprint};
+use acme::{DnsName, Identifier, Thumbprint};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaRecord, EndedAuthorization};
@@ -248,6 +248,11 @@ impl Ledger for SqliteLedger {
 
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>> {
         self.database.scan(move |connection| serials::list(connection, &filter, limit)).await
+    }
+
+    async fn names_below(&self, domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Stored<Vec<GeneralName>> {
+        let domain = domain.clone();
+        self.database.scan(move |connection| serials::names_below(connection, &domain, after.as_ref(), limit)).await
     }
 
     async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {

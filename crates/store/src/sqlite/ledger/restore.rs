@@ -219,10 +219,8 @@ fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restor
     let row = batch.last_insert_rowid();
     add_planned(batch, row, &signature.der)?;
     blocked_keys::open_again(batch, signature.spki_hash)?;
-    let mut named =
-        batch.prepare_cached("-- ledger.restore.name\nINSERT INTO serial_names (name, serial) VALUES (?1, ?2)")?;
     for name in &signature.names {
-        named.execute(params![name.to_string(), row])?;
+        serials::write_name(batch, row, &name.to_string())?;
     }
     if signature.is_final {
         store_certificate(batch, row, &signature.der)?;

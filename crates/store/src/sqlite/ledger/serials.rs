@@ -1,9 +1,12 @@
 //! Serials, and all that hangs on them.
 
+use std::net::IpAddr;
+
+use acme::DnsName;
 use ca::AccountId;
 use ca::account::Account;
 use ca::ports::{IssuanceNumber, Restored, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord};
-use pki::{Reason, Serial, Sha256, Timestamp};
+use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
@@ -16,8 +19,9 @@ const COLUMNS: &str =
     "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
         s.good, s.stored, s.not_after, s.spki_hash, l.der, c.der, o.serial IS s.serial,
         o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by, s.failure, s.restored,
-        s.restored_from
-    FROM serials s JOIN orders o ON o.row = s.order_row
+        s.restored_from";
+
+const JOINED: &str = "JOIN orders o ON o.row = s.order_row
         JOIN linting_certificates l ON l.serial = s.row LEFT JOIN certificates c ON c.serial = s.row";
 
 /// The last four octets as a number: its remainder is the CRL shard, as in [`Serial::shard`].
@@ -56,14 +60,50 @@ fn from_columns(row: &Row<'_>) -> rusqlite::Result<SerialRecord> {
 }
 
 pub(super) fn by_serial(connection: &Connection, serial: Serial) -> Step<Option<SerialRecord>> {
-    let mut statement = connection.prepare_cached(&format!("-- ledger.serial\n{COLUMNS} WHERE s.serial = ?1"))?;
+    let mut statement = connection
+        .prepare_cached(&format!("-- ledger.serial\n{COLUMNS} FROM serials s {JOINED} WHERE s.serial = ?1"))?;
     let mut rows = statement.query([Col(serial)])?;
     Ok(rows.next()?.map(from_columns).transpose()?)
 }
 
+/// What a list begins with: the index that leads to the fewest. All of them have the rows in their order, so that a page
+/// costs the same wherever it begins.
+fn beginning(filter: &SerialFilter) -> (String, Vec<Box<dyn ToSql>>) {
+    if let Some(order) = filter.order {
+        let sql = format!(
+            "-- ledger.serials.of_order\n{COLUMNS} FROM serials s {JOINED}
+            WHERE s.order_row = (SELECT row FROM orders WHERE id = ?)"
+        );
+        return (sql, vec![Box::new(Col(order))]);
+    }
+    if let Some(spki_hash) = filter.spki_hash {
+        let sql = format!(
+            "-- ledger.serials.of_key\n{COLUMNS} FROM serials s INDEXED BY serials_by_key {JOINED} WHERE s.spki_hash = ?"
+        );
+        return (sql, vec![Box::new(Col(spki_hash))]);
+    }
+    if let Some(name) = &filter.name {
+        let sql = format!(
+            "-- ledger.serials.of_name\n{COLUMNS} FROM serial_names n CROSS JOIN serials s ON s.row = n.serial {JOINED}
+            WHERE n.name = ?"
+        );
+        return (sql, vec![Box::new(name.to_string())]);
+    }
+    if let Some(account) = filter.account {
+        let sql = format!(
+            "-- ledger.serials.of_account\n{COLUMNS} FROM serials s INDEXED BY serials_by_account {JOINED}
+            WHERE s.account = ?"
+        );
+        return (sql, vec![Box::new(Col(account))]);
+    }
+    (format!("-- ledger.serials\n{COLUMNS} FROM serials s {JOINED} WHERE 1"), Vec::new())
+}
+
 pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -> Step<Vec<SerialRecord>> {
-    let mut sql = format!("-- ledger.serials\n{COLUMNS} WHERE 1");
-    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let (mut sql, mut values) = beginning(filter);
+    // Those of a name are walked along its own index.
+    let by_name = filter.name.is_some() && filter.order.is_none() && filter.spki_hash.is_none();
+    let row = if by_name { "n.serial" } else { "s.row" };
     let mut only = |condition: &str, value: Box<dyn ToSql>| {
         sql.push_str(condition);
         values.push(value);
@@ -71,35 +111,87 @@ pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -
     if let Some(status) = filter.status {
         only(" AND s.status = ?", Box::new(Col(status)));
     }
-    if let Some(name) = &filter.name {
-        only(" AND s.row IN (SELECT serial FROM serial_names WHERE name = ?)", Box::new(name.to_string()));
+    if let Some(name) = filter.name.as_ref().filter(|_| !by_name) {
+        let named = " AND EXISTS (SELECT 1 FROM serial_names WHERE name = ? AND serial = s.row)";
+        only(named, Box::new(name.to_string()));
     }
     if let Some(account) = filter.account {
-        only(" AND s.account = ?", Box::new(Col(account)));
-    }
-    if let Some(order) = filter.order {
-        only(" AND s.order_row = (SELECT row FROM orders WHERE id = ?)", Box::new(Col(order)));
+        // Without an index where another one leads to fewer.
+        only(" AND +s.account = ?", Box::new(Col(account)));
     }
     if let Some(spki_hash) = filter.spki_hash {
         only(" AND s.spki_hash = ?", Box::new(Col(spki_hash)));
     }
     if let Some(after) = filter.after {
-        only(" AND s.row > (SELECT row FROM serials WHERE serial = ?)", Box::new(Col(after)));
+        only(&format!(" AND {row} > (SELECT row FROM serials WHERE serial = ?)"), Box::new(Col(after)));
     }
     if filter.abandoned {
         sql.push_str(" AND s.given_up = 1 AND s.status <> 'revoked'");
     }
-    sql.push_str(" ORDER BY s.row LIMIT ?");
+    sql.push_str(&format!(" ORDER BY {row} LIMIT ?"));
     values.push(Box::new(limit));
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// What a name is found by below its domains. `None` for an address.
+pub(in crate::sqlite) fn reversed(name: &str) -> Option<String> {
+    name.parse::<IpAddr>().is_err().then(|| reversed_labels(name))
+}
+
+fn restored_name(reversed: &str) -> GeneralName {
+    let labels: Vec<&str> = reversed.trim_end_matches('.').rsplit('.').collect();
+    GeneralName::Dns(labels.join("."))
+}
+
+/// By this name the serial in this row is found; one that is there already stays.
+pub(in crate::sqlite) fn write_name(batch: &Batch<'_>, row: i64, name: &str) -> Step<()> {
+    batch
+        .prepare_cached(
+            "-- ledger.serials.name
+            INSERT INTO serial_names (name, serial) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![name, row])?;
+    if let Some(reversed) = reversed(name) {
+        batch
+            .prepare_cached(
+                "-- ledger.serials.domain_name
+                INSERT INTO domain_names (reversed) VALUES (?1) ON CONFLICT DO NOTHING",
+            )?
+            .execute([reversed])?;
+    }
+    Ok(())
+}
+
+pub(super) fn names_below(
+    connection: &Connection,
+    domain: &DnsName,
+    after: Option<&GeneralName>,
+    limit: u32,
+) -> Step<Vec<GeneralName>> {
+    let mut statement = connection.prepare_cached(
+        "-- ledger.names_below
+        SELECT reversed FROM domain_names WHERE reversed >= ?1 AND reversed < ?2 AND reversed > ?3
+        ORDER BY reversed LIMIT ?4",
+    )?;
+    let first = reversed(domain.as_str()).unwrap_or_default();
+    // Behind the dot comes the slash.
+    let end = format!("{}/", first.trim_end_matches('.'));
+    let after = after.and_then(|after| reversed(&after.to_string())).unwrap_or_default();
+    let rows = statement.query_map(params![first, end, after, limit], |row| row.get::<_, String>(0))?;
+    let mut names = Vec::new();
+    for row in rows {
+        names.push(restored_name(&row?));
+    }
+    Ok(names)
+}
+
 /// Restored ones whose orders were left open.
 pub(super) fn unsettled(connection: &Connection, limit: u32) -> Step<Vec<SerialRecord>> {
-    let mut statement = connection
-        .prepare_cached(&format!("-- ledger.unsettled\n{COLUMNS} WHERE s.unsettled > 0 ORDER BY s.row LIMIT ?1"))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "-- ledger.unsettled\n{COLUMNS} FROM serials s {JOINED} WHERE s.unsettled > 0 ORDER BY s.row LIMIT ?1"
+    ))?;
     let rows = statement.query_map([limit], from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
