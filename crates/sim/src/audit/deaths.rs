@@ -172,8 +172,8 @@ impl Auditor {
         key.is_some_and(|key| self.facts().blocked.contains_key(&key))
     }
 
-    /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order could
-    /// be issued: its lease ran out, two sweeps, a back-off, and the issuance itself.
+    /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order
+    /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself.
     fn late(&self, entered: Duration) -> Option<&'static str> {
         let times = &self.settings.times;
         let (at, off) = (self.executor.now(), self.off());

@@ -98,7 +98,8 @@ impl Session {
         }
     }
 
-    /// revokeCert by the certificate's key (RFC 8555 §7.6): the key is blocked, while another certificate for it is made.
+    /// revokeCert by the certificate's key (RFC 8555 §7.6): the key is blocked, while another certificate for it
+    /// is made.
     async fn compromise(&mut self, serial: Serial, key: &SubjectKey) {
         self.tell(|| format!("says that the key of {serial} is compromised"));
         if self.revoke(serial, key).await.is_err() {

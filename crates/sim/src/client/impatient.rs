@@ -61,8 +61,8 @@ impl Session {
         }
     }
 
-    /// Sends finalize for one order many times at once, each time with another key; so many of a thousand are not waited
-    /// for. Answers the number of keys for which it was told that they were taken.
+    /// Sends finalize for one order many times at once, each time with another key; so many of a thousand are not
+    /// waited for. Answers the number of keys for which it was told that they were taken.
     pub async fn finalize_at_once(&mut self, url: &str, names: &[String], hanging_up: u32) -> usize {
         let requests: Vec<_> = (0..AT_ONCE)
             .map(|number| {

@@ -1,5 +1,5 @@
-//! A client that stops anywhere and comes back much later, or never. What it finds then the auditor judges: an order has
-//! ended only if its time was over, and is unknown only if its retention was over too.
+//! A client that stops anywhere and comes back much later, or never. What it finds then the auditor judges: an order
+//! has ended only if its time was over, and is unknown only if its retention was over too.
 
 use std::sync::Arc;
 use std::time::Duration;
