@@ -293,13 +293,14 @@ impl Counts {
     }
 
     pub(super) fn document(&self) -> Value {
+        let issuers = self.issuers.iter().map(|(issuer, count)| (issuer.to_string(), *count));
         json!({
             "chosen": self.chosen,
             "good": self.good,
             "wait": self.wait,
             "abandoned": self.abandoned,
             "profiles": self.profiles,
-            "issuers": self.issuers.iter().map(|(issuer, count)| (issuer.to_string(), *count)).collect::<BTreeMap<_, _>>(),
+            "issuers": issuers.collect::<BTreeMap<_, _>>(),
             "first_names": self.names,
             "already_revoked": self.revoked,
             "expired_left_out": self.expired,

@@ -31,8 +31,8 @@ pub(crate) struct Revoke {
     /// All of this account
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
-    /// All with this key: SHA-256 of its SubjectPublicKeyInfo in hexadecimal, or a file in PEM with a certificate, a CSR,
-    /// the public key or the private key
+    /// All with this key: SHA-256 of its SubjectPublicKeyInfo in hexadecimal, or a file in PEM with a certificate, a
+    /// CSR, the public key or the private key
     #[arg(long, value_name = "HEX|FILE")]
     key: Option<String>,
     /// All with this DNS name or IP address
@@ -41,8 +41,8 @@ pub(crate) struct Revoke {
     /// With --name: also all with a name below it, wildcards too
     #[arg(long, requires = "name")]
     subdomains: bool,
-    /// All that a file lists: serials in hexadecimal (or as decimal:N), one in each line, or certificates in PEM; what is
-    /// behind a # is no matter
+    /// All that a file lists: serials in hexadecimal (or as decimal:N), one in each line, or certificates in PEM; what
+    /// is behind a # is no matter
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Why, by number or name (BR 7.2.2): 1 keyCompromise (`cairn key block` revokes all that has the key), 3
@@ -177,8 +177,8 @@ fn consent(counts: &Counts, asked: &Revoke, reason: Reason, paper: &mut Paper<'_
     let count = counts.chosen;
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage(format!(
-            "nothing is revoked: {count} certificates would be, and nobody can be asked here; --yes revokes them without \
-             a question"
+            "nothing is revoked: {count} certificates would be, and nobody can be asked here; --yes revokes them \
+             without a question"
         )));
     }
     eprint!("cairn: revoke these {count} certificates for ever ({reason})? Answer yes: ");

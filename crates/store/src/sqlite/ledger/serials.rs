@@ -78,13 +78,15 @@ fn beginning(filter: &SerialFilter) -> (String, Vec<Box<dyn ToSql>>) {
     }
     if let Some(spki_hash) = filter.spki_hash {
         let sql = format!(
-            "-- ledger.serials.of_key\n{COLUMNS} FROM serials s INDEXED BY serials_by_key {JOINED} WHERE s.spki_hash = ?"
+            "-- ledger.serials.of_key\n{COLUMNS} FROM serials s INDEXED BY serials_by_key {JOINED}
+            WHERE s.spki_hash = ?"
         );
         return (sql, vec![Box::new(Col(spki_hash))]);
     }
     if let Some(name) = &filter.name {
         let sql = format!(
-            "-- ledger.serials.of_name\n{COLUMNS} FROM serial_names n CROSS JOIN serials s ON s.row = n.serial {JOINED}
+            "-- ledger.serials.of_name\n{COLUMNS} FROM serial_names n
+                CROSS JOIN serials s ON s.row = n.serial {JOINED}
             WHERE n.name = ?"
         );
         return (sql, vec![Box::new(name.to_string())]);
