@@ -66,8 +66,8 @@ pub(super) fn by_serial(connection: &Connection, serial: Serial) -> Step<Option<
     Ok(rows.next()?.map(from_columns).transpose()?)
 }
 
-/// What a list begins with: the index that leads to the fewest. All of them have the rows in their order, so that a page
-/// costs the same wherever it begins.
+/// What a list begins with: the index that leads to the fewest. All of them have the rows in their order, so that a
+/// page costs the same wherever it begins.
 fn beginning(filter: &SerialFilter) -> (String, Vec<Box<dyn ToSql>>) {
     if let Some(order) = filter.order {
         let sql = format!(
