@@ -38,7 +38,8 @@ impl Ca {
     ///
     /// # Errors
     /// `malformed`, `rejectedIdentifier`, `unsupportedIdentifier` (with a subproblem each), `invalidProfile`; for what
-    /// it `replaces` also `unauthorized` and `alreadyReplaced`.
+    /// it `replaces` also `unauthorized` and `alreadyReplaced`. While issuance is stopped for it: `serverInternal`,
+    /// `rejectedIdentifier` or `unauthorized`.
     pub async fn new_order(&self, account: &Account, asked: &NewOrder) -> Answer<Order> {
         let identifiers = self.identifiers(asked)?;
         self.require_bound_names(account, &identifiers).await?;
@@ -53,6 +54,7 @@ impl Ca {
         let predecessor = self.predecessor(account, asked, &identifiers).await?;
         let replaces = predecessor.as_ref().map(|one| one.identifier.clone());
         let order = self.order_for(account, Wanted { identifiers, profile, validity, replaces, method: None });
+        self.require_issuance(&order).await?;
         if let Some(open) = self.open_order_like(&order).await? {
             tracing::info!(order = %open.id, "asked for again");
             return Ok(open);

@@ -258,7 +258,8 @@ impl Ca {
     /// finalize (RFC 8555 §7.4). Answers at once: the order is `processing`.
     ///
     /// # Errors
-    /// `orderNotReady`, `badCSR`, `badPublicKey`; the order is as it was.
+    /// `orderNotReady`, `badCSR`, `badPublicKey`, and, while issuance is stopped for it, `serverInternal`,
+    /// `rejectedIdentifier` or `unauthorized`; the order is as it was.
     pub async fn finalize(&self, account: &Account, id: OrderId, request: Verified) -> Answer<Order> {
         let order = self.order(account, id).await?;
         let status = order.status(self.now());
@@ -267,6 +268,7 @@ impl Ca {
             return Err(not_ready(&order, status));
         }
         self.require_clock().await?;
+        self.require_issuance(&order).await?;
         let asked: acme::Finalize = request.json().map_err(|error| error.problem())?;
         self.check_profile(&order)?;
         let der = asked.csr_der()?;

@@ -182,6 +182,13 @@ impl Ca {
             AuditEvent::KeyBlock { spki_hash, by } => {
                 self.ledger.block(KeyBlock { spki_hash: *spki_hash, at: self.now(), by: by.clone() }).await?;
             }
+            AuditEvent::IssuanceStopped { stop } => {
+                self.ledger.stop(stop.clone()).await?;
+            }
+            AuditEvent::IssuanceResumed { number, ended, .. } => {
+                let stop = self.ledger.resume(*number, *ended).await?;
+                stop.ok_or_else(|| older(format!("stop {number} of issuance")))?;
+            }
             AuditEvent::CrlNumber { issuer, shard, number } => {
                 self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
             }

@@ -190,6 +190,13 @@ impl Restoration<'_> {
             AuditEvent::Certificate { serial, .. } => of_serial(*serial, |record| record.certificate.is_none()).await,
             AuditEvent::Revocation { serial, .. } => of_serial(*serial, |record| record.revocation.is_none()).await,
             AuditEvent::KeyBlock { spki_hash, .. } => Ok(missing(!self.ledger.is_blocked(*spki_hash).await?)),
+            AuditEvent::IssuanceStopped { stop } => {
+                Ok(missing(self.ledger.stop_of_number(stop.number).await?.is_none()))
+            }
+            AuditEvent::IssuanceResumed { number, .. } => Ok(match self.ledger.stop_of_number(*number).await? {
+                None => Means::Unknown(format!("stop {number} of issuance")),
+                Some(stop) => missing(stop.ended.is_none()),
+            }),
             AuditEvent::CrlNumber { issuer, shard, number } => {
                 let allocated = self.ledger.crl_state(*issuer, *shard, self.crl_shards).await?.allocated;
                 if allocated + 1 < *number {
@@ -316,6 +323,8 @@ impl Restoration<'_> {
             AuditEvent::KeyBlock { spki_hash, by } => {
                 RestoredLine::KeyBlock(KeyBlock { spki_hash: *spki_hash, at: line.at, by: by.clone() })
             }
+            AuditEvent::IssuanceStopped { stop } => RestoredLine::Stop(stop.clone()),
+            AuditEvent::IssuanceResumed { number, ended, .. } => RestoredLine::Resume { number: *number, at: *ended },
             AuditEvent::CrlNumber { issuer, shard, number } | AuditEvent::Crl { issuer, shard, number, .. } => {
                 if !authorities.0.iter().any(|one| one.public_key().spki_hash() == *issuer) {
                     return Err(unreadable(format!("it is of a CRL of issuer {issuer}, which is none of this CA's")));

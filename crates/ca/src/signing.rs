@@ -230,6 +230,9 @@ fn check_issuance(
     if record.key_blocked {
         return Err(Refused::because("the certificate's key is blocked"));
     }
+    if let Some(stop) = record.stops.iter().find(|stop| stop.scope.covers(&record.order)) {
+        return Err(Refused::because(stop.to_string()));
+    }
     if !record.account.is_valid() {
         return Err(Refused::because("the account is not valid"));
     }

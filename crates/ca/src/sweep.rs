@@ -142,10 +142,13 @@ impl Ca {
             self.workbench.settle(order.id, &[], Some((Outcome::Invalid(Failure { stage, problem }), now))).await?;
         });
         let outcome = if stage == Stage::Issue {
-            let problem = Problem::new(
-                ProblemType::ServerInternal,
-                "the certificate could not be issued in time (stage issue); make a new order",
-            );
+            let detail = if self.was_stopped(order).await? {
+                "this CA's operator had stopped issuance, so that the certificate could not be issued in time (stage \
+                 issue); make a new order"
+            } else {
+                "the certificate could not be issued in time (stage issue); make a new order"
+            };
+            let problem = Problem::new(ProblemType::ServerInternal, detail);
             self.ledger.finish(order, Failure { stage, problem }, now).await?.into()
         } else if self.ledger_knew_better(order.id).await? {
             return Ok(false);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use acme::MacKey;
 use ca::external_account::KeyTerms;
-use ca::ports::{RenewalAdvice, RenewalScope, Revoked};
-use ca::{Ca, ExternalKeyId, REVOKED_TOGETHER_MAX, RevokedTogether};
+use ca::ports::{RenewalAdvice, RenewalScope, Revoked, StopScope};
+use ca::{Ca, ExternalKeyId, REVOKED_TOGETHER_MAX, Resumed, RevokedTogether, STOPS_MAX};
 use futures_util::future::join_all;
 use pki::{Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,23 @@ pub enum Command {
         spki_hash: Sha256,
         /// Who says by what that it is compromised.
         by: String,
+    },
+    /// `cairn stop-issuance`.
+    StopIssuance {
+        /// What for.
+        scope: StopScope,
+        /// Why.
+        reason: String,
+    },
+    /// `cairn resume-issuance NUMBER`.
+    ResumeIssuance {
+        /// The stop.
+        number: u64,
+    },
+    /// `cairn resume-issuance` with a scope.
+    ResumeIssuanceFor {
+        /// Of the stops.
+        scope: StopScope,
     },
     /// `cairn renew shift`.
     ShiftRenewals {
@@ -118,6 +135,13 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
             revoke_together(ca, &serials, reason, block_keys).await
         }
         Command::BlockKey { spki_hash, by } => block_key(ca, spki_hash, &by).await,
+        Command::StopIssuance { scope, reason } => match ca.stop_issuance(scope, &reason, "the operator").await {
+            Ok(stop) => Outcome::Done(format!("{stop}; `cairn resume-issuance {}` lets it go on", stop.number)),
+            Err(ca::Error::Refused(problem)) => Outcome::Refused(problem.detail),
+            Err(error @ ca::Error::Failed(_)) => Outcome::Failed(error.to_string()),
+        },
+        Command::ResumeIssuance { number } => resume(ca, &Resumed::Number(number)).await,
+        Command::ResumeIssuanceFor { scope } => resume(ca, &Resumed::Scope(scope)).await,
         Command::ShiftRenewals { scope, advice } => match ca.move_renewals(scope, advice).await {
             Ok(moved) => {
                 let (number, certificates) = (moved.rule.number, moved.certificates);
@@ -181,6 +205,21 @@ async fn revoke_together(ca: &Ca, serials: &BTreeSet<Serial>, reason: Reason, bl
         ca.revoke_all(serials, reason, "the operator").await
     };
     revoked.await.map_or_else(|error: ca::Error| Outcome::Failed(error.to_string()), Outcome::RevokedTogether)
+}
+
+async fn resume(ca: &Ca, which: &Resumed) -> Outcome {
+    let ended = match ca.resume_issuance(which, "the operator").await {
+        Ok(ended) => ended,
+        Err(ca::Error::Refused(problem)) => return Outcome::Refused(problem.detail),
+        Err(error @ ca::Error::Failed(_)) => return Outcome::Failed(error.to_string()),
+    };
+    let mut text: Vec<String> =
+        ended.iter().map(|stop| format!("stop {} ({}) has ended", stop.number, stop.scope)).collect();
+    match ca.ledger.stops(true, STOPS_MAX).await {
+        Ok(left) => text.extend(left.iter().map(|stop| format!("still {stop}"))),
+        Err(error) => return Outcome::Failed(format!("{}; what still stands is not known: {error}", text.join("; "))),
+    }
+    Outcome::Done(text.join("; "))
 }
 
 async fn block_key(ca: &Ca, spki_hash: Sha256, by: &str) -> Outcome {

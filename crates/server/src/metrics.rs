@@ -50,6 +50,7 @@ pub async fn encode(
     register_orders(&mut registry, ca).await?;
     register_records(&mut registry, ca).await?;
     register_clock(&mut registry, ca).await?;
+    register_stops(&mut registry, ca).await?;
     register_ocsp(&mut registry, ca);
     register_crls(&mut registry, ca, publication);
     register_panics(&mut registry);
@@ -160,6 +161,13 @@ async fn register_clock(registry: &mut Registry, ca: &Ca) -> Stored<()> {
         "By how much the clock is behind the newest record of the ledger, if nothing is signed for that; else 0",
         behind,
     );
+    Ok(())
+}
+
+async fn register_stops(registry: &mut Registry, ca: &Ca) -> Stored<()> {
+    let stops: Gauge = Gauge::default();
+    stops.set(whole(ca.ledger.stops(true, ca::STOPS_MAX).await?.len() as u64));
+    registry.register("issuance_stops", "Stops of issuance that stand (`cairn stop-issuance --list`)", stops);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ use crate::http::limits::ListenerLimits;
 use crate::http::listener::Listener;
 use crate::http::tls::{OwnCertificate, server_config};
 use crate::http::{acme, admin, status};
-use crate::own::OwnClient;
+use crate::own::{OwnClient, OwnError};
 use crate::publication::Publication;
 use crate::upkeep::{self, pause, stopping};
 use crate::world::raise_descriptor_limit;
@@ -131,7 +131,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
                 wind_down(&assembly, tasks).await;
                 return Ok(());
             }
-            begun = own.begin() => begun?,
+            begun = own.begin() => require_unless_stopped(&assembly, begun).await?,
         }
         tasks.spawn(keep_own_certificate(own, stop.clone()));
     }
@@ -162,6 +162,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
 
 /// After an end that was not in order the first sweep is part of the recovery, and so of what is said of it.
 async fn tell_what_was_found(assembly: &Assembly) {
+    tell_stops(assembly).await;
     if assembly.first_start {
         return;
     }
@@ -171,6 +172,25 @@ async fn tell_what_was_found(assembly: &Assembly) {
         ca::Swept::default()
     });
     assembly.found.tell(swept);
+}
+
+/// Who starts a server in which issuance is stopped should know.
+async fn tell_stops(assembly: &Assembly) {
+    match assembly.ca.ledger.stops(true, ca::STOPS_MAX).await {
+        Ok(stops) => stops.iter().for_each(|stop| tracing::warn!(reason = %stop.reason, "{stop}")),
+        Err(error) => tracing::error!(%error, "it is not known whether issuance is stopped"),
+    }
+}
+
+/// Without a certificate of its own a server of which issuance is stopped still serves what relying parties need.
+async fn require_unless_stopped(assembly: &Assembly, begun: Result<(), OwnError>) -> Result<(), ServeError> {
+    let Err(error) = begun else { return Ok(()) };
+    let stopped = assembly.ca.ledger.stops(true, 1).await.is_ok_and(|stops| !stops.is_empty());
+    if !stopped {
+        return Err(error.into());
+    }
+    tracing::error!(%error, "the server has no certificate of its own, since issuance is stopped; status is served");
+    Ok(())
 }
 
 /// What workers hold is finished first.

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use store::sqlite::{Database, OpenOptions};
 
 /// Statements that walk, and why they may. One that does so no more has to leave this list.
-const WALK: [(&str, &str); 13] = [
+const WALK: [(&str, &str); 14] = [
     ("ledger.serials", "a page of all, in the order of the rows: it ends at its limit"),
     ("ledger.external_account_keys", "a page of all, in the order of the rows"),
     ("ledger.responders", "a page of all, and there are few"),
@@ -18,6 +18,7 @@ const WALK: [(&str, &str); 13] = [
     ("ledger.authorities", "there are few"),
     ("ledger.renewal_rules", "there are few, by a limit"),
     ("ledger.recoveries", "there are few"),
+    ("ledger.stops", "a page of all, the newest first: it ends at its limit"),
     ("ledger.recovery", "along an index of one row"),
     ("ledger.unsettled", "along an index of what a recovery has left open"),
     ("ledger.restore.signature", "along names, and only while a reference leads nowhere: none does"),

@@ -21,12 +21,16 @@ use crate::authority::Ca;
 use crate::order::Order;
 use crate::ports::{IssuanceCaps, IssuanceNumber, Lease, StoreErrorKind, Stored};
 use crate::settings::Settings;
+use crate::stops::Stopped;
 
 /// Before what may be repeated is repeated; it doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Until the clock is looked at again for an order, if it was wrong.
 pub(crate) const CLOCK_PAUSE: Duration = Duration::from_secs(5);
+
+/// Until a stop is looked at again for an order that waits for its end.
+const STOP_PAUSE: Duration = Duration::from_secs(10);
 
 /// So many issuances of an order may be cut short before each has to wait: each takes a serial, and one may be what its
 /// process dies of.
@@ -73,6 +77,7 @@ impl Ca {
     pub async fn issue(&self, order: &Order, lease: &Lease, claimed: Duration) -> Result<Issued, IssuanceEnd> {
         debug_assert_eq!(order.id, lease.order, "the lease is for this order");
         self.clock_before_issuance().await?;
+        self.stops_before_issuance(order).await?;
         let until = claimed + self.settings.times.issue_lease;
         let step_began_us = AtomicU64::new(micros(self.clock.monotonic()));
         match (Run { ca: self, order, until, step_began_us }).cycle().await {
@@ -98,6 +103,29 @@ impl Ca {
             Ok(Ok(())) => Ok(()),
             Ok(Err(behind)) => Err(IssuanceEnd::Wait { detail: behind.to_string(), after: Some(CLOCK_PAUSE) }),
             Err(error) => Err(IssuanceEnd::wait(&error)),
+        }
+    }
+
+    /// Nothing is asked of others for an order that can't begin: `begin` would refuse it.
+    async fn stops_before_issuance(&self, order: &Order) -> Result<(), IssuanceEnd> {
+        let stopped = self.stopped(order).await.map_err(|error| IssuanceEnd::wait(&error))?;
+        stopped.map_or(Ok(()), |stopped| Err(stopped.before_issuance()))
+    }
+}
+
+impl Stopped {
+    fn before_issuance(self) -> IssuanceEnd {
+        match self {
+            Self::Waits(problem) => IssuanceEnd::Wait { detail: problem.detail, after: Some(STOP_PAUSE) },
+            Self::Ends(problem) => IssuanceEnd::Dead(Box::new(problem)),
+        }
+    }
+
+    /// It came when a serial was taken: that it isn't signed for is no fault of the issuance.
+    fn in_issuance(self, serial: Serial) -> IssuanceEnd {
+        match self {
+            Self::Waits(problem) => IssuanceEnd::CutShort { serial, detail: problem.detail },
+            Self::Ends(problem) => IssuanceEnd::Dead(Box::new(problem)),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The nine steps.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use acme::order::SUBPROBLEMS_MAX;
 use acme::{Problem, ProblemType};
@@ -14,6 +13,7 @@ use super::receipts::{
 };
 use super::{FIRST_PAUSE, IssuanceEnd, Issued, Run};
 use crate::authorization::{CaaDecision, CaaRecord, EndedAuthorization};
+use crate::order::Order;
 use crate::ports::{
     AuditEvent, Begin, BeginRefused, CaaCheck, CtReadiness, CtSubmission, Issuer, SerialStatus, SignError, Signed,
     SigningRequest, StoredFinal,
@@ -21,6 +21,7 @@ use crate::ports::{
 use crate::profile::Profile;
 use crate::settings::CaaMode;
 use crate::signing::{general_name, is_fresh, permits};
+use crate::stops::Stopped;
 use crate::urls;
 
 /// Room in the audit log for the two lines of an issuance, beside what its names take, in octets.
@@ -209,11 +210,11 @@ impl<'a> Run<'a> {
         let number = match begun.await.map_err(|error| IssuanceEnd::over(serial, &error))? {
             Ok(number) => number,
             Err(BeginRefused::SerialTaken) => return Ok(Precommitted::SerialTaken(permitted)),
-            Err(refused) => return Err(refused_begin(&refused, self.now())),
+            Err(refused) => return Err(refused_begin(&refused, self.order, self.now())),
         };
         self.done(5, Some(serial), "linting certificate stored, status wait");
         let tbs = planted!(OtherBytesSigned {
-            let not_after = not_after.minus(Duration::from_secs(1));
+            let not_after = not_after.minus(std::time::Duration::from_secs(1));
             let other = leaf.tbs(Validity { not_after, ..validity }, ct);
             self.lint(other, kind, profile, issuer, &csr, &names).await?
         } else { tbs });
@@ -301,9 +302,11 @@ impl<'a> Run<'a> {
 
     /// A signer refuses what the records don't bear out: because they changed meanwhile, or because we are wrong.
     async fn why_refused(&self, serial: Serial, detail: String) -> Result<Signed, IssuanceEnd> {
+        let stopped = self.ca.stopped(self.order).await;
         match self.ca.ledger.serial(serial).await {
             Ok(Some(record)) if record.status == SerialStatus::Revoked => Err(revoked(serial)),
             Ok(Some(record)) if !record.current => Err(IssuanceEnd::Superseded),
+            Ok(Some(_)) if let Ok(Some(stopped)) = stopped => Err(stopped.in_issuance(serial)),
             Ok(Some(_) | None) | Err(_) => Err(IssuanceEnd::Over { serial, detail }),
         }
     }
@@ -363,7 +366,7 @@ impl<'a> Run<'a> {
         let Planned { profile, issuer, csr, names, .. } = &planned;
         let tbs = planted!(FinalBuiltAnew {
             let Validity { not_before, not_after } = self.validity(profile, issuer)?;
-            let validity = Validity { not_before, not_after: not_after.minus(Duration::from_secs(1)) };
+            let validity = Validity { not_before, not_after: not_after.minus(std::time::Duration::from_secs(1)) };
             let leaf = LeafParts::new(&self.ca.settings, issuer, profile, csr, serial, names);
             leaf.tbs(validity, Ct::Scts(&scts))
         } else { tbs });
@@ -515,7 +518,7 @@ fn unknown_serial(serial: Serial) -> IssuanceEnd {
     IssuanceEnd::Over { serial, detail: "the ledger does not know the serial that it allocated".into() }
 }
 
-fn refused_begin(refused: &BeginRefused, now: Timestamp) -> IssuanceEnd {
+fn refused_begin(refused: &BeginRefused, order: &Order, now: Timestamp) -> IssuanceEnd {
     match refused {
         BeginRefused::OrderEnded | BeginRefused::SerialTaken => IssuanceEnd::Superseded,
         BeginRefused::CapReached(number) => dead(
@@ -534,9 +537,8 @@ fn refused_begin(refused: &BeginRefused, now: Timestamp) -> IssuanceEnd {
         BeginRefused::KeyBlocked => {
             dead(ProblemType::BadPublicKey, "the certificate's key is blocked (stage issue)".into())
         }
-        BeginRefused::Stopped(why) => {
-            IssuanceEnd::Wait { detail: format!("issuance is stopped: {why}"), after: Some(Duration::from_secs(60)) }
-        }
+        BeginRefused::Stopped(stops) => Stopped::of(stops, order)
+            .map_or(IssuanceEnd::Wait { detail: refused.to_string(), after: None }, Stopped::before_issuance),
         BeginRefused::AccountNotValid => {
             dead(ProblemType::Unauthorized, "the account is no longer valid (stage issue)".into())
         }

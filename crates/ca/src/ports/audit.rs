@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use pki::{LogId, Reason, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{LineCounts, Stored};
+use super::{LineCounts, StopRecord, Stored};
 use crate::{InstanceId, OrderId};
 
 /// What a line of the audit log says.
@@ -51,6 +51,20 @@ pub enum AuditEvent {
     KeyBlock {
         /// SHA-256 of its SubjectPublicKeyInfo.
         spki_hash: Sha256,
+        /// Who asked.
+        by: String,
+    },
+    /// Issuance is about to be stopped: written before the ledger.
+    IssuanceStopped {
+        /// The stop.
+        stop: StopRecord,
+    },
+    /// A stop of issuance is about to end: written before the ledger.
+    IssuanceResumed {
+        /// The stop's number.
+        number: u64,
+        /// When it ends.
+        ended: Timestamp,
         /// Who asked.
         by: String,
     },
@@ -169,6 +183,8 @@ impl AuditEvent {
             | Self::Certificate { .. }
             | Self::Revocation { .. }
             | Self::KeyBlock { .. }
+            | Self::IssuanceStopped { .. }
+            | Self::IssuanceResumed { .. }
             | Self::CrlNumber { .. }
             | Self::Crl { .. }
             | Self::Authority { .. }

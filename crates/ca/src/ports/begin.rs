@@ -7,6 +7,7 @@ use pki::{GeneralName, Serial, Sha256, Timestamp};
 
 use crate::AuthorizationId;
 use crate::order::Order;
+use crate::ports::StopRecord;
 
 /// What `begin` makes durable: steps 3 to 5 of the cycle.
 #[derive(Clone, Debug)]
@@ -92,9 +93,9 @@ pub enum BeginRefused {
     /// The key is blocked.
     #[error("the key is blocked")]
     KeyBlocked,
-    /// Issuance is stopped.
-    #[error("issuance is stopped: {0}")]
-    Stopped(String),
+    /// Issuance is stopped for the order, by all of these.
+    #[error("{}", .0.first().map_or_else(|| "issuance is stopped".to_owned(), ToString::to_string))]
+    Stopped(Vec<StopRecord>),
     /// The account is no longer valid.
     #[error("the account is no longer valid")]
     AccountNotValid,

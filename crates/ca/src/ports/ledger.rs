@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlPart, CrlRecord, CrlState, KeyBlock, KeyChangeRecord,
     KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule,
-    RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord, Stored,
+    RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord, StopRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -170,6 +170,8 @@ pub struct SigningRecord {
     pub rechecks: Vec<CaaRecord>,
     /// Whether the key is blocked.
     pub key_blocked: bool,
+    /// Stops of issuance that stand and are for the order.
+    pub stops: Vec<StopRecord>,
 }
 
 /// Which serials are asked for.
@@ -399,6 +401,20 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Notes that all serials of a blocked key are revoked; the first time counts. Compares that they are. `false`:
     /// one is not, or the key is not blocked. What [`Ledger::restore`] brings back of the key opens it again.
     async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool>;
+
+    /// Stops issuance. Locks what `begin` locks: an issuance that begins later is refused, and a signer that reads later
+    /// sees it. The first stop of a number stays. `false`: the number is another stop's, and nothing was written.
+    async fn stop(&self, stop: StopRecord) -> Stored<bool>;
+
+    /// Ends the stop of this number; the first time counts. The stop as it then is; `None`: there is none.
+    async fn resume(&self, number: u64, at: Timestamp) -> Stored<Option<StopRecord>>;
+
+    /// The stop of this number.
+    async fn stop_of_number(&self, number: u64) -> Stored<Option<StopRecord>>;
+
+    /// Stops, the newest first, at most `limit`; with `open` only those that stand: an index knows them, so that where
+    /// there is none it is one look.
+    async fn stops(&self, open: bool, limit: u32) -> Stored<Vec<StopRecord>>;
 
     /// The state of CRL numbering.
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState>;

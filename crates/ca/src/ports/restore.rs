@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pki::{GeneralName, LogId, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AuditEvent, AuditMark, KeyBlock, ResponderRecord, Revocation};
+use super::{AuditEvent, AuditMark, KeyBlock, ResponderRecord, Revocation, StopRecord};
 use crate::InstanceId;
 use crate::order::Order;
 
@@ -21,6 +21,8 @@ pub struct LineCounts {
     pub revocations: u64,
     /// Blocked keys.
     pub key_blocks: u64,
+    /// Stops of issuance, and their ends.
+    pub stops: u64,
     /// CRL numbers.
     pub crl_numbers: u64,
     /// Certificates of this CA itself: its own, and those of its OCSP responders.
@@ -35,6 +37,7 @@ impl LineCounts {
             AuditEvent::Certificate { .. } => self.certificates += 1,
             AuditEvent::Revocation { .. } => self.revocations += 1,
             AuditEvent::KeyBlock { .. } => self.key_blocks += 1,
+            AuditEvent::IssuanceStopped { .. } | AuditEvent::IssuanceResumed { .. } => self.stops += 1,
             AuditEvent::CrlNumber { .. } => self.crl_numbers += 1,
             AuditEvent::Authority { .. } | AuditEvent::OcspResponder { .. } => self.authorities += 1,
             AuditEvent::Begun { .. }
@@ -53,6 +56,7 @@ impl LineCounts {
             + self.certificates
             + self.revocations
             + self.key_blocks
+            + self.stops
             + self.crl_numbers
             + self.authorities
     }
@@ -65,18 +69,20 @@ impl LineCounts {
             certificates: self.certificates + others.certificates,
             revocations: self.revocations + others.revocations,
             key_blocks: self.key_blocks + others.key_blocks,
+            stops: self.stops + others.stops,
             crl_numbers: self.crl_numbers + others.crl_numbers,
             authorities: self.authorities + others.authorities,
         }
     }
 
     /// Each kind with its name in the plural, in a fixed order.
-    pub const fn kinds(&self) -> [(&'static str, u64); 6] {
+    pub const fn kinds(&self) -> [(&'static str, u64); 7] {
         [
             ("precertificates", self.precertificates),
             ("certificates", self.certificates),
             ("revocations", self.revocations),
             ("key blocks", self.key_blocks),
+            ("stops of issuance and their ends", self.stops),
             ("CRL numbers", self.crl_numbers),
             ("certificates of this CA itself", self.authorities),
         ]
@@ -136,6 +142,15 @@ pub enum RestoredLine {
     },
     /// A key block: every serial of the key is revoked with it, since nobody knows any more which of them were open.
     KeyBlock(KeyBlock),
+    /// A stop of issuance.
+    Stop(StopRecord),
+    /// The end of one.
+    Resume {
+        /// The stop's number.
+        number: u64,
+        /// When it ended.
+        at: Timestamp,
+    },
     /// A CRL number that was, or may have been, used.
     CrlNumber {
         /// The issuer: SHA-256 of its SubjectPublicKeyInfo.

@@ -29,6 +29,7 @@ mod revocation;
 mod revoked_together;
 mod shares;
 mod steps;
+mod stops;
 mod sweep;
 mod terms;
 mod validity;

@@ -69,6 +69,8 @@ impl World {
                 AuditEvent::Begun { .. }
                 | AuditEvent::Revocation { .. }
                 | AuditEvent::KeyBlock { .. }
+                | AuditEvent::IssuanceStopped { .. }
+                | AuditEvent::IssuanceResumed { .. }
                 | AuditEvent::CrlNumber { .. }
                 | AuditEvent::Crl { .. }
                 | AuditEvent::Authority { .. }

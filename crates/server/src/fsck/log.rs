@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ca::OrderId;
-use ca::ports::{AuditEvent, AuditLine, AuditMark, Revocation, SerialRecord, SerialStatus, StoreError};
+use ca::ports::{AuditEvent, AuditLine, AuditMark, Revocation, SerialRecord, SerialStatus, StopRecord, StoreError};
 use pki::{Certificate, Serial, Sha256, Timestamp};
 use store::audit::AuditReader;
 use store::sqlite::Mend;
@@ -168,18 +168,13 @@ impl Fsck<'_> {
                 self.revocation(sequence, Revocation { serial, reason, revoked, by }, mark).await
             }
             AuditEvent::KeyBlock { spki_hash, by } if logged.is_first() => {
-                for look in 0..LOOKS {
-                    if self.records.ledger.is_blocked(*spki_hash).await? {
-                        return Ok(());
-                    }
-                    if look + 1 < LOOKS {
-                        self.pause().await;
-                    }
-                }
+                let lost = async |fsck: &Self| Ok(!fsck.records.ledger.is_blocked(*spki_hash).await?);
                 let again = Repair::Block { spki_hash: *spki_hash, by: by.clone() };
-                let fault = not_applied(sequence, mark, format!("the block of key {spki_hash}"), again);
-                self.add(&at_line(sequence), vec![fault]);
-                Ok(())
+                self.unless_lost((sequence, mark), lost, format!("the block of key {spki_hash}"), again).await
+            }
+            AuditEvent::IssuanceStopped { stop } if logged.is_first() => self.stop(sequence, stop, mark).await,
+            AuditEvent::IssuanceResumed { number, ended, .. } if logged.is_first() => {
+                self.end_of_stop(sequence, (*number, *ended), mark).await
             }
             AuditEvent::CrlNumber { issuer, shard, number } if logged.is_first() => {
                 self.crl_number(sequence, (*issuer, *shard, *number), mark, crls).await
@@ -212,6 +207,8 @@ impl Fsck<'_> {
             | AuditEvent::Certificate { .. }
             | AuditEvent::Revocation { .. }
             | AuditEvent::KeyBlock { .. }
+            | AuditEvent::IssuanceStopped { .. }
+            | AuditEvent::IssuanceResumed { .. }
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
@@ -219,6 +216,46 @@ impl Fsck<'_> {
             | AuditEvent::Recovered { .. }
             | AuditEvent::ClockAccepted { .. } => Ok(()),
         }
+    }
+
+    async fn stop(&mut self, sequence: u64, stop: &StopRecord, mark: AuditMark) -> Result<(), StoreError> {
+        let lost = async |fsck: &Self| Ok(fsck.records.ledger.stop_of_number(stop.number).await?.is_none());
+        let what = format!("stop {} of issuance", stop.number);
+        self.unless_lost((sequence, mark), lost, what, Repair::Stop(stop.clone())).await
+    }
+
+    async fn end_of_stop(
+        &mut self,
+        sequence: u64,
+        (number, at): (u64, Timestamp),
+        mark: AuditMark,
+    ) -> Result<(), StoreError> {
+        let lost = async |fsck: &Self| {
+            let stop = fsck.records.ledger.stop_of_number(number).await?;
+            Ok(stop.is_none_or(|stop| stop.ended.is_none()))
+        };
+        let what = format!("the end of stop {number} of issuance");
+        self.unless_lost((sequence, mark), lost, what, Repair::Resume { number, at }).await
+    }
+
+    /// A line whose contents the ledger lacks, however often one looks: it may be on its way.
+    async fn unless_lost(
+        &mut self,
+        (sequence, mark): (u64, AuditMark),
+        is_lost: impl AsyncFn(&Self) -> Result<bool, StoreError>,
+        what: String,
+        again: Repair,
+    ) -> Result<(), StoreError> {
+        for look in 0..LOOKS {
+            if !is_lost(self).await? {
+                return Ok(());
+            }
+            if look + 1 < LOOKS {
+                self.pause().await;
+            }
+        }
+        self.add(&at_line(sequence), vec![not_applied(sequence, mark, what, again)]);
+        Ok(())
     }
 
     async fn signature(&mut self, line: &Line<'_>, mark: AuditMark, logged: &mut Logged) -> Result<(), StoreError> {

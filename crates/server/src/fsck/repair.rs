@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use ca::ports::{AuditEvent, AuditLine, Clock, KeyBlock, Ledger, Revocation, StoreError, Stored};
+use ca::ports::{AuditEvent, AuditLine, Clock, KeyBlock, Ledger, Revocation, StopRecord, StoreError, Stored};
 use ca::{Ca, RecoveryError};
-use pki::{Serial, Sha256};
+use pki::{Serial, Sha256, Timestamp};
 use store::audit::{AuditLogError, AuditReader};
 use store::instance::{Instance, InstanceError};
 use store::sqlite::{Database, FILE_NAME, Mend, OpenError, OpenOptions};
@@ -32,6 +32,15 @@ pub enum Repair {
         spki_hash: Sha256,
         /// Who asked.
         by: String,
+    },
+    /// Issuance is stopped, as the audit log announces.
+    Stop(StopRecord),
+    /// A stop of issuance ends, as the audit log announces.
+    Resume {
+        /// Which.
+        number: u64,
+        /// When it ended.
+        at: Timestamp,
     },
     /// A CRL number is allocated, as the audit log announces.
     CrlNumber {
@@ -61,6 +70,8 @@ impl Repair {
         match self {
             Self::Mend(mend) => plan(mend),
             Self::Block { spki_hash, .. } => format!("block key {spki_hash}, as the audit log says"),
+            Self::Stop(stop) => format!("stop issuance for {}, as the audit log says", stop.scope),
+            Self::Resume { number, .. } => format!("end stop {number} of issuance, as the audit log says"),
             Self::CrlNumber { number, shard, .. } => format!("allocate CRL number {number} of shard {shard}"),
             Self::Responder { serial, .. } => format!("store the certificate of OCSP responder {serial}"),
             Self::FromLog(serial) => format!("bring what the audit log has of {serial} into the ledger"),
@@ -244,6 +255,16 @@ impl Repairs<'_> {
         match repair {
             Repair::Mend(mend) => self.mend(mend).await,
             Repair::Block { spki_hash, by } => self.block(*spki_hash, by).await,
+            Repair::Stop(stop) => {
+                let is_new = self.ledger.stop_of_number(stop.number).await?.is_none();
+                let stopped = is_new && self.ledger.stop(stop.clone()).await?;
+                Ok(stopped.then(|| stop.to_string()))
+            }
+            Repair::Resume { number, at } => {
+                let stands = self.ledger.stop_of_number(*number).await?.is_some_and(|stop| stop.ended.is_none());
+                self.ledger.resume(*number, *at).await?;
+                Ok(stands.then(|| format!("stop {number} of issuance has ended")))
+            }
             Repair::CrlNumber { issuer, shard, number } => {
                 let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
                 Ok(allocated.then(|| format!("CRL number {number} is allocated")))
@@ -305,6 +326,8 @@ fn told(line: AuditLine) -> Option<(Serial, Mend)> {
         }
         AuditEvent::Begun { .. }
         | AuditEvent::KeyBlock { .. }
+        | AuditEvent::IssuanceStopped { .. }
+        | AuditEvent::IssuanceResumed { .. }
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
         | AuditEvent::Authority { .. }

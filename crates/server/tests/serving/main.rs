@@ -23,5 +23,6 @@ mod renewal;
 mod revocation;
 mod revoke_many;
 mod states;
+mod stops;
 mod support;
 mod terms;

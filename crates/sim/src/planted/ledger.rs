@@ -172,6 +172,7 @@ impl Begun {
             authorizations: inner.authorizations(&self.order.authorization_ids()).await?,
             rechecks: inner.rechecks(self.order.id).await?,
             key_blocked: inner.is_blocked(self.record.spki_hash).await?,
+            stops: Vec::new(),
         }))
     }
 

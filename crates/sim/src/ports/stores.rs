@@ -67,6 +67,10 @@ pub enum Call {
     BlockedKeys,
     UnrevokedOfKey,
     SettleBlock,
+    Stop,
+    Resume,
+    StopOfNumber,
+    Stops,
     CrlState,
     AllocateCrlNumber,
     PutCrlPart,
@@ -211,6 +215,10 @@ store_port! {
         BlockedKeys: blocked_keys(after: Option<Sha256>, unsettled: bool, limit: u32) -> Vec<BlockedKey>;
         UnrevokedOfKey: unrevoked_of_key(spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Vec<Serial>;
         SettleBlock: settle_block(spki_hash: Sha256, at: Timestamp) -> bool;
+        Stop: stop(stop: StopRecord) -> bool;
+        Resume: resume(number: u64, at: Timestamp) -> Option<StopRecord>;
+        StopOfNumber: stop_of_number(number: u64) -> Option<StopRecord>;
+        Stops: stops(open: bool, limit: u32) -> Vec<StopRecord>;
         CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
         AllocateCrlNumber: allocate_crl_number(issuer: Sha256, shard: u16, number: u64) -> bool;
         PutCrlPart: put_crl_part(part: CrlPart, octets: Vec<u8>) -> bool;

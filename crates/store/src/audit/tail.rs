@@ -403,6 +403,8 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
         AuditEvent::Begun { .. }
         | AuditEvent::Revocation { .. }
         | AuditEvent::KeyBlock { .. }
+        | AuditEvent::IssuanceStopped { .. }
+        | AuditEvent::IssuanceResumed { .. }
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
         | AuditEvent::Authority { .. }

@@ -57,8 +57,9 @@ impl Records {
         if known.is_some_and(|known| known.end.is_some()) {
             return Err(BeginRefused::OrderEnded);
         }
-        if let Some(reason) = &self.stopped {
-            return Err(BeginRefused::Stopped(reason.clone()));
+        let stops = self.stops_of(begin.order);
+        if !stops.is_empty() {
+            return Err(BeginRefused::Stopped(stops));
         }
         if !self.accounts.get(&begin.order.account).is_some_and(ca::account::Account::is_valid) {
             return Err(BeginRefused::AccountNotValid);

@@ -14,7 +14,7 @@ use ca::ports::{
     KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
     NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
     ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord,
-    StatusRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    StatusRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -39,11 +39,6 @@ impl MemoryLedger {
     #[must_use]
     pub fn backup(&self) -> Self {
         Self { clock: Arc::clone(&self.clock), records: Mutex::new(lock(&self.records).clone()) }
-    }
-
-    /// Stops issuance, for the reason given, or lets it go on with `None`. What `begin` compares.
-    pub fn stop(&self, reason: Option<String>) {
-        lock(&self.records).stopped = reason;
     }
 }
 
@@ -327,6 +322,7 @@ impl Ledger for MemoryLedger {
             authorizations: ids.iter().filter_map(|id| records.authorizations.get(id)).cloned().collect(),
             rechecks: records.rechecks.get(&order.id).cloned().unwrap_or_default(),
             key_blocked: records.blocked.contains_key(&issued.record.spki_hash),
+            stops: records.stops_of(&order),
             order,
         }))
     }
@@ -377,6 +373,22 @@ impl Ledger for MemoryLedger {
 
     async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool> {
         Ok(lock(&self.records).settle_block(spki_hash, at))
+    }
+
+    async fn stop(&self, stop: StopRecord) -> Stored<bool> {
+        Ok(lock(&self.records).stop(stop).0)
+    }
+
+    async fn resume(&self, number: u64, at: Timestamp) -> Stored<Option<StopRecord>> {
+        Ok(lock(&self.records).resume(number, at).map(|(stop, _)| stop))
+    }
+
+    async fn stop_of_number(&self, number: u64) -> Stored<Option<StopRecord>> {
+        Ok(lock(&self.records).stops.get(&number).cloned())
+    }
+
+    async fn stops(&self, open: bool, limit: u32) -> Stored<Vec<StopRecord>> {
+        Ok(lock(&self.records).stops(open).take(limit as usize).cloned().collect())
     }
 
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {

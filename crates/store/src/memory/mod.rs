@@ -9,6 +9,7 @@ mod log_store;
 mod records;
 mod responders;
 mod restore;
+mod stops;
 mod workbench;
 mod workbench_state;
 

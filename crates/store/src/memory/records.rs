@@ -10,7 +10,8 @@ use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Blocked, BlockedKey, CrlPart, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged,
     LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule,
-    RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StoredFinal,
+    RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StopRecord,
+    StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
@@ -30,7 +31,7 @@ pub(super) struct Records {
     /// In the order of their allocation.
     pub(super) allocated: Vec<Serial>,
     pub(super) blocked: BTreeMap<Sha256, BlockedKey>,
-    pub(super) stopped: Option<String>,
+    pub(super) stops: BTreeMap<u64, StopRecord>,
     pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
     pub(super) crl_parts: BTreeMap<CrlPart, Vec<u8>>,

@@ -66,6 +66,10 @@ impl Records {
                         self.revoke(Revocation { serial, reason, revoked, by: by.clone() }, at);
                     }
                 }
+                RestoredLine::Stop(stop) => counts.stops += u64::from(self.stop(stop).1),
+                RestoredLine::Resume { number, at } => {
+                    counts.stops += u64::from(self.resume(number, at).is_some_and(|(_, stood)| stood));
+                }
                 RestoredLine::CrlNumber { issuer, shard, number } => {
                     let last = self.crl_numbers.entry((issuer, shard)).or_default();
                     counts.crl_numbers += u64::from(number > *last);

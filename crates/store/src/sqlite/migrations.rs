@@ -44,6 +44,7 @@ const MIGRATIONS: &[Migration] = &[
         fill: Some(fill_domain_names),
         ..Migration::of(11, "domain names", include_str!("../../migrations/sqlite/0011_domain_names.sql"))
     },
+    Migration::of(12, "stops", include_str!("../../migrations/sqlite/0012_stops.sql")),
 ];
 
 /// The schema that this version reads and writes.

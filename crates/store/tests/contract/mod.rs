@@ -25,6 +25,7 @@ pub(crate) mod restore;
 pub(crate) mod reuse;
 pub(crate) mod revocation;
 pub(crate) mod serials;
+pub(crate) mod stops;
 pub(crate) mod sweep;
 pub(crate) mod world;
 
@@ -88,6 +89,7 @@ macro_rules! store_suites {
         crate::contract::revocation::suite!($open);
         crate::contract::blocked_keys::suite!($open);
         crate::contract::serials::suite!($open);
+        crate::contract::stops::suite!($open);
         crate::contract::pipeline::suite!($open);
         crate::contract::leases::suite!($open);
         crate::contract::responders::suite!($open);

@@ -19,6 +19,7 @@ mod recover;
 mod renew;
 mod root;
 mod serial_file;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,10 @@ pub(crate) enum Command {
     /// Blocks keys that are known to be compromised, and looks at them
     #[command(subcommand)]
     Key(key::Command),
+    /// Stops issuance: for all, or for a profile, an account or a name; shows what is stopped
+    StopIssuance(stop::Stop),
+    /// Lets issuance go on that was stopped
+    ResumeIssuance(stop::Resume),
     /// Says that the clock is right, when nothing is signed because the ledger has later times
     #[command(subcommand)]
     Clock(clock::Command),
@@ -122,6 +127,8 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Key(key::Command::Block(asked)) => key::block(&asked, paper).await,
         Command::Key(key::Command::List(asked)) => key::list(&asked, paper).await,
         Command::Key(key::Command::Show(asked)) => key::show(&asked, paper).await,
+        Command::StopIssuance(asked) => stop::stop(&asked, paper).await,
+        Command::ResumeIssuance(asked) => stop::resume(&asked, paper).await,
         Command::Clock(clock::Command::Accept(asked)) => clock::accept(&asked, paper).await,
         Command::Audit(command) => audit::run(command, paper).await,
         Command::Fsck(asked) => fsck::run(&asked, paper).await,

@@ -4,7 +4,7 @@
 use acme::{Problem, ProblemType};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order, Outcome, Stage};
-use ca::ports::{AuditEvent, LeaseTerms, LedgerEnd, SerialFilter, SerialStatus, Standing};
+use ca::ports::{AuditEvent, LeaseTerms, LedgerEnd, SerialFilter, SerialStatus, Standing, StopRecord, StopScope};
 use pki::{Certificate, Reason, Serial, Timestamp};
 
 use super::scene::Scene;
@@ -398,13 +398,25 @@ async fn revocation_that_the_ledger_lost() {
 }
 
 #[tokio::test]
-async fn key_block_and_crl_number_that_the_ledger_lost() {
+async fn key_block_stops_and_crl_number_that_the_ledger_lost() {
     let (scene, [serial, _]) = Scene::with_two_certificates().await;
     let running = scene.start().await;
     let (issuer, spki_hash) = (running.ca.issuers[0].id, pki::Sha256::of(b"a key"));
     let number = running.ca.ledger.crl_state(issuer, 0, 128).await.unwrap().allocated + 1;
+    let (since, by) = (running.ca.now(), "a test".to_owned());
+    let stop = |number| StopRecord {
+        number,
+        scope: StopScope::All,
+        reason: "a test".to_owned(),
+        by: "a test".to_owned(),
+        since,
+        ended: None,
+    };
     for event in [
         AuditEvent::KeyBlock { spki_hash, by: "a test".to_owned() },
+        AuditEvent::IssuanceStopped { stop: stop(1) },
+        AuditEvent::IssuanceResumed { number: 1, ended: since, by },
+        AuditEvent::IssuanceStopped { stop: stop(2) },
         AuditEvent::CrlNumber { issuer, shard: 0, number },
     ] {
         let line = running.ca.audit.append(event).await.unwrap();
@@ -414,6 +426,8 @@ async fn key_block_and_crl_number_that_the_ledger_lost() {
     mends_fault(&scene, Invariant::LogApplied).await;
     let records = Records::open(&scene.data()).unwrap();
     assert!(records.ledger.is_blocked(spki_hash).await.unwrap());
+    let ended = StopRecord { ended: Some(since), ..stop(1) };
+    assert_eq!(records.ledger.stops(false, 9).await.unwrap(), [stop(2), ended]);
     assert_eq!(records.ledger.crl_state(issuer, 0, 128).await.unwrap().allocated, number);
     assert!(records.ledger.serial(serial).await.unwrap().is_some());
 }

@@ -76,15 +76,23 @@ async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
     text.into_response()
 }
 
+/// So many stops of issuance are told, the newest ones.
+const STOPS_SHOWN: u32 = 20;
+
 async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
     let stores = async {
         door.ca.ledger.counts().await?;
         door.ca.workbench.counts().await?;
-        door.ca.check_clock().await
+        let stops = door.ca.ledger.stops(true, STOPS_SHOWN).await?;
+        Ok::<_, ca::ports::StoreError>(door.ca.check_clock().await?.map(|()| stops))
     };
     match stores.await {
-        Ok(Ok(())) => match crl_trouble(&door.ca) {
-            None => "ok\n".into_response(),
+        Ok(Ok(stops)) => match crl_trouble(&door.ca) {
+            // A stop is no fault: whoever watches this has nothing to restart.
+            None => {
+                let stops: String = stops.iter().map(|stop| format!("{stop}: {}\n", stop.reason)).collect();
+                format!("ok\n{stops}").into_response()
+            }
             Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
         },
         Ok(Err(behind)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{behind}\n")).into_response(),

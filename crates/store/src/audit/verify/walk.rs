@@ -277,6 +277,8 @@ impl<'a> Walk<'a> {
             | AuditEvent::Certificate { .. }
             | AuditEvent::Revocation { .. }
             | AuditEvent::KeyBlock { .. }
+            | AuditEvent::IssuanceStopped { .. }
+            | AuditEvent::IssuanceResumed { .. }
             | AuditEvent::CrlNumber { .. }
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }

@@ -7,7 +7,7 @@ use ca::{AccountId, AuthorizationId, OrderId};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{authorizations, orders, serials};
+use super::{authorizations, orders, serials, stops};
 use crate::sqlite::columns::{Col, col, document, maybe};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -72,6 +72,12 @@ impl Beginning {
         let found = look(connection, self.order.id, self.order.account, self.spki_hash, self.serial)?;
         if found.ended {
             return Ok(Err(BeginRefused::OrderEnded));
+        }
+        if found.stopped {
+            let stops = stops::of_order(connection, &self.order)?;
+            if !stops.is_empty() {
+                return Ok(Err(BeginRefused::Stopped(stops)));
+            }
         }
         if found.account != Some(AccountStatus::Valid) {
             return Ok(Err(BeginRefused::AccountNotValid));
@@ -150,6 +156,8 @@ struct Look {
     account: Option<AccountStatus>,
     key_blocked: bool,
     serial_taken: bool,
+    /// There is a stop, of whatever.
+    stopped: bool,
 }
 
 fn look(connection: &Connection, order: OrderId, account: AccountId, key: Sha256, serial: Serial) -> Step<Look> {
@@ -159,7 +167,8 @@ fn look(connection: &Connection, order: OrderId, account: AccountId, key: Sha256
             SELECT o.row, o.issuances, o.outcome IS NOT NULL,
                 (SELECT status FROM accounts WHERE id = ?2),
                 EXISTS (SELECT 1 FROM blocked_keys WHERE spki_hash = ?3),
-                EXISTS (SELECT 1 FROM serials WHERE serial = ?4)
+                EXISTS (SELECT 1 FROM serials WHERE serial = ?4),
+                EXISTS (SELECT 1 FROM stops INDEXED BY stops_open WHERE ended IS NULL)
             FROM (SELECT 1) LEFT JOIN orders o ON o.id = ?1",
         )?
         .query_row(params![Col(order), Col(account), Col(key), Col(serial)], |row| {
@@ -171,6 +180,7 @@ fn look(connection: &Connection, order: OrderId, account: AccountId, key: Sha256
                 account: maybe(row, 3)?,
                 key_blocked: row.get(4)?,
                 serial_taken: row.get(5)?,
+                stopped: row.get(6)?,
             })
         })?;
     Ok(look)

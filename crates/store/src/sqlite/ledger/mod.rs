@@ -11,6 +11,7 @@ mod responders;
 mod restore;
 mod revocation;
 pub(super) mod serials;
+mod stops;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use ca::ports::{
     AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlPart, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
     KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
     NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
-    Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, Stored,
+    Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, StopRecord, Stored,
     StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
@@ -300,6 +301,22 @@ impl Ledger for SqliteLedger {
 
     async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool> {
         self.write(move |batch| blocked_keys::settle(batch, spki_hash, at)).await
+    }
+
+    async fn stop(&self, stop: StopRecord) -> Stored<bool> {
+        self.write(move |batch| stops::add(batch, &stop)).await
+    }
+
+    async fn resume(&self, number: u64, at: Timestamp) -> Stored<Option<StopRecord>> {
+        self.write(move |batch| stops::resume(batch, number, at)).await
+    }
+
+    async fn stop_of_number(&self, number: u64) -> Stored<Option<StopRecord>> {
+        self.database.read(|connection| stops::by_number(connection, number))
+    }
+
+    async fn stops(&self, open: bool, limit: u32) -> Stored<Vec<StopRecord>> {
+        self.database.read(|connection| stops::list(connection, open, limit))
     }
 
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {

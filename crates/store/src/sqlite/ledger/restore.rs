@@ -8,7 +8,7 @@ use ca::ports::{
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{blocked_keys, issuance, orders, responders, revocation, serials};
+use super::{blocked_keys, issuance, orders, responders, revocation, serials, stops};
 use crate::sqlite::columns::{Col, Json, col, document, json};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -96,6 +96,7 @@ fn count(counts: &mut LineCounts, line: &RestoredLine, is_new: bool) {
         RestoredLine::Signature(_) => &mut counts.precertificates,
         RestoredLine::Revocation { .. } => &mut counts.revocations,
         RestoredLine::KeyBlock(_) => &mut counts.key_blocks,
+        RestoredLine::Stop(_) | RestoredLine::Resume { .. } => &mut counts.stops,
         RestoredLine::CrlNumber { .. } => &mut counts.crl_numbers,
         RestoredLine::Authority { .. } | RestoredLine::Responder(_) => &mut counts.authorities,
     };
@@ -120,6 +121,11 @@ fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<boo
             }
         }
         RestoredLine::KeyBlock(block) => block_key(batch, block, restored.at),
+        RestoredLine::Stop(stop) => {
+            let is_new = stops::by_number(batch, stop.number)?.is_none();
+            Ok(is_new && stops::add(batch, stop)?)
+        }
+        RestoredLine::Resume { number, at } => stops::end(batch, *number, *at),
         RestoredLine::CrlNumber { issuer, shard, number } => {
             revocation::allocate_crl_number(batch, *issuer, *shard, *number)
         }

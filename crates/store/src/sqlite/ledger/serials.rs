@@ -10,7 +10,7 @@ use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
-use super::{accounts, authorizations, blocked_keys, orders};
+use super::{accounts, authorizations, blocked_keys, orders, stops};
 use crate::sqlite::columns::{Col, col, maybe};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
@@ -217,6 +217,7 @@ pub(super) fn signing_record(
         authorizations: authorizations::by_ids(connection, &order.authorization_ids())?,
         rechecks: orders::rechecks(connection, order.id)?,
         key_blocked: blocked_keys::is_blocked(connection, record.spki_hash)?,
+        stops: stops::of_order(connection, &order)?,
         serial: record,
         order,
     }))

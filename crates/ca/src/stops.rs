@@ -1,0 +1,166 @@
+//! Stopped issuance: an operator stops it, for all or for some, and lets it go on. A stop is compared where it counts,
+//! in the ledger's `begin` and by the signer; all other looks are so that clients are told early, and why.
+
+use acme::order::SUBPROBLEMS_MAX;
+use acme::{Problem, ProblemType, Subproblem};
+
+use crate::authority::Ca;
+use crate::error::{Answer, Error};
+use crate::order::Order;
+use crate::ports::{AuditEvent, StopRecord, StopScope, Stored};
+
+/// So many stops may stand: each is compared with each order.
+pub const STOPS_MAX: u32 = 1000;
+/// Of a reason, in characters.
+const REASON_MAX: usize = 1000;
+
+/// Which stops are to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// The one with this number.
+    Number(u64),
+    /// Those for exactly this.
+    Scope(StopScope),
+}
+
+/// What stops mean to an order.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// It waits: they are of everything, or of its profile.
+    Waits(Problem),
+    /// It can't have a certificate: they are of its account, or of names.
+    Ends(Problem),
+}
+
+impl Stopped {
+    /// What its client is told.
+    pub(crate) fn problem(self) -> Problem {
+        match self {
+            Self::Waits(problem) | Self::Ends(problem) => problem,
+        }
+    }
+
+    /// What these stops mean to this order; `None`: none of them is for it. The operator's reason is his own.
+    pub(crate) fn of(stops: &[StopRecord], order: &Order) -> Option<Self> {
+        let ours = || stops.iter().map(|stop| &stop.scope).filter(|scope| scope.covers(order));
+        if ours().any(|scope| matches!(scope, StopScope::Account(_))) {
+            let detail = "this CA's operator has stopped issuance for this account; ask the operator";
+            return Some(Self::Ends(Problem::new(ProblemType::Unauthorized, detail)));
+        }
+        let stopped = order.identifiers.iter().filter(|one| ours().any(|scope| scope.covers_name(one)));
+        let names: Vec<Subproblem> = stopped
+            .map(|identifier| {
+                let detail = "this CA's operator has stopped issuance for this name";
+                Problem::new(ProblemType::RejectedIdentifier, detail).subproblem(identifier.wire())
+            })
+            .take(SUBPROBLEMS_MAX)
+            .collect();
+        if !names.is_empty() {
+            return Some(Self::Ends(Problem::of_identifiers(names)));
+        }
+        let of_all = ours().any(|scope| *scope == StopScope::All);
+        let what = if of_all { String::new() } else { format!(" with profile {}", order.profile) };
+        let detail = format!("this CA's operator has stopped issuance{what} for now; try again later");
+        ours().next().map(|_| Self::Waits(Problem::new(ProblemType::ServerInternal, detail).with_status(503)))
+    }
+}
+
+impl Ca {
+    /// Stops issuance. From the moment that this returns, nothing is signed for the scope: neither for orders that are
+    /// made later, nor for those in issuance.
+    ///
+    /// # Errors
+    /// `malformed`: it is stopped already, there is no such profile or account, or the reason can't be taken.
+    pub async fn stop_issuance(&self, scope: StopScope, reason: &str, by: &str) -> Answer<StopRecord> {
+        let refused = |detail: String| Error::refused(ProblemType::Malformed, detail);
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control) {
+            return Err(refused(format!("the reason is to be one line of 1 to {REASON_MAX} characters")));
+        }
+        self.require_known(&scope).await?;
+        let standing = self.ledger.stops(true, STOPS_MAX).await?;
+        if let Some(earlier) = standing.iter().find(|stop| stop.scope == scope) {
+            return Err(refused(format!("{earlier}: {}", earlier.reason)));
+        }
+        if standing.len() >= STOPS_MAX as usize {
+            return Err(refused(format!("{STOPS_MAX} stops stand, the most there may be; let some end first")));
+        }
+        loop {
+            let last = self.ledger.stops(false, 1).await?.first().map_or(0, |last| last.number);
+            let (scope, reason, by, since) = (scope.clone(), reason.to_owned(), by.to_owned(), self.now());
+            let stop = StopRecord { number: last + 1, scope, reason, by, since, ended: None };
+            let line = self.audit.append(AuditEvent::IssuanceStopped { stop: stop.clone() }).await?;
+            let is_first = self.ledger.stop(stop.clone()).await?;
+            self.audit.applied(line);
+            // Of two at the same time, one takes the next number.
+            if is_first {
+                tracing::warn!(number = stop.number, scope = %stop.scope, reason = %stop.reason, "issuance stopped");
+                return Ok(stop);
+            }
+        }
+    }
+
+    async fn require_known(&self, scope: &StopScope) -> Answer<()> {
+        let detail = match scope {
+            StopScope::Profile(name) if self.settings.profile(name).is_none() => {
+                let known: Vec<&str> = self.settings.profiles.iter().map(|profile| profile.name.as_str()).collect();
+                format!("there is no profile {name}; there are: {}", known.join(", "))
+            }
+            StopScope::Account(id) if self.ledger.account(*id).await?.is_none() => format!("there is no account {id}"),
+            StopScope::All | StopScope::Profile(_) | StopScope::Account(_) | StopScope::Name(_) => return Ok(()),
+        };
+        Err(Error::refused(ProblemType::Malformed, detail))
+    }
+
+    /// Ends stops: those that did.
+    ///
+    /// # Errors
+    /// `malformed`: none of them stands.
+    pub async fn resume_issuance(&self, which: &Resumed, by: &str) -> Answer<Vec<StopRecord>> {
+        let mut standing = self.ledger.stops(true, STOPS_MAX).await?;
+        standing.retain(|stop| match which {
+            Resumed::Number(number) => stop.number == *number,
+            Resumed::Scope(scope) => stop.scope == *scope,
+        });
+        if standing.is_empty() {
+            let what = match which {
+                Resumed::Number(number) => format!("no stop {number} stands"),
+                Resumed::Scope(scope) => format!("no stop for {scope} stands"),
+            };
+            let detail = format!("{what}; `cairn stop-issuance --list` shows those that do");
+            return Err(Error::refused(ProblemType::Malformed, detail));
+        }
+        let mut ended = Vec::with_capacity(standing.len());
+        for StopRecord { number, .. } in standing {
+            let (at, by) = (self.now(), by.to_owned());
+            let line = self.audit.append(AuditEvent::IssuanceResumed { number, ended: at, by }).await?;
+            let stop = self.ledger.resume(number, at).await?;
+            self.audit.applied(line);
+            tracing::warn!(number, "issuance goes on: a stop has ended");
+            ended.extend(stop);
+        }
+        Ok(ended)
+    }
+
+    /// What stops that stand mean to this order.
+    pub(crate) async fn stopped(&self, order: &Order) -> Stored<Option<Stopped>> {
+        let stops = self.ledger.stops(true, STOPS_MAX).await?;
+        Ok(Stopped::of(&stops, order))
+    }
+
+    /// Refuses what can't be issued now, so that its client is told early.
+    pub(crate) async fn require_issuance(&self, order: &Order) -> Answer<()> {
+        match self.stopped(order).await? {
+            Some(stopped) => Err(stopped.problem().into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether issuance was stopped for this order at any time since it was finalized.
+    pub(crate) async fn was_stopped(&self, order: &Order) -> Stored<bool> {
+        let Some(finalize) = order.finalize_request() else { return Ok(false) };
+        let stops = self.ledger.stops(false, STOPS_MAX).await?;
+        let meanwhile = |stop: &StopRecord| stop.ended.is_none_or(|ended| ended > finalize.received);
+        Ok(stops.iter().any(|stop| meanwhile(stop) && stop.scope.covers(order)))
+    }
+}
