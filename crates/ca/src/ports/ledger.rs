@@ -402,8 +402,8 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// one is not, or the key is not blocked. What [`Ledger::restore`] brings back of the key opens it again.
     async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool>;
 
-    /// Stops issuance. Locks what `begin` locks: an issuance that begins later is refused, and a signer that reads later
-    /// sees it. The first stop of a number stays. `false`: the number is another stop's, and nothing was written.
+    /// Stops issuance. Locks what `begin` locks: an issuance that begins later is refused, and a signer that reads
+    /// later sees it. The first stop of a number stays. `false`: the number is another stop's, and nothing was written.
     async fn stop(&self, stop: StopRecord) -> Stored<bool>;
 
     /// Ends the stop of this number; the first time counts. The stop as it then is; `None`: there is none.
