@@ -128,7 +128,9 @@ impl Ledger for MemoryLedger {
     }
 
     async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>> {
-        Ok(lock(&self.records).change_key(change, self.clock.now()))
+        let mut records = lock(&self.records);
+        let written = self.clock.now().max(records.newest.at);
+        Ok(records.change_key(change, written))
     }
 
     async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>> {

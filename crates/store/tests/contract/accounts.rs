@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acme::{AccountStatus, Identifier};
 use ca::account::{Account, KeyProof};
@@ -27,6 +28,7 @@ macro_rules! suite {
             changed_key_takes_the_place_of_the_old_one_and_its_request_is_kept
             key_that_an_account_has_is_not_taken
             key_is_changed_from_the_one_that_was_checked_and_of_a_valid_account_alone
+            key_change_and_given_up_authorization_are_dated_behind_all_that_was_written_before
             simultaneous_key_changes_are_one
             first_end_of_an_authorization_stands
             simultaneous_ends_of_an_authorization_are_one
@@ -183,6 +185,21 @@ pub(crate) async fn key_is_changed_from_the_one_that_was_checked_and_of_a_valid_
     let refused = stores.ledger.change_key(key_change(&account, 1)).await.unwrap();
     assert_eq!(refused, Err(KeyNotChanged::NotValid));
     assert_eq!(stores.ledger.account(account.id).await.unwrap().unwrap().key, account.key);
+}
+
+pub(crate) async fn key_change_and_given_up_authorization_are_dated_behind_all_that_was_written_before(
+    stores: &Stores,
+) {
+    let account = stores.account(0).await;
+    let wanted = stores.wanted_of(&account).await;
+    stores.begin(&wanted).await.unwrap();
+    let begun = stores.now();
+    stores.clock.set_back(Duration::from_secs(12));
+    let changed = stores.ledger.change_key(key_change(&account, 1)).await.unwrap().unwrap();
+    assert_eq!(changed.proofs[1].since, begun);
+    let id = wanted.order.authorizations[0].id;
+    let given_up = stores.ledger.deactivate_authorization(id, stores.now()).await.unwrap().unwrap();
+    assert_eq!(given_up.ended, begun);
 }
 
 pub(crate) async fn simultaneous_key_changes_are_one(stores: &Stores) {

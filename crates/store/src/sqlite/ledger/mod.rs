@@ -139,7 +139,7 @@ impl Ledger for SqliteLedger {
 
     async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>> {
         let (id, clock) = (change.account, Arc::clone(&self.clock));
-        self.write_account(id, move |batch| accounts::change_key(batch, &change, clock.now())).await
+        self.write_account(id, move |batch| accounts::change_key(batch, &change, batch.written(clock.now()))).await
     }
 
     async fn deactivate_account(&self, id: AccountId) -> Stored<Option<Account>> {
