@@ -4,8 +4,8 @@
 profile=$1
 export LEGO_CA_CERTIFICATES=$ROOT
 
-# Short-lived certificates need point to neither CRL nor OCSP (BR 7.1.2.11.2); the linter knows Microsoft's rule only, of
-# the time before there were any.
+# Short-lived certificates need point to neither CRL nor OCSP (BR 7.1.2.11.2); the linter knows Microsoft's rule only,
+# of the time before there were any.
 permitted=
 if [ "$profile" = shortlived ]; then permitted=msft.end_entity.revocation_information_absent; fi
 

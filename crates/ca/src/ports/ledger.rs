@@ -277,8 +277,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn first_terms_version(&self, version: &str, at: Timestamp) -> Stored<String>;
 
     /// Replaces the key of a valid account, and adds the request to its proofs with the time, which the ledger takes
-    /// itself, behind all that was written before: one write. Compares the thumbprint of the present key, that no account
-    /// has the new one, and that it is not blocked. From the moment that this returns, no read answers the old key.
+    /// itself, behind all that was written before: one write. Compares the thumbprint of the present key, that no
+    /// account has the new one, and that it is not blocked. From the moment that this returns, no read answers the old
+    /// key.
     async fn change_key(&self, change: KeyChangeRecord) -> Stored<Result<Account, KeyNotChanged>>;
 
     /// `valid` → `deactivated` (RFC 8555 §7.3.6). It locks what `begin` locks: an issuance that begins later sees it.
