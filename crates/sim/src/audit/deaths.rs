@@ -97,7 +97,7 @@ impl Auditor {
         self.clocks.iter().map(crate::clock::SimClock::furthest).max().unwrap_or_default()
     }
 
-    fn expired(&self, expires: Timestamp) -> Option<&'static str> {
+    pub(super) fn expired(&self, expires: Timestamp) -> Option<&'static str> {
         (START.plus(self.executor.now() + self.off()) > expires).then_some("its time was over")
     }
 
@@ -163,7 +163,9 @@ impl Auditor {
         if failed >= most && self.tally.troubles_since(entered) >= most {
             return Some("its issuances have failed");
         }
-        self.late(entered)
+        // The deadline counts from when the request came, a look at the ledger and a write before the order is entered.
+        let asked = order.finalize_request().map_or(entered, |finalize| finalize.received.since(START).min(entered));
+        self.late(asked, entered)
     }
 
     fn key_is_blocked(&self, order: &Order) -> bool {
@@ -174,10 +176,10 @@ impl Auditor {
 
     /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order
     /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself.
-    fn late(&self, entered: Duration) -> Option<&'static str> {
+    fn late(&self, asked: Duration, entered: Duration) -> Option<&'static str> {
         let times = &self.settings.times;
         let (at, off) = (self.executor.now(), self.off());
-        let passed = at.saturating_sub(entered) + off >= times.issue_deadline;
+        let passed = at.saturating_sub(asked) + off >= times.issue_deadline;
         let enough = times.issue_lease + times.sweep * 2 + ONE_TRY;
         let troubled = off > WRONG_CLOCK || self.tally.longest_calm(entered, at) < enough;
         (passed && troubled).then_some("trouble never left it alone until its deadline")
