@@ -144,7 +144,8 @@ impl Book {
     }
 
     async fn wait(&self, what: &str, until: impl Fn(&Pages) -> bool) {
-        within(PATIENCE, what, async {
+        // A file that has room of its own takes many orders before a full disk is felt, beside other servers.
+        within(PATIENCE * 3, what, async {
             while !until(&self.pages()) {
                 pause(LOOK_PAUSE).await;
             }
