@@ -384,18 +384,18 @@ fn idle_work(world: &World) -> Vec<Violation> {
         .collect()
 }
 
-/// Runs every ordered pair of faults of a life whose first one is among these, counted from 0; `each` sees every run.
-/// Answers how many first faults there are in all.
-pub fn pairs(life: Life, (from, to): (usize, usize), mut each: impl FnMut(&Case, &Ended)) -> usize {
+/// Every single fault of a life.
+pub fn singles(life: Life) -> Vec<Case> {
     let calm = Case::calm(life, 0);
-    let singles = after(&calm, &run(&calm, None, false).calls);
-    for (first, _) in singles.iter().take(to).skip(from) {
-        let ended = run(first, None, false);
-        for (pair, _) in after(first, &ended.calls) {
-            each(&pair, &run(&pair, None, false));
-        }
+    after(&calm, &run(&calm, None, false).calls).into_iter().map(|(case, _)| case).collect()
+}
+
+/// Runs every pair of faults that begins with this one; `each` sees every run.
+pub fn pairs(first: &Case, mut each: impl FnMut(&Case, &Ended)) {
+    let ended = run(first, None, false);
+    for (pair, _) in after(first, &ended.calls) {
+        each(&pair, &run(&pair, None, false));
     }
-    singles.len()
 }
 
 /// All cases with one fault more, at a call behind the last one that meets one. `calls`: as the case makes them.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::order::Stage;
-use ca::ports::{CrlRecord, Ledger, LedgerEnd, SerialFilter, SerialStatus, Workbench};
+use ca::ports::{ActiveOrder, CrlRecord, Ledger, LedgerEnd, SerialFilter, SerialStatus, Workbench};
 use pki::{Serial, Sha256};
 
 use super::{Auditor, Told, now};
@@ -56,18 +56,23 @@ impl Auditor {
     }
 
     fn is_over_by_a_clock(&self, url: &str) -> bool {
-        let id = url.rsplit('/').next().and_then(|id| id.parse().ok());
-        let active = id.and_then(|id| now(self.workbench.read(id)).ok().flatten());
-        active.is_some_and(|active| {
+        self.open_order(url).is_some_and(|active| {
             active.order.finalize_request().is_none() && self.expired(active.order.expires).is_some()
         })
     }
 
-    /// A client has downloaded a chain.
-    pub(crate) fn downloaded(&self, url: &str, _chain: &[u8]) {
+    fn open_order(&self, url: &str) -> Option<ActiveOrder> {
+        let id = url.rsplit('/').next()?.parse().ok()?;
+        now(self.workbench.read(id)).ok().flatten()
+    }
+
+    /// A client has downloaded a chain: what it begins with is the certificate that the ledger has, and an order's.
+    pub(crate) fn downloaded(&self, url: &str, chain: &[u8]) {
         let serial = url.rsplit('/').next().and_then(|serial| Serial::parse(serial).ok());
-        let record = serial.and_then(|serial| self.record(serial));
-        let held = record.is_some_and(|record| record.attached && record.certificate.is_some());
+        let record = serial.and_then(|serial| self.record(serial)).filter(|record| record.attached);
+        let blocks = std::str::from_utf8(chain).ok().and_then(|chain| pki::pem::decode(chain).ok());
+        let first = blocks.and_then(|blocks| blocks.into_iter().next()).map(|(_, der)| der);
+        let held = first.is_some() && record.and_then(|record| record.certificate) == first;
         self.holds(9, held, || format!("{url} was downloaded, and the ledger does not have it"));
     }
 
@@ -150,9 +155,7 @@ impl Auditor {
     pub(crate) fn orders_of_others(&self, account: &str) -> Vec<String> {
         let told: Vec<String> = self.facts().told.keys().cloned().collect();
         let is_others = |url: &String| {
-            let id = url.rsplit('/').next().and_then(|id| id.parse().ok());
-            let active = id.and_then(|id| now(self.workbench.read(id)).ok().flatten());
-            active.is_some_and(|active| !account.ends_with(&active.order.account.to_string()))
+            self.open_order(url).is_some_and(|active| !account.ends_with(&active.order.account.to_string()))
         };
         told.into_iter().filter(is_others).collect()
     }
