@@ -43,6 +43,8 @@ pub(super) struct Drafter {
     pub(super) domain: String,
     pub(super) profile: String,
     pub(super) ct: bool,
+    /// So many certificates, the first ones, have the key of the first.
+    pub(super) one_key: u64,
     /// When the first order was validated, and how long it is from there to the last one.
     pub(super) since: Timestamp,
     pub(super) span: Duration,
@@ -186,7 +188,8 @@ impl Drafter {
 
     /// Its finalize request, and the order with it.
     pub(super) fn requested(&self, asked: &Asked) -> anyhow::Result<Requested> {
-        let key = self.seed.certificate_key(asked.number)?;
+        let number = if asked.number < self.one_key { 0 } else { asked.number };
+        let key = self.seed.certificate_key(number)?;
         let account_key = self.seed.account_key(asked.account)?;
         let names: BTreeSet<GeneralName> = asked.identifiers.iter().map(ca::signing::general_name).collect();
         let texts: Vec<String> = asked.identifiers.iter().map(ToString::to_string).collect();

@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Certificates were issued, for 90 days each, in so many days before the CA was made.
     #[arg(long, value_name = "D", default_value_t = 120, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
+    /// So many certificates, the first ones, have one key: to measure what it takes to revoke them all.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub one_key: u64,
     /// Make certificates with SCTs, of logs that do not exist.
     #[arg(long)]
     pub ct: bool,

@@ -72,6 +72,7 @@ impl Work {
             domain: arguments.domain.clone(),
             profile: arguments.profile.clone(),
             ct: arguments.ct,
+            one_key: arguments.one_key,
             since: folder.began.minus(span + 2 * DONE_WITHIN),
             span,
         };

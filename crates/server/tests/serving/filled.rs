@@ -8,8 +8,9 @@ use std::time::Duration;
 use acme::Algorithm;
 use load::fill::{Arguments, fill};
 use pki::{Certificate, Crl, Serial};
-use rusqlite::Connection;
+use rusqlite::{Connection, ToSql};
 
+use crate::keys::until_settled;
 use crate::recover::fetched;
 use crate::support::server::Server;
 use crate::support::world::pause;
@@ -24,6 +25,7 @@ fn arguments(server: &Server, certificates: u64) -> Arguments {
         names: 2,
         days: 120,
         ct: false,
+        one_key: 1,
         profile: "classic".to_owned(),
         domain: "example.localhost".to_owned(),
         seed: 7,
@@ -31,13 +33,17 @@ fn arguments(server: &Server, certificates: u64) -> Arguments {
     }
 }
 
-/// The revoked certificates, as the store has them.
-fn revoked(server: &Server) -> Vec<Certificate> {
+/// The certificates with this value in this column, as the store has them.
+fn certificates(server: &Server, column: &str, value: &dyn ToSql) -> Vec<Certificate> {
     let store = Connection::open(server.data().join("cairn.db")).expect("the store can be read");
-    let sql = "SELECT c.der FROM serials s JOIN certificates c ON c.serial = s.row WHERE s.status = 'revoked'";
-    let mut statement = store.prepare(sql).expect("these columns are there");
-    let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).expect("it can be asked");
+    let sql = format!("SELECT c.der FROM serials s JOIN certificates c ON c.serial = s.row WHERE s.{column} = ?1");
+    let mut statement = store.prepare(&sql).expect("these columns are there");
+    let rows = statement.query_map([value], |row| row.get::<_, Vec<u8>>(0)).expect("it can be asked");
     rows.map(|der| Certificate::from_der(&der.expect("it can be read")).expect("it is a certificate")).collect()
+}
+
+fn revoked(server: &Server) -> Vec<Certificate> {
+    certificates(server, "status", &"revoked")
 }
 
 /// What the CRLs list that these certificates point to.
@@ -74,6 +80,34 @@ async fn a_filled_store_is_sound_and_a_server_goes_on_with_it() {
     assert!(!ended.is_empty() && !good.is_empty(), "of 120 days, 90 are those of certificates that have not ended");
     let good: BTreeSet<Serial> = good.into_iter().map(Certificate::serial).collect();
     while !listed(&server, &certificates).await.is_superset(&good) {
+        pause(Duration::from_millis(50)).await;
+    }
+    server.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_key_of_many_certificates_is_blocked_and_all_of_them_are_in_the_crls() {
+    let mut server = Server::start("").await;
+    assert!(server.terminate().await.success());
+    let many = Arguments { revoked: 0, one_key: 700, ..arguments(&server, 750) };
+    assert_eq!(fill(&many).await.expect("it is filled").written.certificates, 750);
+    let key: Vec<u8> = Connection::open(server.data().join("cairn.db"))
+        .and_then(|store| {
+            let sql = "SELECT spki_hash FROM serials GROUP BY spki_hash ORDER BY count(*) DESC LIMIT 1";
+            store.query_row(sql, [], |row| row.get(0))
+        })
+        .expect("it can be asked");
+    let of_key = certificates(&server, "spki_hash", &key);
+    assert_eq!(of_key.len(), 700);
+    server.start_again();
+    server.wait_until_it_serves().await;
+    let hash: String = key.iter().map(|octet| format!("{octet:02x}")).collect();
+    let blocked = server.command(&["key", "block", "--spki-hash", &hash, "--without-proof"]).await;
+    assert!(blocked.status.success(), "{}", String::from_utf8_lossy(&blocked.stderr));
+    until_settled(&server, &hash).await;
+    let alive: BTreeSet<Serial> = revoked(&server).iter().map(Certificate::serial).collect();
+    assert!(alive.len() > 400, "of 120 days, 90 are those of certificates that have not ended: {}", alive.len());
+    while !listed(&server, &of_key).await.is_superset(&alive) {
         pause(Duration::from_millis(50)).await;
     }
     server.assert_sound().await;

@@ -42,7 +42,7 @@ fn revoked() -> (Value, Value) {
     (json!("revoked"), json!("keyCompromise"))
 }
 
-async fn until_settled(server: &Server, hash: &str) {
+pub(crate) async fn until_settled(server: &Server, hash: &str) {
     within(PATIENCE, "a worker revokes what was issued for the key", async {
         while server.json(&["key", "show", hash]).await["all_revoked"].is_null() {}
     })

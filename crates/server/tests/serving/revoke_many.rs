@@ -211,6 +211,7 @@ fn filled(server: &Server, certificates: u64) -> Arguments {
         names: 2,
         days: 120,
         ct: false,
+        one_key: 1,
         profile: "classic".to_owned(),
         domain: "many.localhost".to_owned(),
         seed: 5,
