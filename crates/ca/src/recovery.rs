@@ -190,7 +190,7 @@ impl Ca {
                 stop.ok_or_else(|| older(format!("stop {number} of issuance")))?;
             }
             AuditEvent::CrlNumber { issuer, shard, number } => {
-                self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
+                self.ledger.allocate_crl_number(*issuer, *shard, *number, at.min(self.now())).await?;
             }
             AuditEvent::Authority { der } => self.keep_authority(der).await?,
             AuditEvent::OcspResponder { serial, der } => {

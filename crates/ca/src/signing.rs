@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use acme::{Identifier, Jwk, Jws, KeyChange, KeyReference};
 use pki::ocsp::{IssuerIdentity, ResponseData};
-use pki::{Certificate, Csr, GeneralName, PublicKey, Sha256, TbsCertificate, Timestamp};
+use pki::{Certificate, Crl, Csr, GeneralName, PublicKey, Sha256, TbsCertificate, Timestamp};
 
 use crate::account::Account;
 use crate::authorization::{CaaDecision, CaaRecord};
@@ -128,6 +128,43 @@ pub fn check_crl(state: &CrlState, number: u64) -> Result<(), Refused> {
     check_crl_grows(state, number)
 }
 
+/// A CRL, and an OCSP answer, is signed so long after its `thisUpdate` at the latest: with an earlier one it would not
+/// have to show what was revoked since.
+const SIGNED_WITHIN: Duration = Duration::from_secs(3_600);
+/// No CRL, and no OCSP answer, counts for longer (BR 4.9.7, 4.9.10).
+const STATUS_VALIDITY_MAX: Duration = Duration::from_secs(10 * 86_400);
+
+/// Whether a CRL with these times may be signed now, behind the last one of its shard.
+///
+/// # Errors
+/// It is too old or counts for too long, or it would count from before the last one.
+pub fn check_crl_times(state: &CrlState, crl: &Crl, now: Timestamp) -> Result<(), Refused> {
+    check_times("the CRL", (crl.this_update(), crl.next_update()), now)?;
+    // One of the future was made with a clock that was wrong.
+    let last = state.last.as_ref().filter(|last| last.this_update.since(now) <= BEHIND_MAX);
+    match last {
+        Some(last) if last.this_update > crl.this_update() => Err(Refused::because(format!(
+            "CRL {} is of {}, and this one of {}, before that",
+            last.number,
+            last.this_update.to_rfc3339(),
+            crl.this_update().to_rfc3339()
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn check_times(what: &str, (this_update, next_update): (Timestamp, Timestamp), now: Timestamp) -> Result<(), Refused> {
+    if now.since(this_update) > SIGNED_WITHIN {
+        let (at, most) = (this_update.to_rfc3339(), SIGNED_WITHIN.as_secs());
+        return Err(Refused::because(format!("{what} is of {at}, which is more than {most} seconds ago")));
+    }
+    if next_update <= this_update || next_update.since(this_update) > STATUS_VALIDITY_MAX {
+        let (from, to) = (this_update.to_rfc3339(), next_update.to_rfc3339());
+        return Err(Refused::because(format!("{what} counts from {from} to {to}: at most 10 days are permitted")));
+    }
+    Ok(())
+}
+
 /// Whether relying parties don't have a CRL of this number, or of a later one, yet: another process may have made one
 /// since the number was allocated.
 ///
@@ -169,7 +206,8 @@ pub fn check_ocsp(
     if single.this_update > now || data.produced_at > now {
         return Err(Refused::because("the OCSP answer is made in the future"));
     }
-    Ok(())
+    let next_update = single.next_update.ok_or_else(|| Refused::because("the OCSP answer has no nextUpdate"))?;
+    check_times("the OCSP answer", (single.this_update, next_update), now)
 }
 
 /// Whether this certificate of an OCSP responder may be signed: it is the one that was announced, for this key, and

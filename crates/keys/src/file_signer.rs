@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ca::crl::CrlScheme;
 use ca::ports::{Clock, CrlPart, Issuer, Ledger, SignError, Signed, Signer, SigningRecord, SigningRequest};
 use ca::signing::{self, Proofs, Refused, SignerRules};
 use pki::ocsp::{IssuerIdentity, ResponderId, ResponseData};
@@ -92,22 +93,22 @@ pub struct FileSigner {
     clock: Arc<dyn Clock>,
     rules: SignerRules,
     proofs: Proofs,
-    crl_shards: u16,
+    crls: CrlScheme,
     /// The key of the delegated OCSP responder.
     responder: Option<KeyPair>,
 }
 
 impl FileSigner {
-    /// A signer for these issuers. `crl_shards`: CRLs of an issuer are cut into so many.
+    /// A signer for these issuers. `crls`: where their CRLs are, as the signer itself is configured.
     pub fn new(
         issuers: impl IntoIterator<Item = IssuerKey>,
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         rules: SignerRules,
-        crl_shards: u16,
+        crls: CrlScheme,
     ) -> Self {
         let issuers = issuers.into_iter().map(|one| (one.issuer.id, one)).collect();
-        Self { issuers, ledger, clock, rules, proofs: Proofs::default(), crl_shards, responder: None }
+        Self { issuers, ledger, clock, rules, proofs: Proofs::default(), crls, responder: None }
     }
 
     /// With the key of a delegated OCSP responder.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use ca::crl::CrlScheme;
 use ca::ocsp::OcspAnswers;
 use ca::ports::{
     AuditEvent, AuditLog, Clock, Ledger, LogKey, LogStore, OpenLog, Random, StoreError, Stored, Workbench,
@@ -218,7 +219,7 @@ fn signer(
     let settings = &config.settings;
     let issuers = [issuer.issuer().clone()];
     let rules = SignerRules::of(settings);
-    let signer = FileSigner::new([issuer], Arc::clone(ledger), Arc::clone(clock), rules, settings.crl_shards);
+    let signer = FileSigner::new([issuer], Arc::clone(ledger), Arc::clone(clock), rules, CrlScheme::of(settings));
     Ok(match settings.ocsp.responder {
         OcspSigner::Direct => (signer, OcspAnswers::new(&settings.ocsp, &issuers, None)),
         OcspSigner::Delegated => {

@@ -213,9 +213,11 @@ fn register_ocsp(registry: &mut Registry, ca: &Ca) {
 fn register_crls(registry: &mut Registry, ca: &Ca, publication: Option<&Publication>) {
     let now = ca.now();
     let troubles = ca.crl_watch.troubles();
+    let damaged = ca.crl_watch.damaged().len() as u64;
     let since = troubles.values().map(|trouble| now.since(trouble.since).as_secs()).max().unwrap_or(0);
     let mut gauges = vec![
         ("crls_failing", "CRLs that can't be made; the last ones stay", troubles.len() as u64),
+        ("crls_damaged", "Shards whose last CRL was found damaged in the store since the start", damaged),
         ("crls_failing_seconds", "For how long one of them couldn't", since),
     ];
     if let Some(publication) = publication {

@@ -156,7 +156,7 @@ impl Machine {
                 ledger.clone(),
                 clock.clone(),
                 SignerRules::of(&settings),
-                settings.crl_shards,
+                ca::crl::CrlScheme::of(&settings),
             )
             .with_responder(of_responder()),
         );

@@ -2,15 +2,19 @@
 //! pages and written back to it by parts, so that no CRL is ever held as a whole.
 
 mod parts;
+mod scheme;
+mod sweep;
 mod watch;
 
 use std::time::Duration;
 
-pub use parts::{CrlParts, whole_crl};
+pub use parts::{CrlParts, damage, whole_crl};
 use pki::lint::{CrlLinter, LintFailure, Linted};
-use pki::{CrlDraft, CrlFields, CrlOutline, Serial, Sha256, Timestamp};
-use watch::{BACK_OFF, Look};
-pub use watch::{CrlTrouble, CrlWatch};
+use pki::{CrlDraft, CrlOutline, Serial, Sha256, Timestamp};
+pub use scheme::{CrlOutlined, CrlScheme};
+use sweep::REPLACED_KEPT;
+use watch::Look;
+pub use watch::{CrlDamage, CrlTrouble, CrlWatch};
 
 use crate::authority::Ca;
 use crate::clock::BEHIND_MAX;
@@ -21,8 +25,6 @@ use crate::urls;
 
 /// Entries read from the ledger at a time.
 const PAGE: u32 = 10_000;
-/// A revocation is in the ledger this long after its time was taken.
-const SETTLED: Duration = Duration::from_secs(5);
 /// A second has to go by between two CRLs, so that thisUpdate grows with the number.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -64,7 +66,7 @@ impl Ca {
                 let (anew, due) = self.look_after_crl(issuer, shard).await.unwrap_or_else(|error| {
                     // One shard's trouble must not keep the others from being made.
                     failed.get_or_insert(error);
-                    (false, self.now().plus(BACK_OFF))
+                    (false, self.crl_watch.next_try(issuer.id, shard, self.now()))
                 });
                 made += u32::from(anew);
                 again = again.min(due);
@@ -77,17 +79,22 @@ impl Ca {
     /// Makes one if that is due: whether it was, and when the next will be.
     async fn look_after_crl(&self, issuer: &Issuer, shard: u16) -> Answer<(bool, Timestamp)> {
         let state = self.ledger.crl_state(issuer.id, shard, self.settings.crl_shards).await?;
+        self.sweep_parts(issuer.id, shard, state.last.as_ref().map_or(0, |last| last.number)).await;
         let due = self.due(&state);
         if due > self.now() {
+            // Also one that another process has made, or that was stored though nobody was told.
+            self.crl_watch.made(issuer.id, shard);
             return Ok((false, due));
         }
-        if self.crl_watch.waits(issuer.id, shard, self.now()) {
-            return Ok((false, self.now().plus(SECOND)));
+        let next_try = self.crl_watch.next_try(issuer.id, shard, self.now());
+        if next_try > self.now() {
+            return Ok((false, next_try));
         }
         let made = guarded("a CRL", self.make_crl(issuer, shard, state)).await;
         match made.unwrap_or_else(|| Err(panicked().into())) {
             Ok(()) => {
                 self.crl_watch.made(issuer.id, shard);
+                self.crl_watch.sweep_at(issuer.id, shard, self.now().plus(REPLACED_KEPT));
                 Ok((true, self.now().plus(SECOND)))
             }
             Err(error) => {
@@ -106,16 +113,13 @@ impl Ca {
             return now;
         }
         let renewal = last.this_update.plus(self.settings.crl.renewal);
-        let Some(at) = state.last_revocation else { return renewal };
-        // What was on its way to the ledger while the CRL was made may not be in it: once more, when it is settled.
-        let settled = (at.plus(SETTLED) >= last.this_update).then(|| last.this_update.plus(SETTLED));
+        // What was written behind the number of a CRL has no earlier time than the CRL: all that is older is in it.
+        let Some(at) = state.last_revocation.filter(|at| *at >= last.this_update) else { return renewal };
         // A mass revocation is gathered, not shown one by one.
-        let gathering = self.settings.crl.gathering.max(SECOND);
-        let gathered = (at >= last.this_update).then(|| last.this_update.plus(gathering));
+        let gathered = last.this_update.plus(self.settings.crl.gathering.max(SECOND));
         // With a clock that is a little behind, a revocation appears when the clock has come to its time: a list made
         // before would not show by its own time that it has it.
-        let shown = settled.into_iter().chain(gathered).min().map(|shown| shown.max(at));
-        shown.map_or(renewal, |shown| shown.min(renewal))
+        gathered.max(at).min(renewal)
     }
 
     /// Made with a clock that was wrong, before an operator accepted the present time.
@@ -124,13 +128,11 @@ impl Ca {
     }
 
     async fn make_crl(&self, issuer: &Issuer, shard: u16, state: CrlState) -> Answer<()> {
-        let number = planted!(CrlNumberReused {
-            state.last.as_ref().map_or(0, |last| last.number) + 1
-        } else { state.allocated + 1 });
+        let number = next_number(&state);
         let this_update = self.now().whole_second();
         let validity = self.settings.crl.validity;
         let previous = state.last.filter(|last| !self.is_of_the_future(last.this_update));
-        let draft = Draft {
+        let mut draft = Draft {
             issuer,
             place: CrlPart { issuer: issuer.id, shard, number, part: 0 },
             this_update,
@@ -139,14 +141,37 @@ impl Ca {
             previous,
         };
         // What breaks a rule whatever its entries are uses no number up.
-        self.linter(&draft, self.outline(&draft, (0, 0)))?;
+        if let Err(error) = self.linter(&draft, self.outline(&draft, (0, 0))) {
+            self.let_go_of_damaged(&mut draft, error).await?;
+            self.linter(&draft, self.outline(&draft, (0, 0)))?;
+        }
         // The parts are kept under the number, so that it has to be ours before the first is written.
-        self.allocate_crl_number(issuer.id, shard, number).await?;
-        let outline = self.outline(&draft, self.write_entries(&draft).await?);
-        let tbs = self.lint_crl(&draft, outline.clone()).await?;
-        let record = self.sign_crl(&draft, &outline, tbs).await?;
+        self.allocate_crl_number(draft.place, this_update).await?;
+        let made = guarded("a CRL", self.make_numbered(&mut draft)).await;
+        let made = made.unwrap_or_else(|| Err(panicked().into()));
+        if made.is_err() {
+            // On a disk that is full, each try would make it fuller.
+            self.drop_parts_of_try(issuer.id, shard, number).await;
+        }
+        made
+    }
+
+    /// Makes the one whose number is ours.
+    async fn make_numbered(&self, draft: &mut Draft<'_>) -> Answer<()> {
+        let (issuer, CrlPart { shard, number, .. }) = (draft.issuer, draft.place);
+        let outline = self.outline(draft, self.write_entries(draft).await?);
+        let tbs = match self.lint_crl(draft, outline.clone()).await {
+            Ok(tbs) => tbs,
+            Err(error) => {
+                self.let_go_of_damaged(draft, error).await?;
+                self.lint_crl(draft, outline.clone()).await?
+            }
+        };
+        let record = self.sign_crl(draft, &outline, tbs).await?;
         let (entries, octets) = (record.entries, record.octets());
-        self.ledger.store_crl(record).await?;
+        if !self.ledger.store_crl(record).await? {
+            return Err(outgrown(draft.place));
+        }
         tracing::info!(issuer = %urls::issuer_label(&issuer.id), shard, number, entries, octets, "CRL made");
         Ok(())
     }
@@ -154,17 +179,10 @@ impl Ca {
     /// What is to stand around so many entries of so many octets.
     fn outline(&self, draft: &Draft<'_>, (entries, entry_octets): (u64, u64)) -> CrlOutline {
         let Draft { issuer, place, this_update, next_update, .. } = *draft;
-        let distribution_point = format!("{}{}", self.settings.status_url, urls::crl(&issuer.id, place.shard));
-        let fields = CrlFields {
-            issuer: issuer.certificate.subject(),
-            issuer_key_identifier: issuer.certificate.public_key().key_identifier(),
-            signature_algorithm: issuer.signature_algorithm,
-            number: place.number,
-            this_update,
-            next_update,
-            distribution_point: Some(&distribution_point),
-        };
-        CrlOutline::build(&fields, entries, entry_octets)
+        CrlScheme::of(&self.settings).outline(
+            issuer,
+            &CrlOutlined { shard: place.shard, number: place.number, this_update, next_update, entries, entry_octets },
+        )
     }
 
     fn linter<'a>(&self, draft: &Draft<'a>, outline: CrlOutline) -> Answer<CrlLinter<'a>> {
@@ -203,9 +221,27 @@ impl Ca {
 
     async fn put_part(&self, place: &mut CrlPart, octets: &[u8]) -> Answer<()> {
         if !self.ledger.put_crl_part(*place, octets.to_vec()).await? {
-            return Err(failed(*place, &"another process has stored one that is not below it"));
+            return Err(outgrown(*place));
         }
         place.part += 1;
+        Ok(())
+    }
+
+    /// A predecessor that is not what was signed can't be compared with, and must not keep the next one from being
+    /// made: all that is needed for that stands in the records of serials. So it is let go of, which is told.
+    ///
+    /// # Errors
+    /// What was wrong, if the predecessor is as it should be, or there is none; the store could not be asked.
+    async fn let_go_of_damaged(&self, draft: &mut Draft<'_>, error: Error) -> Answer<()> {
+        let Some(previous) = &draft.previous else { return Err(error) };
+        let Some(why) = damage(&*self.ledger, previous).await? else { return Err(error) };
+        let (issuer, shard, number) = (draft.issuer.id, previous.shard, previous.number);
+        tracing::error!(
+            issuer = %urls::issuer_label(&issuer), shard, number, why,
+            "a stored CRL is damaged: the next one is made without a comparison with it; check the disk, run cairn fsck"
+        );
+        self.crl_watch.found_damaged(issuer, shard, CrlDamage { number, found: self.now(), why });
+        draft.previous = None;
         Ok(())
     }
 
@@ -229,7 +265,7 @@ impl Ca {
             }
             for serial in linter.vanished() {
                 // What may leave the list: certificates that had ended before the CRL that still showed them was made.
-                if self.ledger.serial(serial).await?.is_some_and(|record| record.not_after < draft.not_after_min) {
+                if self.ledger.status(serial).await?.is_some_and(|record| record.not_after < draft.not_after_min) {
                     linter.expired(serial);
                 }
             }
@@ -241,9 +277,10 @@ impl Ca {
     ///
     /// # Errors
     /// The stores could not be asked, or another has allocated it, or one above.
-    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Answer<()> {
+    async fn allocate_crl_number(&self, place: CrlPart, this_update: Timestamp) -> Answer<()> {
+        let CrlPart { issuer, shard, number, .. } = place;
         let line = self.audit.append(AuditEvent::CrlNumber { issuer, shard, number }).await?;
-        let allocated = self.ledger.allocate_crl_number(issuer, shard, number).await?;
+        let allocated = self.ledger.allocate_crl_number(issuer, shard, number, this_update).await?;
         self.audit.applied(line);
         if allocated || planted!(CrlNumberReused) {
             return Ok(());
@@ -277,10 +314,21 @@ impl Ca {
 #[expect(clippy::cast_possible_truncation, reason = "a part fits into memory")]
 const PART_OCTETS: usize = CrlRecord::PART_OCTETS as usize;
 
+/// The one that a CRL made now would get.
+fn next_number(state: &CrlState) -> u64 {
+    planted!(CrlNumberReused {
+        state.last.as_ref().map_or(0, |last| last.number) + 1
+    } else { state.allocated + 1 })
+}
+
 fn outline_of(crl: &CrlRecord) -> Answer<CrlOutline> {
     let outline = CrlOutline::of_signed(&crl.head, (crl.entries, crl.entry_octets), &crl.tail);
     let corrupt = || StoreError::new(StoreErrorKind::Corrupt, format!("the CRL of shard {} is damaged", crl.shard));
     Ok(outline.ok_or_else(corrupt)?)
+}
+
+fn outgrown(place: CrlPart) -> Error {
+    failed(place, &"is not stored: another process has stored one that is not below it")
 }
 
 fn breaks_rules(draft: &Draft<'_>, failure: &LintFailure) -> Error {

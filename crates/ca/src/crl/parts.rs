@@ -1,5 +1,7 @@
 //! The entries of a CRL, as the ledger has them: part by part.
 
+use pki::Sha256;
+
 use crate::ports::{CrlPart, CrlRecord, Ledger, StoreError, StoreErrorKind, Stored};
 
 /// Reads the parts of one CRL's entries in their order.
@@ -32,19 +34,46 @@ impl<'a> CrlParts<'a> {
         }
         let expected = self.left.min(CrlRecord::PART_OCTETS);
         let CrlPart { shard, number, part, .. } = self.next;
-        match self.ledger.crl_part(self.next).await? {
+        // One octet more is asked for, so that a part that is too long is found.
+        match self.ledger.crl_part(self.next, 0..expected + 1).await? {
             Some(octets) if octets.len() as u64 == expected => {
                 self.left -= expected;
                 self.next.part += 1;
                 Ok(Some(octets))
             }
             found => {
-                let found = found.map_or("is not there".to_owned(), |octets| format!("has {} octets", octets.len()));
+                let found = match found {
+                    None => "is not there".to_owned(),
+                    Some(octets) if octets.len() as u64 > expected => "has more octets".to_owned(),
+                    Some(octets) => format!("has {} octets", octets.len()),
+                };
                 let detail = format!("part {part} of CRL {number} of shard {shard} {found}; {expected} are expected");
                 Err(StoreError::new(StoreErrorKind::Corrupt, detail))
             }
         }
     }
+}
+
+/// What keeps a stored CRL from being what was signed: a part is missing or of another length, or some octet is
+/// another one. `None`: it is sound. It is read part by part.
+///
+/// # Errors
+/// Those of a read, `Corrupt` not among them.
+pub async fn damage(ledger: &dyn Ledger, crl: &CrlRecord) -> Stored<Option<String>> {
+    let mut pieces = Sha256::pieces();
+    pieces.add(&crl.head);
+    let mut parts = CrlParts::of(ledger, crl);
+    loop {
+        match parts.next().await {
+            Ok(Some(part)) => pieces.add(&part),
+            Ok(None) => break,
+            Err(error) if error.kind == StoreErrorKind::Corrupt => return Ok(Some(error.detail)),
+            Err(error) => return Err(error),
+        }
+    }
+    pieces.add(&crl.tail);
+    let is_sound = pieces.finish() == crl.sha256;
+    Ok((!is_sound).then(|| "its bytes are not those that were signed".to_owned()))
 }
 
 /// The whole of a stored CRL: DER.

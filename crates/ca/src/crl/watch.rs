@@ -8,8 +8,10 @@ use pki::{Sha256, Timestamp};
 
 /// All shards are looked at so often, whatever is known.
 const LOOK_MAX: Duration = Duration::from_secs(60);
-/// A CRL that could not be made is tried again after this.
-pub(crate) const BACK_OFF: Duration = Duration::from_secs(10);
+/// A CRL that could not be made is tried again after this, and then after twice as long each time.
+const BACK_OFF: Duration = Duration::from_secs(10);
+/// But never later than this.
+const BACK_OFF_MAX: Duration = Duration::from_secs(600);
 
 /// What is known of the CRLs of all issuers.
 #[derive(Debug, Default)]
@@ -21,6 +23,9 @@ pub struct CrlWatch {
 struct Known {
     looks: BTreeMap<Sha256, Look>,
     troubles: BTreeMap<(Sha256, u16), CrlTrouble>,
+    damaged: BTreeMap<(Sha256, u16), CrlDamage>,
+    /// When to look for what is left over of CRLs; `None`: when another one was made. Not there: it was never looked.
+    sweeps: BTreeMap<(Sha256, u16), Option<Timestamp>>,
 }
 
 /// A look at all shards of an issuer.
@@ -41,11 +46,41 @@ pub struct CrlTrouble {
     pub since: Timestamp,
     /// When it was tried last.
     pub tried: Timestamp,
+    /// How often it was tried.
+    pub tries: u32,
     /// Why, when it was tried last.
     pub why: String,
 }
 
+impl CrlTrouble {
+    /// When it is tried again.
+    pub fn again(&self) -> Timestamp {
+        let pause = BACK_OFF.saturating_mul(1 << self.tries.saturating_sub(1).min(10));
+        self.tried.plus(pause.min(BACK_OFF_MAX))
+    }
+}
+
+/// A stored CRL that was not what had been signed: the one behind it was made without a comparison with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlDamage {
+    /// Its number.
+    pub number: u64,
+    /// When this was found.
+    pub found: Timestamp,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 impl CrlWatch {
+    /// The last stored CRL of each issuer and shard that was found damaged since the process began.
+    pub fn damaged(&self) -> BTreeMap<(Sha256, u16), CrlDamage> {
+        self.lock().damaged.clone()
+    }
+
+    pub(crate) fn found_damaged(&self, issuer: Sha256, shard: u16, damage: CrlDamage) {
+        self.lock().damaged.insert((issuer, shard), damage);
+    }
+
     /// The CRLs that could not be made, by issuer and shard.
     pub fn troubles(&self) -> BTreeMap<(Sha256, u16), CrlTrouble> {
         self.lock().troubles.clone()
@@ -63,10 +98,37 @@ impl CrlWatch {
         self.lock().looks.insert(issuer, look);
     }
 
-    /// Whether it is too early to try again.
-    pub(crate) fn waits(&self, issuer: Sha256, shard: u16, now: Timestamp) -> bool {
-        let tried = self.lock().troubles.get(&(issuer, shard)).map(|trouble| trouble.tried);
-        tried.is_some_and(|tried| tried <= now && now < tried.plus(BACK_OFF))
+    /// When it may be tried to make it: now, or later, since that has failed.
+    pub(crate) fn next_try(&self, issuer: Sha256, shard: u16, now: Timestamp) -> Timestamp {
+        let known = self.lock();
+        // The clock may have been set back since.
+        let trouble = known.troubles.get(&(issuer, shard)).filter(|trouble| trouble.tried <= now);
+        trouble.map_or(now, CrlTrouble::again).max(now)
+    }
+
+    /// Whether something may be left over of CRLs, and whether that is looked for the first time.
+    pub(crate) fn sweep_due(&self, issuer: Sha256, shard: u16, now: Timestamp) -> Option<bool> {
+        match self.lock().sweeps.get(&(issuer, shard)) {
+            None => Some(true),
+            Some(Some(at)) if *at <= now => Some(false),
+            Some(_) => None,
+        }
+    }
+
+    pub(crate) fn swept(&self, issuer: Sha256, shard: u16, again: Option<Timestamp>) {
+        self.lock().sweeps.insert((issuer, shard), again);
+    }
+
+    /// At this time at the latest.
+    pub(crate) fn sweep_at(&self, issuer: Sha256, shard: u16, at: Timestamp) {
+        if let Some(known) = self.lock().sweeps.get_mut(&(issuer, shard)) {
+            *known = Some(known.map_or(at, |known| known.min(at)));
+        }
+    }
+
+    /// As if it had never been looked.
+    pub(crate) fn sweep_anew(&self, issuer: Sha256, shard: u16) {
+        self.lock().sweeps.remove(&(issuer, shard));
     }
 
     pub(crate) fn made(&self, issuer: Sha256, shard: u16) {
@@ -75,8 +137,9 @@ impl CrlWatch {
 
     pub(crate) fn failed(&self, issuer: Sha256, shard: u16, now: Timestamp, why: String) {
         let mut known = self.lock();
-        let since = known.troubles.get(&(issuer, shard)).map_or(now, |trouble| trouble.since);
-        known.troubles.insert((issuer, shard), CrlTrouble { since, tried: now, why });
+        let before = known.troubles.get(&(issuer, shard)).map_or((now, 0), |trouble| (trouble.since, trouble.tries));
+        let (since, tries) = (before.0, before.1.saturating_add(1));
+        known.troubles.insert((issuer, shard), CrlTrouble { since, tried: now, tries, why });
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

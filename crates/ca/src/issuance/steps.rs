@@ -13,6 +13,7 @@ use super::receipts::{
 };
 use super::{FIRST_PAUSE, IssuanceEnd, Issued, Run};
 use crate::authorization::{CaaDecision, CaaRecord, EndedAuthorization};
+use crate::crl::CrlScheme;
 use crate::order::Order;
 use crate::ports::{
     AuditEvent, Begin, BeginRefused, CaaCheck, CtReadiness, CtSubmission, Issuer, SerialStatus, SignError, Signed,
@@ -434,8 +435,8 @@ impl<'a> LeafParts<'a> {
         let common_name = profile.common_name.then(|| common_name(csr, names)).flatten();
         let status = &settings.status_url;
         let ca_issuers_url = format!("{status}{}", urls::issuer(&issuer.id));
-        let shard = serial.shard(settings.crl_shards);
-        let crl_url = profile.crl.then(|| format!("{status}{}", urls::crl(&issuer.id, shard)));
+        let crls = CrlScheme::of(settings);
+        let crl_url = profile.crl.then(|| crls.url(&issuer.id, crls.shard_of(serial)));
         let ocsp_url = settings.ocsp_pointer(profile);
         Self { issuer, profile, csr, serial, names, common_name, ca_issuers_url, crl_url, ocsp_url }
     }

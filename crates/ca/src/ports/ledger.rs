@@ -1,6 +1,7 @@
 //! The ledger: what must never be lost. A write is durable when the call returns.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use acme::{DnsName, Identifier, Problem, Thumbprint};
 use async_trait::async_trait;
@@ -8,9 +9,10 @@ use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlPart, CrlRecord, CrlState, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule,
-    RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord, StopRecord, Stored,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlLeftover, CrlPart, CrlRecord, CrlState, KeyBlock,
+    KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice,
+    RenewalRule, RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord,
+    StopRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -419,20 +421,39 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The state of CRL numbering.
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState>;
 
-    /// Allocates this CRL number: compares that it is above the last. `false`: it isn't.
-    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool>;
+    /// The last CRL of a shard, found by its name.
+    async fn last_crl(&self, issuer: Sha256, shard: u16) -> Stored<Option<CrlRecord>>;
+
+    /// Allocates this CRL number: compares that it is above the last. `false`: it isn't. Whatever revocation is written
+    /// after this one was, is written with this time at the earliest ([`CrlState::last_revocation`]), also if a clock
+    /// was set back meanwhile: so a CRL with this `thisUpdate`, whose entries are read behind it, shows all that is
+    /// older than itself.
+    async fn allocate_crl_number(
+        &self,
+        issuer: Sha256,
+        shard: u16,
+        number: u64,
+        this_update: Timestamp,
+    ) -> Stored<bool>;
 
     /// Keeps a part of the entries of a CRL that is being made, if its number is above that of the last stored.
     /// `false`: it isn't. Committed in order, never waited for: [`Ledger::store_crl`] comes behind it.
     async fn put_crl_part(&self, part: CrlPart, octets: Vec<u8>) -> Stored<bool>;
 
-    /// A part of the entries of a CRL: of one that is being made, of the last one, or of the one before, which may be
-    /// on its way to somebody. `None`: it is not there, or no more.
-    async fn crl_part(&self, part: CrlPart) -> Stored<Option<Vec<u8>>>;
+    /// These octets of a part of the entries of a CRL, fewer where the part is shorter: of one that is being made, of
+    /// the last one, or of one that may still be on its way to somebody. `None`: the part is not there, or no more.
+    async fn crl_part(&self, part: CrlPart, octets: Range<u64>) -> Stored<Option<Vec<u8>>>;
 
-    /// Stores a CRL whose parts are there, if its number is above that of the last stored. `false`: it isn't. Parts of
-    /// those with smaller numbers go, but for the last one before it.
+    /// Stores a CRL whose parts are there, if its number is above that of the last stored. `false`: it isn't. The parts
+    /// of the one before it stay until they are dropped.
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool>;
+
+    /// CRLs of a shard that have parts and are not its last one, by their numbers, at most `limit`.
+    async fn crl_leftovers(&self, issuer: Sha256, shard: u16, limit: u32) -> Stored<Vec<CrlLeftover>>;
+
+    /// Takes away at most `limit` parts of a CRL of this number, if that is not the last one stored: how many. Fewer
+    /// than `limit`: that was all. Committed in order, never waited for.
+    async fn drop_crl_parts(&self, issuer: Sha256, shard: u16, number: u64, limit: u32) -> Stored<u32>;
 
     /// Revoked serials of a shard whose validity ends at `not_after_min` or later, in the order of their serials,
     /// behind

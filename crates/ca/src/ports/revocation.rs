@@ -122,6 +122,15 @@ pub struct CrlPart {
     pub part: u64,
 }
 
+/// A CRL whose parts are there although it is not the last one of its shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CrlLeftover {
+    /// Its number.
+    pub number: u64,
+    /// When another one took its place. `None`: it was never stored: it is being made, or that failed.
+    pub replaced: Option<Timestamp>,
+}
+
 /// The state of CRL numbering of one issuer and shard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CrlState {

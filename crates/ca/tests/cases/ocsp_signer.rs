@@ -21,12 +21,22 @@ on_all_back_ends! {
     signer_lends_the_issuers_key_to_no_answer_of_another
     signer_certifies_no_responder_that_was_not_announced_or_is_not_its_own
     signer_certifies_a_responder_once
+    signer_says_nothing_of_long_ago
 }
 
 async fn sign_answer(
     world: &World,
     serial: Serial,
     status: CertStatus,
+    responder: Option<&Certificate>,
+) -> Result<Vec<u8>, SignError> {
+    sign_answer_of(world, world.ca.now().whole_second(), (serial, status), responder).await
+}
+
+async fn sign_answer_of(
+    world: &World,
+    this_update: pki::Timestamp,
+    (serial, status): (Serial, CertStatus),
     responder: Option<&Certificate>,
 ) -> Result<Vec<u8>, SignError> {
     let issuer = &world.ca.issuers[0];
@@ -38,8 +48,8 @@ async fn sign_answer(
         produced_at: now,
         cert_id: &IssuerIdentity::of(&issuer.certificate).cert_id(form, serial),
         status,
-        this_update: now,
-        next_update: now.plus(DAY),
+        this_update,
+        next_update: this_update.plus(DAY),
         nonce: None,
     });
     let rules = OcspRules { issuer: &issuer.certificate, responder: by, nonce: None, now: world.ca.now() };
@@ -155,4 +165,14 @@ async fn signer_certifies_a_responder_once(backend: Backend) {
     let der = sign_responder(&world, &own, serial, true).await.unwrap();
     assert!(world.ledger.store_responder(serial, &der).await.unwrap());
     assert_refused(sign_responder(&world, &own, serial, false).await);
+}
+
+async fn signer_says_nothing_of_long_ago(backend: Backend) {
+    let world = World::with(backend, |settings| settings.ocsp.responder = OcspSigner::Direct).await;
+    let client = Client::new(&world).await;
+    let good = client.issued(&world, &["one.example.com"], &pair()).await.serial;
+    let at = |ago: u64| world.ca.now().whole_second().minus(Duration::from_secs(ago));
+    sign_answer_of(&world, at(3_600), (good, CertStatus::Good), None).await.unwrap();
+    let refused = sign_answer_of(&world, at(3_601), (good, CertStatus::Good), None).await;
+    assert!(matches!(&refused, Err(SignError::Refused(why)) if why.contains("seconds ago")), "{refused:?}");
 }

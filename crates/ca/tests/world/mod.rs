@@ -134,7 +134,7 @@ impl World {
             Arc::new(PointedLedger { inner: ledger.clone(), points: signer_points.clone() }),
             clock.clone(),
             rules,
-            lasting.settings.crl_shards,
+            ca::crl::CrlScheme::of(&lasting.settings),
         )
         .with_responder(lasting.hierarchy.responder_pair());
         let logs = Arc::new(LogStoreWithOutages { inner: logs, away: lasting.logs_away.clone() });

@@ -1,6 +1,7 @@
 //! Ports with points: each call goes on to the port behind, unless a case planned otherwise.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -103,10 +104,14 @@ with_points! {
         StopOfNumber: stop_of_number(number: u64) -> Option<StopRecord>;
         Stops: stops(open: bool, limit: u32) -> Vec<StopRecord>;
         CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
-        AllocateCrlNumber: allocate_crl_number(issuer: Sha256, shard: u16, number: u64) -> bool;
+        LastCrl: last_crl(issuer: Sha256, shard: u16) -> Option<CrlRecord>;
+        AllocateCrlNumber:
+            allocate_crl_number(issuer: Sha256, shard: u16, number: u64, this_update: Timestamp) -> bool;
         PutCrlPart: put_crl_part(part: CrlPart, octets: Vec<u8>) -> bool;
-        CrlPart: crl_part(part: CrlPart) -> Option<Vec<u8>>;
+        CrlPart: crl_part(part: CrlPart, octets: Range<u64>) -> Option<Vec<u8>>;
         StoreCrl: store_crl(crl: CrlRecord) -> bool;
+        CrlLeftovers: crl_leftovers(issuer: Sha256, shard: u16, limit: u32) -> Vec<CrlLeftover>;
+        DropCrlParts: drop_crl_parts(issuer: Sha256, shard: u16, number: u64, limit: u32) -> u32;
         ListRevoked: revoked(
             issuer: Sha256,
             shard: (u16, u16),

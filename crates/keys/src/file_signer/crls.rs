@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use ca::crl::CrlParts;
+use ca::crl::{CrlOutlined, CrlParts};
 use ca::ports::{CrlPart, Ledger, SignError, Signed};
 use ca::signing;
 use pki::{Crl, CrlDraft, CrlEntry, EntryReader, Reason, Serial, Sha256, Timestamp};
@@ -26,12 +26,11 @@ impl FileSigner {
         let CrlPart { issuer, shard, number, .. } = place;
         let key = self.issuer(issuer)?;
         self.check_clock().await?;
-        let crl = self.read_crl(key, draft)?;
-        if crl.number() != number {
-            return Err(SignError::Refused(format!("the CRL's number is {}, not {number}", crl.number())));
-        }
-        let state = self.ledger.crl_state(issuer, shard, self.crl_shards).await.map_err(unread)?;
-        signing::check_crl(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
+        let crl = self.read_crl(key, place, draft)?;
+        let state = self.ledger.crl_state(issuer, shard, self.crls.shards()).await.map_err(unread)?;
+        signing::check_crl(&state, number)
+            .and_then(|()| signing::check_crl_times(&state, &crl, self.clock.now()))
+            .map_err(|refused| SignError::Refused(refused.to_string()))?;
         let last_update = state.last.map_or(crl.this_update(), |last| last.this_update.min(crl.this_update()));
         let mut entries = Entries {
             this_update: crl.this_update(),
@@ -42,7 +41,7 @@ impl FileSigner {
         let message = self.read_entries(key, place, draft, &mut entries).await;
         // Entries take time to compare. A number that was passed over meanwhile is not refused, or processes that make
         // large CRLs side by side would get nowhere; one that relying parties have outgrown is.
-        let state = self.ledger.crl_state(issuer, shard, self.crl_shards).await.map_err(unread)?;
+        let state = self.ledger.crl_state(issuer, shard, self.crls.shards()).await.map_err(unread)?;
         signing::check_crl_grows(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.pair.sign_message(message?);
         let signature =
@@ -51,17 +50,39 @@ impl FileSigner {
     }
 
     /// Reads what stands around the entries, by way of a signature that is none.
-    fn read_crl(&self, key: &IssuerKey, draft: &CrlDraft) -> Result<Crl, SignError> {
+    fn read_crl(&self, key: &IssuerKey, place: CrlPart, draft: &CrlDraft) -> Result<Crl, SignError> {
+        let CrlPart { issuer, shard, number, .. } = place;
+        let refused = |why: String| Err(SignError::Refused(why));
         let crl = draft.outline().read().map_err(|error| SignError::Refused(error.to_string()))?;
         if crl.issuer() != key.issuer.certificate.subject() {
-            return Err(SignError::Refused("the CRL names another issuer".to_owned()));
+            return refused("the CRL names another issuer".to_owned());
         }
         if crl.signature_algorithm() != key.issuer.signature_algorithm {
-            return Err(SignError::Refused("the CRL names another signature algorithm".to_owned()));
+            return refused("the CRL names another signature algorithm".to_owned());
         }
         let ahead = crl.this_update().since(self.clock.now());
         if ahead > GATHERING {
-            return Err(SignError::Refused(format!("the CRL is made {} seconds in the future", ahead.as_secs())));
+            return refused(format!("the CRL is made {} seconds in the future", ahead.as_secs()));
+        }
+        if crl.number() != number {
+            return refused(format!("the CRL's number is {}, not {number}", crl.number()));
+        }
+        if shard >= self.crls.shards() {
+            return refused(format!("there is no shard {shard}: the last one is {}", self.crls.shards() - 1));
+        }
+        let url = self.crls.url(&issuer, shard);
+        if crl.distribution_point() != Some(url.as_str()) {
+            let found = crl.distribution_point().unwrap_or("of no shard");
+            return refused(format!("the CRL says that it is {found}; shard {shard} is {url}"));
+        }
+        // Whatever else stands there, stands there as it has to: nothing is signed but what was checked.
+        let (this_update, next_update) = (crl.this_update(), crl.next_update());
+        let (entries, entry_octets) = draft.outline().entries();
+        let outlined = CrlOutlined { shard, number, this_update, next_update, entries, entry_octets };
+        if self.crls.outline(&key.issuer, &outlined) != *draft.outline() {
+            return refused(
+                "around its entries the CRL has other octets than a CRL of its issuer and shard".to_owned(),
+            );
         }
         Ok(crl)
     }
@@ -102,7 +123,7 @@ impl FileSigner {
     }
 
     fn revocations(&self, place: CrlPart, not_after_min: Timestamp) -> Revocations<'_> {
-        let (issuer, shard) = (place.issuer, (place.shard, self.crl_shards));
+        let (issuer, shard) = (place.issuer, (place.shard, self.crls.shards()));
         Revocations {
             ledger: &*self.ledger,
             issuer,

@@ -22,8 +22,11 @@ use store::memory::MemoryLedger;
 use super::*;
 use crate::{KeyAlgorithm, ceremony};
 
+mod crls;
+
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
 const BASE: &str = "https://ca.example.org";
+const STATUS: &str = "http://status.example.org";
 const HOUR: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug)]
@@ -121,7 +124,7 @@ async fn setting_where_caa_is(caa: CaaMode) -> Setting {
     };
     ledger.create_account(record).await.unwrap();
     let rules = SignerRules { caa, caa_reuse_seconds: 28_800, finalize_seconds: 600 };
-    let signer = FileSigner::new([key], ledger.clone(), clock, rules, 1);
+    let signer = FileSigner::new([key], ledger.clone(), clock, rules, CrlScheme::new(1, STATUS.to_owned()));
     Setting { ledger, signer, issuer, account_key, account }
 }
 
@@ -278,40 +281,6 @@ impl Setting {
         let revocation = Revocation { serial, reason: Reason::Superseded, revoked, by: "a test".to_owned() };
         self.ledger.revoke(revocation).await.unwrap();
     }
-
-    /// Its entries are in the ledger when this returns.
-    async fn crl(&self, number: u64, entries: &[CrlEntry]) -> Linted<CrlDraft> {
-        let issuer = &self.issuer.certificate;
-        let fields = CrlFields {
-            issuer: issuer.subject(),
-            issuer_key_identifier: issuer.public_key().key_identifier(),
-            signature_algorithm: self.issuer.signature_algorithm,
-            number,
-            this_update: NOW,
-            next_update: NOW.plus(HOUR * 24),
-            distribution_point: Some("http://status.example.org/0.crl"),
-        };
-        let mut sorted = entries.to_vec();
-        sorted.sort_by_key(|entry| entry.serial);
-        let mut octets = Vec::new();
-        sorted.iter().for_each(|entry| pki::crl::encode_entry(&mut octets, entry));
-        let outline = CrlOutline::build(&fields, entries.len() as u64, octets.len() as u64);
-        let mut linter = CrlLinter::new(outline, None, issuer, NOW).unwrap();
-        if !octets.is_empty() {
-            linter.entries(&octets).unwrap();
-            self.put(number, octets).await;
-        }
-        linter.finish().unwrap_or_else(|findings| panic!("{findings}"))
-    }
-
-    async fn put(&self, number: u64, octets: Vec<u8>) {
-        let place = CrlPart { issuer: self.issuer.id, shard: 0, number, part: 0 };
-        self.ledger.put_crl_part(place, octets).await.unwrap();
-    }
-
-    async fn sign_crl(&self, number: u64, tbs: Linted<CrlDraft>) -> Result<Signed, SignError> {
-        self.signer.sign(SigningRequest::Crl { issuer: self.issuer.id, shard: 0, number, tbs }).await
-    }
 }
 
 fn refusal(answer: Result<Signed, SignError>) -> String {
@@ -333,10 +302,6 @@ fn with_another_crl(tbs: &TbsCertificate) -> TbsCertificate {
     let at = der.windows(5).position(|octets| octets == b"0.crl").unwrap();
     der[at] = b'1';
     TbsCertificate::from_der(der).unwrap()
-}
-
-fn entry(serial: Serial, revoked_at: Timestamp) -> CrlEntry {
-    CrlEntry { serial, revoked_at, reason: Reason::Superseded }
 }
 
 #[tokio::test]
@@ -384,7 +349,13 @@ async fn a_serial_without_record_or_of_another_issuer_is_refused() {
     let renewed = issuer_key();
     let issuer = renewed.issuer.id;
     let rules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 0, finalize_seconds: 0 };
-    let signer = FileSigner::new([renewed], setting.ledger.clone(), Arc::new(Standing), rules, 1);
+    let signer = FileSigner::new(
+        [renewed],
+        setting.ledger.clone(),
+        Arc::new(Standing),
+        rules,
+        CrlScheme::new(1, STATUS.to_owned()),
+    );
     let tbs = setting.lint(&begun, &begun.tbs, Kind::Precertificate);
     let reason = refusal(signer.sign(SigningRequest::Precertificate { issuer, tbs }).await);
     assert!(reason.contains("allocated for issuer"), "{reason}");
@@ -448,75 +419,6 @@ async fn caa_is_asked_for_each_name_that_is_signed_whatever_the_order_says() {
     setting.sign_precertificate(&begun, &begun.tbs).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_crl_of_the_ledgers_entries_is_signed_once_per_number() {
-    let setting = setting().await;
-    let begun = setting.begin(1).await;
-    let revoked = NOW.minus(HOUR);
-    setting.revoke(begun.serial, revoked).await;
-    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    let linted = setting.crl(1, &[entry(begun.serial, revoked)]).await;
-    let (outline, sha256) = (linted.tbs().outline().clone(), linted.tbs().sha256());
-    let signed = setting.sign_crl(1, linted).await.unwrap();
-    let (issuer, (entries, entry_octets)) = (setting.issuer.id, outline.entries());
-    let (head, tail) = outline.signed(setting.issuer.signature_algorithm, &signed.der);
-    let (this_update, next_update) = (NOW, NOW.plus(HOUR));
-    let record =
-        CrlRecord { issuer, shard: 0, number: 1, this_update, next_update, head, entries, entry_octets, tail, sha256 };
-    let crl = Crl::from_der(&ca::crl::whole_crl(&*setting.ledger, &record).await.unwrap()).unwrap();
-    assert_eq!(crl.verify_signed_by(setting.issuer.certificate.public_key()), Ok(()));
-    assert_eq!(crl.entries(), [entry(begun.serial, revoked)]);
-    setting.ledger.store_crl(record).await.unwrap();
-    refusal(setting.sign_crl(1, setting.crl(1, &[entry(begun.serial, revoked)]).await).await);
-}
-
-#[tokio::test]
-async fn a_crl_whose_number_was_not_allocated_is_refused() {
-    let setting = setting().await;
-    assert!(refusal(setting.sign_crl(1, setting.crl(1, &[]).await).await).contains("CRL number 1"));
-    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 2).await.unwrap();
-    assert!(refusal(setting.sign_crl(2, setting.crl(3, &[]).await).await).contains("number is 3, not 2"));
-    setting.sign_crl(2, setting.crl(2, &[]).await).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_crl_with_other_entries_than_the_ledgers_is_refused() {
-    let setting = setting().await;
-    let (listed, missing) = (setting.begin(1).await.serial, setting.begin(2).await.serial);
-    let revoked = NOW.minus(HOUR);
-    setting.revoke(listed, revoked).await;
-    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    let sign = async |entries: &[CrlEntry]| setting.sign_crl(1, setting.crl(1, entries).await).await;
-    let good = entry(listed, revoked);
-    assert!(refusal(sign(&[]).await).contains("revoked, and not in the CRL"));
-    assert!(refusal(sign(&[good, entry(missing, revoked)]).await).contains("not the ledger's"));
-    assert!(refusal(sign(&[entry(listed, NOW)]).await).contains("not the ledger's"));
-    let reason = Reason::CessationOfOperation;
-    assert!(refusal(sign(&[CrlEntry { reason, ..good }]).await).contains("not the ledger's"));
-    sign(&[good]).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_revocation_that_came_while_the_crl_was_made_may_wait_for_the_next() {
-    let setting = setting().await;
-    let (early, late) = (setting.begin(1).await.serial, setting.begin(2).await.serial);
-    setting.revoke(late, NOW.minus(Duration::from_secs(299))).await;
-    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    setting.sign_crl(1, setting.crl(1, &[]).await).await.unwrap();
-    setting.revoke(early, NOW.minus(Duration::from_secs(300))).await;
-    assert!(refusal(setting.sign_crl(1, setting.crl(1, &[]).await).await).contains("not in the CRL"));
-}
-
-#[tokio::test]
-async fn a_reason_raised_to_key_compromise_does_not_stop_the_crl() {
-    let setting = setting().await;
-    let serial = setting.begin(1).await.serial;
-    setting.revoke(serial, NOW.minus(HOUR)).await;
-    assert_eq!(setting.ledger.upgrade_to_key_compromise(serial, "a test").await, Ok(true));
-    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    setting.sign_crl(1, setting.crl(1, &[entry(serial, NOW.minus(HOUR))]).await).await.unwrap();
-}
-
 #[test]
 fn a_key_and_an_issuer_that_do_not_belong_together_are_refused() {
     let pair = || KeyPair::generate(KeyAlgorithm::P256).unwrap();
@@ -529,19 +431,4 @@ fn a_key_and_an_issuer_that_do_not_belong_together_are_refused() {
     assert!(matches!(IssuerKey::new(renamed, again), Err(IssuerKeyError::OtherId { .. })));
     let other_algorithm = Issuer { signature_algorithm: SignatureAlgorithm::RsaSha256, ..issuer };
     assert!(matches!(IssuerKey::new(other_algorithm, own), Err(IssuerKeyError::Algorithm(_))));
-}
-
-#[tokio::test]
-async fn a_crl_whose_entries_were_changed_after_it_was_linted_is_refused() {
-    let setting = setting().await;
-    let (listed, other) = (setting.begin(1).await.serial, setting.begin(2).await.serial);
-    let revoked = NOW.minus(Duration::from_secs(10));
-    setting.revoke(listed, revoked).await;
-    setting.revoke(other, revoked).await;
-    setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1).await.unwrap();
-    let linted = setting.crl(1, &[entry(listed, revoked)]).await;
-    let mut octets = Vec::new();
-    pki::crl::encode_entry(&mut octets, &entry(other, revoked));
-    setting.put(1, octets).await;
-    assert!(refusal(setting.sign_crl(1, linted).await).contains("not those that were linted"));
 }

@@ -266,7 +266,7 @@ impl Repairs<'_> {
                 Ok(stands.then(|| format!("stop {number} of issuance has ended")))
             }
             Repair::CrlNumber { issuer, shard, number } => {
-                let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number).await?;
+                let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number, self.clock.now()).await?;
                 Ok(allocated.then(|| format!("CRL number {number} is allocated")))
             }
             Repair::Responder { serial, der } => {

@@ -41,6 +41,8 @@ pub struct Found {
 #[derive(Debug)]
 struct Kept {
     crl: Crl,
+    /// One that was logged, and perhaps not written.
+    made: Option<Crl>,
     warned: Option<Timestamp>,
 }
 
@@ -61,9 +63,13 @@ impl Found {
     /// What the file has.
     ///
     /// # Errors
-    /// The file can't be read, or is missing together with the root's key.
+    /// The file can't be read, is no CRL of this root, or is missing together with the root's key.
     pub fn open(files: Files, root: Certificate) -> Result<Self, HierarchyError> {
         let crl = read(&files)?;
+        if let Some(crl) = &crl {
+            // Whether it has ended is another matter: it is all there is until the next one is made.
+            of_root(&root, crl)?;
+        }
         if crl.is_none() && !files.key("root").exists()? {
             let detail = "it is missing, and so is the root's key".to_owned();
             return Err(HierarchyError::Certificate { path: files.root_crl, detail });
@@ -71,17 +77,32 @@ impl Found {
         Ok(Self { files, root, crl })
     }
 
-    /// The first one is made.
+    /// The first one is made; one that was brought in while no server ran is logged before it is served.
     ///
     /// # Errors
     /// As [`RootCrl::look_after`].
     pub async fn or_first(self, ca: &Ca) -> Result<RootCrl, RootCrlError> {
         let Self { files, root, crl } = self;
+        let issuer = root.public_key().spki_hash();
         let crl = match crl {
-            Some(crl) => crl,
-            None => make(&files, &root, None, ca).await?,
+            Some(crl) => {
+                let used = ca.ledger.crl_state(issuer, 0, 1).await?.allocated;
+                if crl.number() > used {
+                    log(&crl, issuer, ca).await?;
+                    ca.ledger.allocate_crl_number(issuer, 0, crl.number(), ca.now()).await?;
+                } else if crl.number() < used {
+                    let number = crl.number();
+                    tracing::error!(number, used, "the root's CRL is older than one of before: restore root.crl");
+                }
+                crl
+            }
+            None => {
+                let crl = make(&files, &root, None, ca).await?;
+                write_file(&files.root_crl, crl.der()).map_err(RootCrlError::from)?;
+                crl
+            }
         };
-        Ok(RootCrl { files, root, kept: Mutex::new(Kept { crl, warned: None }) })
+        Ok(RootCrl { files, root, kept: Mutex::new(Kept { crl, made: None, warned: None }) })
     }
 }
 
@@ -96,10 +117,27 @@ impl RootCrl {
     /// # Errors
     /// A file could not be read or written, or the ceremony failed.
     pub async fn look_after(&self, ca: &Ca) -> Result<Looked, RootCrlError> {
-        if let Some(number) = self.take_in(ca).await? {
-            tracing::info!(number, "a CRL of the root that was made elsewhere is served from now on");
-            return Ok(Looked::Made);
+        let refused = match self.take_in(ca).await {
+            Ok(None) => None,
+            Ok(Some(number)) => {
+                tracing::info!(number, "a CRL of the root that was made elsewhere is served from now on");
+                return Ok(Looked::Made);
+            }
+            Err(error @ RootCrlError::Store(_)) => return Err(error),
+            // What lies there must not keep the next one from being made.
+            Err(error @ RootCrlError::Hierarchy(_)) => Some(error),
+        };
+        match (self.renew(ca).await?, refused) {
+            (Looked::Made, Some(error)) => {
+                tracing::error!(%error, "another file lay where the root's CRL is: it was replaced");
+                Ok(Looked::Made)
+            }
+            (_, Some(error)) => Err(error),
+            (looked, None) => Ok(looked),
         }
+    }
+
+    async fn renew(&self, ca: &Ca) -> Result<Looked, RootCrlError> {
         let (old, now) = (self.current(), ca.now());
         let left = old.next_update().since(now);
         // Numbers above its own were used: a backup has brought an old one back.
@@ -117,6 +155,8 @@ impl RootCrl {
         }
         let crl = make(&self.files, &self.root, Some(&old), ca).await?;
         let number = crl.number();
+        self.lock().made = Some(crl.clone());
+        write_file(&self.files.root_crl, crl.der())?;
         self.lock().crl = crl;
         tracing::info!(number, "the root's CRL was made anew");
         Ok(Looked::Made)
@@ -126,13 +166,23 @@ impl RootCrl {
     async fn take_in(&self, ca: &Ca) -> Result<Option<u64>, RootCrlError> {
         let old = self.current();
         let Some(crl) = read(&self.files)?.filter(|crl| crl.der() != old.der()) else { return Ok(None) };
+        let is_ours = self.lock().made.as_ref().is_some_and(|made| made.der() == crl.der());
+        if is_ours {
+            let number = crl.number();
+            self.lock().crl = crl;
+            return Ok(Some(number));
+        }
         check(&self.root, Some(&old), &crl, ca.now())?;
         let (issuer, number) = (self.root.public_key().spki_hash(), crl.number());
-        if !ca.ledger.allocate_crl_number(issuer, 0, number).await? {
-            let why = format!("its number, {number}, is not above all that were used");
-            return Err(HierarchyError::RootCrl(why).into());
+        let refused = || HierarchyError::RootCrl(format!("its number, {number}, is not above all that were used"));
+        if ca.ledger.crl_state(issuer, 0, 1).await?.allocated >= number {
+            return Err(refused().into());
         }
+        // Its line comes first: if the process ends before the ledger has the number, the next start logs it again.
         log(&crl, issuer, ca).await?;
+        if !ca.ledger.allocate_crl_number(issuer, 0, number, ca.now()).await? {
+            return Err(refused().into());
+        }
         self.lock().crl = crl;
         Ok(Some(number))
     }
@@ -176,12 +226,12 @@ fn read(files: &Files) -> Result<Option<Crl>, HierarchyError> {
 }
 
 /// The next one. Its number is the ledger's before it is signed, so that none is used twice; its line is synced before
-/// anybody sees it, and the file comes last.
+/// anybody sees it, and the file is written last, by the caller.
 async fn make(files: &Files, root: &Certificate, old: Option<&Crl>, ca: &Ca) -> Result<Crl, RootCrlError> {
     let issuer = root.public_key().spki_hash();
     let used = ca.ledger.crl_state(issuer, 0, 1).await?.allocated;
     let number = old.map_or(0, Crl::number).max(used) + 1;
-    if !ca.ledger.allocate_crl_number(issuer, 0, number).await? {
+    if !ca.ledger.allocate_crl_number(issuer, 0, number, ca.now()).await? {
         let detail = format!("number {number} of the root's CRL was allocated by another");
         return Err(StoreError::new(StoreErrorKind::Unavailable, detail).into());
     }
@@ -190,7 +240,6 @@ async fn make(files: &Files, root: &Certificate, old: Option<&Crl>, ca: &Ca) -> 
     let crl = sign(&pair, root, (entries, number), ca.now().whole_second())?;
     check(root, None, &crl, ca.now())?;
     log(&crl, issuer, ca).await?;
-    write_file(&files.root_crl, crl.der())?;
     Ok(crl)
 }
 
@@ -231,7 +280,7 @@ pub fn sign(
 /// out what the last one lists, or it has ended.
 pub fn check(root: &Certificate, last: Option<&Crl>, crl: &Crl, now: Timestamp) -> Result<(), HierarchyError> {
     let refused = |why: String| HierarchyError::RootCrl(why);
-    crl.verify_signed_by(root.public_key()).map_err(|error| refused(format!("its signature is wrong: {error}")))?;
+    of_root(root, crl)?;
     if crl.next_update() <= now {
         return Err(refused(format!("it has ended: nextUpdate is {}", crl.next_update().to_rfc3339())));
     }
@@ -240,6 +289,15 @@ pub fn check(root: &Certificate, last: Option<&Crl>, crl: &Crl, now: Timestamp) 
     let rules = CrlRules { issuer: root, previous: last, expired: &BTreeSet::new(), now };
     lint::crl(crl.tbs().clone(), &rules).map_err(|failure| refused(failure.to_string()))?;
     Ok(())
+}
+
+/// Whether it is a CRL of this root.
+fn of_root(root: &Certificate, crl: &Crl) -> Result<(), HierarchyError> {
+    let refused = |why: String| HierarchyError::RootCrl(why);
+    if crl.issuer() != root.subject() {
+        return Err(refused("it names another issuer".to_owned()));
+    }
+    crl.verify_signed_by(root.public_key()).map_err(|error| refused(format!("its signature is wrong: {error}")))
 }
 
 /// Puts a CRL of the root where the server finds it.
@@ -329,6 +387,63 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_lies_in_the_place_of_the_root_crl_keeps_no_next_one_from_being_made() {
+        for of_another in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let (assembly, crl, files) = made_before(200, &folder).await;
+            let now = assembly.ca.now().whole_second();
+            let other = KeyPair::generate(keys::KeyAlgorithm::P256).unwrap();
+            let wrong = sign(&other, &assembly.root, (&[], 12), now).unwrap().der().to_vec();
+            fs::write(&files.root_crl, if of_another { wrong } else { b"nothing".to_vec() }).unwrap();
+            assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
+            let written = Crl::from_der(&fs::read(&files.root_crl).unwrap()).unwrap();
+            assert_eq!((crl.current().number(), written.number()), (2, 2));
+        }
+    }
+
+    #[tokio::test]
+    async fn root_crl_that_was_logged_and_written_is_served_though_the_writing_was_said_to_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, crl, files) = made_before(200, &folder).await;
+        let part = files.root_crl.with_extension("part");
+        fs::create_dir(&part).unwrap();
+        crl.look_after(&assembly.ca).await.unwrap_err();
+        fs::remove_dir(&part).unwrap();
+        // As if the folder alone could not be synced.
+        let made = crl.lock().made.clone().unwrap();
+        write(&files, &made).unwrap();
+        assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
+        assert_eq!((crl.current().number(), logged(&assembly).await), (2, vec![1, 2]));
+    }
+
+    #[tokio::test]
+    async fn root_crl_that_was_brought_in_while_no_server_ran_is_logged_and_its_number_is_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, _, files) = made_before(100, &folder).await;
+        let (root, now) = (&assembly.root, assembly.ca.now().whole_second());
+        let pair = files.key("root").load().unwrap();
+        write(&files, &sign(&pair, root, (&[], 9), now).unwrap()).unwrap();
+        for _ in 0..2 {
+            let found = Found::open(files.clone(), root.clone()).unwrap();
+            assert_eq!(found.or_first(&assembly.ca).await.unwrap().current().number(), 9);
+            assert_eq!(logged(&assembly).await, [1, 9]);
+        }
+        let used = assembly.ca.ledger.crl_state(root.public_key().spki_hash(), 0, 1).await.unwrap().allocated;
+        assert_eq!(used, 9);
+    }
+
+    #[tokio::test]
+    async fn root_crl_of_another_key_is_not_served_from_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let (assembly, _, files) = made_before(100, &folder).await;
+        let other = KeyPair::generate(keys::KeyAlgorithm::P256).unwrap();
+        let now = assembly.ca.now().whole_second();
+        write(&files, &sign(&other, &assembly.root, (&[], 9), now).unwrap()).unwrap();
+        let refused = Found::open(files, assembly.root.clone()).unwrap_err().to_string();
+        assert!(refused.contains("its signature is wrong"), "{refused}");
+    }
+
+    #[tokio::test]
     async fn root_crl_of_the_future_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let (assembly, crl, _) = made_at(|now| now.plus(Duration::from_secs(DAY)), &folder).await;
@@ -353,7 +468,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (assembly, crl, _) = made_before(1, &folder).await;
         let root = assembly.root.public_key().spki_hash();
-        assert!(assembly.ca.ledger.allocate_crl_number(root, 0, 7).await.unwrap());
+        assert!(assembly.ca.ledger.allocate_crl_number(root, 0, 7, assembly.ca.now()).await.unwrap());
         assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Made);
         assert_eq!(crl.current().number(), 8);
         assert_eq!(crl.look_after(&assembly.ca).await.unwrap(), Looked::Fresh);

@@ -14,6 +14,7 @@ use ca::Ca;
 use ca::ports::{CrlPart, CrlRecord, Issuer};
 use ca::urls::issuer_label;
 use pki::{Certificate, Crl, Sha256, Timestamp};
+use tokio::sync::Semaphore;
 
 use super::ocsp;
 use super::representation::{self, Representation};
@@ -29,12 +30,19 @@ struct StatusDoor {
     ca: Arc<Ca>,
     root: Certificate,
     root_crl: Arc<RootCrl>,
+    /// Whoever has a part read for him holds one.
+    part_reads: Arc<Semaphore>,
 }
+
+/// Parts of CRLs that are read side by side, for whoever fetches them: they take turns, and what makes CRLs has not to
+/// wait for thousands of them.
+const PART_READS: usize = 4;
 
 /// The routes of the status listener.
 pub fn router(ca: Arc<Ca>, root: Certificate, root_crl: Arc<RootCrl>) -> Router {
     let ocsp = ocsp::router(Arc::clone(&ca));
-    let door = Arc::new(StatusDoor { ca, root, root_crl });
+    let part_reads = Arc::new(Semaphore::new(PART_READS));
+    let door = Arc::new(StatusDoor { ca, root, root_crl, part_reads });
     Router::new()
         .route("/crl/{issuer}/{shard}", get(crl))
         .route("/issuer/{file}", get(issuer))
@@ -53,7 +61,7 @@ async fn crl(
     let root = door.root.public_key().spki_hash();
     if label == issuer_label(&root) {
         return match file.as_str() {
-            "0.crl" => send_crl(ca, root_crl_record(root, &door.root_crl.current()), &method, &headers),
+            "0.crl" => send_crl(&door, root_crl_record(root, &door.root_crl.current()), &method, &headers),
             _ => not_found("The root has one CRL, 0.crl."),
         };
     }
@@ -62,11 +70,9 @@ async fn crl(
     let Some(shard) = shard_of(&file).filter(|shard| *shard < shards) else {
         return not_found(&format!("This issuer's CRLs are 0.crl to {}.crl.", shards.saturating_sub(1)));
     };
-    match ca.ledger.crl_state(issuer.id, shard, shards).await {
-        Ok(state) => match state.last {
-            Some(crl) => send_crl(ca, crl, &method, &headers),
-            None => unavailable("the first CRL of this shard is being made"),
-        },
+    match ca.ledger.last_crl(issuer.id, shard).await {
+        Ok(Some(crl)) => send_crl(&door, crl, &method, &headers),
+        Ok(None) => unavailable("the first CRL of this shard is being made"),
         Err(error) => {
             tracing::error!(%error, "a CRL could not be read");
             unavailable("the store is not available")
@@ -95,13 +101,13 @@ fn shard_of(file: &str) -> Option<u16> {
     digits.parse::<u16>().ok().filter(|shard| shard.to_string() == digits)
 }
 
-fn send_crl(ca: &Arc<Ca>, crl: CrlRecord, method: &Method, headers: &HeaderMap) -> Response {
+fn send_crl(door: &Arc<StatusDoor>, crl: CrlRecord, method: &Method, headers: &HeaderMap) -> Response {
     let representation = Representation {
         tag: format!("\"{}-{}\"", crl.shard, crl.number),
         modified: crl.this_update,
         octets: crl.octets(),
         content_type: "application/pkix-crl",
-        age_max: crl.next_update.since(ca.now()).as_secs().min(CRL_AGE_MAX),
+        age_max: crl.next_update.since(door.ca.now()).as_secs().min(CRL_AGE_MAX),
     };
     let (mut response, (from, to)) = representation.answer(method, headers);
     let expires = http_date(crl.next_update);
@@ -109,7 +115,7 @@ fn send_crl(ca: &Arc<Ca>, crl: CrlRecord, method: &Method, headers: &HeaderMap) 
         response.headers_mut().insert(header::EXPIRES, expires);
     }
     if *method == Method::GET && from < to {
-        let sending = Sending { ca: Arc::clone(ca), crl, at: from, to };
+        let sending = Sending { door: Arc::clone(door), crl, at: from, to };
         let pieces = futures_util::stream::unfold(sending, |mut sending| async {
             let piece = sending.next().await?;
             Some((piece, sending))
@@ -121,7 +127,7 @@ fn send_crl(ca: &Arc<Ca>, crl: CrlRecord, method: &Method, headers: &HeaderMap) 
 
 /// A CRL on its way to somebody: each part of it is read when the one before was taken.
 struct Sending {
-    ca: Arc<Ca>,
+    door: Arc<StatusDoor>,
     crl: CrlRecord,
     at: u64,
     to: u64,
@@ -133,37 +139,46 @@ impl Sending {
             return None;
         }
         let (head, entries) = (self.crl.head.len() as u64, self.crl.entry_octets);
-        let (piece, begins) = if self.at < head {
-            (Ok(self.crl.head.clone()), 0)
+        let piece = if self.at < head {
+            Ok(within(&self.crl.head, self.at, self.to))
         } else if self.at < head + entries {
-            let part = (self.at - head) / CrlRecord::PART_OCTETS;
-            (self.part(part).await, head + part * CrlRecord::PART_OCTETS)
+            self.part(self.at - head, self.to.min(head + entries) - head).await
         } else {
-            (Ok(self.crl.tail.clone()), head + entries)
+            Ok(within(&self.crl.tail, self.at - head - entries, self.to - head - entries))
         };
-        let piece = piece.map(|piece| {
-            let (from, to) = (self.at - begins, (self.to - begins).min(piece.len() as u64));
-            self.at = begins + to;
-            let whole = Bytes::from(piece);
-            // Both lie within the piece.
-            whole.slice(usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(0))
-        });
-        if piece.is_err() {
-            self.to = self.at;
+        match &piece {
+            Ok(piece) => self.at += piece.len() as u64,
+            Err(_) => self.to = self.at,
         }
         Some(piece)
     }
 
-    /// One that is gone since a newer CRL was made ends the answer: whoever asks again gets the newer one.
-    async fn part(&self, part: u64) -> io::Result<Vec<u8>> {
+    /// What of these octets of the entries stands in the part that they begin in. One that is gone since a newer CRL was
+    /// made ends the answer: whoever asks again gets the newer one.
+    async fn part(&self, from: u64, to: u64) -> io::Result<Bytes> {
+        let part = from / CrlRecord::PART_OCTETS;
+        let begins = part * CrlRecord::PART_OCTETS;
+        let (from, to) = (from - begins, (to - begins).min(CrlRecord::PART_OCTETS));
         let CrlRecord { issuer, shard, number, .. } = self.crl;
         let place = CrlPart { issuer, shard, number, part };
-        match self.ca.ledger.crl_part(place).await {
-            Ok(Some(octets)) => Ok(octets),
+        // Nobody closes it.
+        let _turn = self.door.part_reads.acquire().await.map_err(io::Error::other)?;
+        match self.door.ca.ledger.crl_part(place, from..to).await {
+            Ok(Some(octets)) if octets.len() as u64 == to - from => Ok(Bytes::from(octets)),
+            Ok(Some(_)) => {
+                tracing::error!(shard, number, part, "a part of a CRL is too short: run cairn fsck");
+                Err(io::Error::other("a part of the CRL is too short"))
+            }
             Ok(None) => Err(io::Error::other("a newer CRL has been made")),
             Err(error) => Err(io::Error::other(error)),
         }
     }
+}
+
+/// These octets, as far as they are there.
+fn within(octets: &[u8], from: u64, to: u64) -> Bytes {
+    let place = |at: u64| usize::try_from(at).map_or(octets.len(), |at| at.min(octets.len()));
+    Bytes::copy_from_slice(&octets[place(from)..place(to)])
 }
 
 /// In DER, as certificates point to it (RFC 5280 §4.2.2.1), or in PEM, for people.
@@ -235,7 +250,12 @@ fn unavailable(why: &str) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::assembly::Assembly;
+    use crate::config::{Choices, Config, File};
 
     #[test]
     fn a_shard_has_one_spelling() {
@@ -243,6 +263,51 @@ mod tests {
         assert_eq!(shard_of("12.crl"), Some(12));
         for wrong in ["00.crl", "+1.crl", "1", "1.CRL", ".crl", "65536.crl"] {
             assert_eq!(shard_of(wrong), None, "{wrong}");
+        }
+    }
+
+    /// A door before a CRL whose only part has 60 octets instead of 100.
+    async fn before_a_short_part(folder: &tempfile::TempDir) -> (Router, String) {
+        let config = Config::new(folder.path().join("data"), &File::default(), &Choices::default()).unwrap();
+        let assembly = Assembly::open(&config).await.unwrap();
+        let (ledger, issuer, now) = (&assembly.ca.ledger, assembly.ca.issuers[0].id, assembly.ca.now());
+        let place = CrlPart { issuer, shard: 0, number: 1, part: 0 };
+        assert!(ledger.put_crl_part(place, vec![7; 60]).await.unwrap());
+        let record = CrlRecord {
+            issuer,
+            shard: 0,
+            number: 1,
+            this_update: now,
+            next_update: now.plus(std::time::Duration::from_secs(60)),
+            head: b"head".to_vec(),
+            entries: 2,
+            entry_octets: 100,
+            tail: b"tail".to_vec(),
+            sha256: Sha256::of(b""),
+        };
+        assert!(ledger.store_crl(record).await.unwrap());
+        let path = ca::urls::crl(&issuer, 0);
+        (router(Arc::clone(&assembly.ca), assembly.root.clone(), Arc::clone(&assembly.root_crl)), path)
+    }
+
+    #[tokio::test]
+    async fn part_that_is_too_short_ends_the_answer_and_the_others_are_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (router, path) = before_a_short_part(&folder).await;
+        for (range, octets) in [
+            ("bytes=0-", None),
+            ("bytes=64-", None),
+            ("bytes=70-80", None),
+            ("bytes=0-63", Some([&b"head"[..], &[7; 60]].concat())),
+            ("bytes=10-20", Some(vec![7; 11])),
+            ("bytes=104-", Some(b"tail".to_vec())),
+            ("bytes=-2", Some(b"il".to_vec())),
+        ] {
+            let request = Request::get(&path).header(header::RANGE, range).body(Body::empty()).unwrap();
+            let answer = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::PARTIAL_CONTENT, "{range}");
+            let sent = axum::body::to_bytes(answer.into_body(), 1_000).await;
+            assert_eq!(sent.ok().map(|sent| sent.to_vec()), octets, "{range}");
         }
     }
 }

@@ -135,8 +135,15 @@ impl LedgerLayer for Watch {
         set
     }
 
-    async fn allocate_crl_number(&self, inner: &dyn Ledger, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
-        let allocated = inner.allocate_crl_number(issuer, shard, number).await;
+    async fn allocate_crl_number(
+        &self,
+        inner: &dyn Ledger,
+        issuer: Sha256,
+        shard: u16,
+        number: u64,
+        this_update: Timestamp,
+    ) -> Stored<bool> {
+        let allocated = inner.allocate_crl_number(issuer, shard, number, this_update).await;
         self.auditor.begun_crl(issuer, shard, number, self.node);
         allocated
     }

@@ -1,6 +1,9 @@
 //! CRLs, and the revocations that they list.
 
-use ca::ports::{CrlPart, CrlRecord, Recorded};
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
+use ca::ports::{CrlLeftover, CrlPart, CrlRecord, Recorded};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
 
 use super::records::Records;
@@ -15,17 +18,41 @@ impl Records {
         above
     }
 
-    pub(super) fn store_crl(&mut self, crl: CrlRecord) -> bool {
+    pub(super) fn store_crl(&mut self, crl: CrlRecord, now: Timestamp) -> bool {
         let place = (crl.issuer, crl.shard);
         let last = self.crls.get(&place).map_or(0, |last| last.number);
         let above = crl.number > last;
         if above {
-            // Somebody may be reading the one before.
-            self.crl_parts.retain(|part, _| (part.issuer, part.shard) != place || part.number >= last);
+            self.replaced_crls.insert((crl.issuer, crl.shard, last), now);
             self.dated(crl.this_update, Recorded::Crl { shard: crl.shard, number: crl.number });
             self.crls.insert(place, crl);
         }
         above
+    }
+
+    fn parts_of(&self, issuer: Sha256, shard: u16, numbers: RangeInclusive<u64>) -> impl Iterator<Item = CrlPart> {
+        let from = CrlPart { issuer, shard, number: *numbers.start(), part: 0 };
+        let to = CrlPart { number: *numbers.end(), part: u64::MAX, ..from };
+        self.crl_parts.range(from..=to).map(|(part, _)| *part)
+    }
+
+    pub(super) fn crl_leftovers(&self, issuer: Sha256, shard: u16, limit: u32) -> Vec<CrlLeftover> {
+        let last = self.crls.get(&(issuer, shard)).map(|last| last.number);
+        let numbers: BTreeSet<u64> = self.parts_of(issuer, shard, 0..=u64::MAX).map(|part| part.number).collect();
+        let left = numbers.into_iter().filter(|number| Some(*number) != last).take(limit as usize);
+        let replaced = |number| self.replaced_crls.get(&(issuer, shard, number)).copied();
+        left.map(|number| CrlLeftover { number, replaced: replaced(number) }).collect()
+    }
+
+    pub(super) fn drop_crl_parts(&mut self, issuer: Sha256, shard: u16, number: u64, limit: u32) -> u32 {
+        if self.crls.get(&(issuer, shard)).is_some_and(|last| last.number == number) {
+            return 0;
+        }
+        let parts: Vec<CrlPart> = self.parts_of(issuer, shard, number..=number).take(limit as usize).collect();
+        for part in &parts {
+            self.crl_parts.remove(part);
+        }
+        u32::try_from(parts.len()).unwrap_or(limit)
     }
 
     pub(super) fn revoked(

@@ -1,6 +1,7 @@
 //! The ledger in memory.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use acme::{AccountStatus, DnsName, Identifier, Thumbprint};
@@ -10,11 +11,11 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlPart, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
-    KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
-    NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
-    ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord,
-    StatusRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord, CrlState,
+    IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts,
+    ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule,
+    RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled,
+    SigningRecord, StatusRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -402,11 +403,24 @@ impl Ledger for MemoryLedger {
         })
     }
 
-    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
+    async fn last_crl(&self, issuer: Sha256, shard: u16) -> Stored<Option<CrlRecord>> {
+        Ok(lock(&self.records).crls.get(&(issuer, shard)).cloned())
+    }
+
+    async fn allocate_crl_number(
+        &self,
+        issuer: Sha256,
+        shard: u16,
+        number: u64,
+        this_update: Timestamp,
+    ) -> Stored<bool> {
         let mut records = lock(&self.records);
         let last = records.crl_numbers.entry((issuer, shard)).or_default();
         let above = number > *last;
         *last = number.max(*last);
+        if above {
+            records.dated(this_update, Recorded::Crl { shard, number });
+        }
         Ok(above)
     }
 
@@ -414,12 +428,26 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).put_crl_part(part, octets))
     }
 
-    async fn crl_part(&self, part: CrlPart) -> Stored<Option<Vec<u8>>> {
-        Ok(lock(&self.records).crl_parts.get(&part).cloned())
+    async fn crl_part(&self, part: CrlPart, octets: Range<u64>) -> Stored<Option<Vec<u8>>> {
+        let (from, to) = (octets.start, octets.end.saturating_sub(octets.start));
+        let piece = |part: &Vec<u8>| {
+            let octets = part.iter().copied().skip(usize::try_from(from).unwrap_or(usize::MAX));
+            octets.take(usize::try_from(to).unwrap_or(usize::MAX)).collect()
+        };
+        Ok(lock(&self.records).crl_parts.get(&part).map(piece))
     }
 
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {
-        Ok(lock(&self.records).store_crl(crl))
+        let now = self.clock.now();
+        Ok(lock(&self.records).store_crl(crl, now))
+    }
+
+    async fn crl_leftovers(&self, issuer: Sha256, shard: u16, limit: u32) -> Stored<Vec<CrlLeftover>> {
+        Ok(lock(&self.records).crl_leftovers(issuer, shard, limit))
+    }
+
+    async fn drop_crl_parts(&self, issuer: Sha256, shard: u16, number: u64, limit: u32) -> Stored<u32> {
+        Ok(lock(&self.records).drop_crl_parts(issuer, shard, number, limit))
     }
 
     async fn revoked(

@@ -35,6 +35,7 @@ pub(super) struct Records {
     pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
     pub(super) crl_parts: BTreeMap<CrlPart, Vec<u8>>,
+    pub(super) replaced_crls: BTreeMap<(Sha256, u16, u64), Timestamp>,
     pub(super) authorities: BTreeMap<Sha256, Vec<u8>>,
     /// In the order in which they were added.
     pub(super) responders: Vec<ResponderRecord>,

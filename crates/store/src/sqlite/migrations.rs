@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
         ..Migration::of(11, "domain names", include_str!("../../migrations/sqlite/0011_domain_names.sql"))
     },
     Migration::of(12, "stops", include_str!("../../migrations/sqlite/0012_stops.sql")),
+    Migration::of(13, "replaced_crls", include_str!("../../migrations/sqlite/0013_replaced_crls.sql")),
 ];
 
 /// The schema that this version reads and writes.

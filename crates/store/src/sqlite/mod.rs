@@ -197,7 +197,14 @@ impl Database {
         &self,
         step: impl FnOnce(&rusqlite::Connection) -> failure::Step<T> + Send + 'static,
     ) -> Stored<T> {
-        Readers::scan(&self.ways().readers, step).await
+        self.ways().readers.scan(step).await
+    }
+
+    async fn read_large<T: Send + 'static>(
+        &self,
+        step: impl FnOnce(&rusqlite::Connection) -> failure::Step<T> + Send + 'static,
+    ) -> Stored<T> {
+        self.ways().readers.read_large(step).await
     }
 }
 

@@ -5,7 +5,7 @@ use ca::ports::{BeginRefused, KeyBlock, Newest, Recorded, Revocation};
 use pki::{Reason, Sha256};
 
 use super::Stores;
-use super::fixtures::{dns, ended, failure};
+use super::fixtures::{dns, ended, failure, issuer};
 
 macro_rules! suite {
     ($open:path) => {
@@ -52,6 +52,8 @@ pub(crate) async fn each_record_is_the_newest_when_it_is_written(stores: &Stores
     let spki_hash = Sha256::of(b"a key");
     stores.ledger.block(KeyBlock { spki_hash, at: stores.now(), by: "the operator".to_owned() }).await.unwrap();
     is_newest(stores, Recorded::KeyBlock(spki_hash)).await;
+    stores.ledger.allocate_crl_number(issuer(), 2, 7, stores.now()).await.unwrap();
+    is_newest(stores, Recorded::Crl { shard: 2, number: 7 }).await;
     stores.ledger.store_crl(stores.crl(2, 7)).await.unwrap();
     is_newest(stores, Recorded::Crl { shard: 2, number: 7 }).await;
 }

@@ -28,6 +28,7 @@ macro_rules! suite {
             certificate_that_was_revoked_before_it_came_is_no_orders
             recovery_is_taken_back_while_nothing_was_restored
             revocation_of_an_unknown_serial_makes_it_known
+            revocation_of_an_unknown_serial_is_written_no_earlier_than_what_was_written_before
             settled_twice_is_settled_once
         );
     };
@@ -256,6 +257,25 @@ pub(crate) async fn recovery_is_taken_back_while_nothing_was_restored(stores: &S
     restored(stores, vec![signature(stores, &unknown_order(stores), stores.serial(), false)]).await;
     assert!(!stores.ledger.abandon_recovery(second.number).await.unwrap());
     assert_eq!(stores.ledger.recoveries().await.unwrap().len(), 1);
+}
+
+pub(crate) async fn revocation_of_an_unknown_serial_is_written_no_earlier_than_what_was_written_before(
+    stores: &Stores,
+) {
+    begun(stores).await;
+    let serial = stores.serial();
+    let this_update = stores.in_seconds(40);
+    assert!(stores.ledger.allocate_crl_number(issuer(), 0, 1, this_update).await.unwrap());
+    let (reason, by, revoked) = (Reason::Superseded, "operator".to_owned(), stores.now());
+    let line = RestoredLine::Revocation {
+        revocation: Revocation { serial, reason, revoked, by },
+        issuer: issuer(),
+        not_after: stores.in_seconds(86_400),
+        order: Box::new(unknown_order(stores)),
+    };
+    restored(stores, vec![line]).await;
+    let written = stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last_revocation;
+    assert_eq!(written, Some(this_update), "a CRL of that time doesn't show it");
 }
 
 pub(crate) async fn revocation_of_an_unknown_serial_makes_it_known(stores: &Stores) {

@@ -22,7 +22,10 @@ macro_rules! suite {
             crl_numbers_grow_strictly_for_each_issuer_and_shard
             simultaneous_allocations_of_a_number_are_one
             crl_with_the_highest_number_is_kept
-            parts_of_a_crl_are_there_until_two_newer_ones_are
+            parts_of_a_crl_are_there_until_they_are_dropped
+            parts_of_crls_that_are_not_the_last_are_left_over
+            parts_of_a_crl_are_read_in_pieces
+            revocation_behind_a_crl_number_is_written_with_the_time_of_its_crl_at_the_earliest
             parts_of_a_crl_that_was_outgrown_are_refused
             crl_state_knows_the_last_revocation_of_its_shard
             revoked_serials_are_paged_by_shard
@@ -137,7 +140,7 @@ pub(crate) async fn begin_and_block_see_each_other(stores: &Stores) {
 }
 
 pub(crate) async fn crl_numbers_grow_strictly_for_each_issuer_and_shard(stores: &Stores) {
-    let allocate = |issuer, shard, number| stores.ledger.allocate_crl_number(issuer, shard, number);
+    let allocate = |issuer, shard, number| stores.ledger.allocate_crl_number(issuer, shard, number, stores.now());
     assert!(allocate(issuer(), 0, 1).await.unwrap());
     assert!(!allocate(issuer(), 0, 1).await.unwrap());
     assert!(allocate(issuer(), 0, 5).await.unwrap());
@@ -151,8 +154,8 @@ pub(crate) async fn crl_numbers_grow_strictly_for_each_issuer_and_shard(stores: 
 pub(crate) async fn simultaneous_allocations_of_a_number_are_one(stores: &Stores) {
     let calls: Vec<_> = (0..16)
         .map(|_| {
-            let ledger = Arc::clone(&stores.ledger);
-            tokio::spawn(async move { ledger.allocate_crl_number(issuer(), 0, 7).await.unwrap() })
+            let (ledger, now) = (Arc::clone(&stores.ledger), stores.now());
+            tokio::spawn(async move { ledger.allocate_crl_number(issuer(), 0, 7, now).await.unwrap() })
         })
         .collect();
     let mut allocated = 0;
@@ -170,6 +173,8 @@ pub(crate) async fn crl_with_the_highest_number_is_kept(stores: &Stores) {
     assert!(!stores.ledger.store_crl(crl(1)).await.unwrap());
     assert!(stores.ledger.store_crl(crl(3)).await.unwrap());
     assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, Some(crl(3)));
+    assert_eq!(stores.ledger.last_crl(issuer(), 0).await.unwrap(), Some(crl(3)));
+    assert_eq!(stores.ledger.last_crl(issuer(), 1).await.unwrap(), None);
     assert_eq!(stores.ledger.crl_state(issuer(), 1, 2).await.unwrap().last, None);
 }
 
@@ -177,33 +182,86 @@ fn part(shard: u16, number: u64, part: u64) -> CrlPart {
     CrlPart { issuer: issuer(), shard, number, part }
 }
 
-pub(crate) async fn parts_of_a_crl_are_there_until_two_newer_ones_are(stores: &Stores) {
-    let ledger = &stores.ledger;
+/// Three CRLs of two parts each in shard 0, and of one in shard 1.
+async fn put_parts(stores: &Stores) {
     for number in 1..=3 {
         for place in [part(0, number, 0), part(0, number, 1), part(1, number, 0)] {
             let octets = vec![u8::try_from(number).unwrap(); 3];
-            assert!(ledger.put_crl_part(place, octets).await.unwrap());
+            assert!(stores.ledger.put_crl_part(place, octets).await.unwrap());
         }
     }
-    let there = |number| async move { ledger.crl_part(part(0, number, 1)).await.unwrap() };
+}
+
+pub(crate) async fn parts_of_a_crl_are_there_until_they_are_dropped(stores: &Stores) {
+    let ledger = &stores.ledger;
+    put_parts(stores).await;
+    let there = |number| async move { ledger.crl_part(part(0, number, 1), 0..9).await.unwrap() };
     assert_eq!(there(2).await, Some(vec![2; 3]));
-    assert_eq!(ledger.crl_part(part(0, 2, 2)).await.unwrap(), None);
+    assert_eq!(ledger.crl_part(part(0, 2, 2), 0..9).await.unwrap(), None);
     assert!(ledger.put_crl_part(part(0, 2, 1), b"again".to_vec()).await.unwrap());
     assert_eq!(there(2).await, Some(b"again".to_vec()), "who makes it may begin anew");
-    for (stored, gone) in [(1, 0), (2, 0), (3, 1)] {
+    for stored in 1..=2 {
         assert!(ledger.store_crl(stores.crl(0, stored)).await.unwrap());
         for number in 1..=3 {
-            assert_eq!(there(number).await.is_none(), number <= gone, "CRL {number} when {stored} is stored");
+            assert!(there(number).await.is_some(), "CRL {number} when {stored} is stored");
         }
     }
-    assert!(ledger.crl_part(part(1, 1, 0)).await.unwrap().is_some(), "of another shard");
+    assert_eq!(ledger.drop_crl_parts(issuer(), 0, 2, 9).await.unwrap(), 0, "the last one stays");
+    let dropped = async || ledger.drop_crl_parts(issuer(), 0, 1, 1).await.unwrap();
+    assert_eq!([dropped().await, dropped().await, dropped().await], [1, 1, 0], "by pages");
+    assert!(there(1).await.is_none() && there(2).await.is_some() && there(3).await.is_some());
+    assert!(ledger.crl_part(part(1, 1, 0), 0..9).await.unwrap().is_some(), "of another shard");
+}
+
+pub(crate) async fn parts_of_crls_that_are_not_the_last_are_left_over(stores: &Stores) {
+    let ledger = &stores.ledger;
+    let left_over = async |limit| -> Vec<_> {
+        let left = ledger.crl_leftovers(issuer(), 0, limit).await.unwrap();
+        left.into_iter().map(|one| (one.number, one.replaced)).collect()
+    };
+    assert_eq!(left_over(9).await, []);
+    put_parts(stores).await;
+    assert_eq!(left_over(9).await, [(1, None), (2, None), (3, None)], "none of them is stored");
+    ledger.store_crl(stores.crl(0, 1)).await.unwrap();
+    assert_eq!(left_over(9).await, [(2, None), (3, None)]);
+    stores.clock.pass_seconds(7);
+    let replaced = Some(stores.now());
+    ledger.store_crl(stores.crl(0, 3)).await.unwrap();
+    stores.clock.pass_seconds(7);
+    assert_eq!(left_over(9).await, [(1, replaced), (2, None)], "and 3 is the last");
+    assert_eq!(left_over(1).await, [(1, replaced)]);
+    assert_eq!(ledger.drop_crl_parts(issuer(), 0, 1, 9).await.unwrap(), 2);
+    assert_eq!(left_over(9).await, [(2, None)]);
+}
+
+pub(crate) async fn parts_of_a_crl_are_read_in_pieces(stores: &Stores) {
+    let ledger = &stores.ledger;
+    ledger.put_crl_part(part(0, 1, 0), b"0123456789".to_vec()).await.unwrap();
+    for (range, piece) in [(0..3, "012"), (4..5, "4"), (8..99, "89"), (0..10, "0123456789"), (10..12, ""), (3..3, "")] {
+        let read = ledger.crl_part(part(0, 1, 0), range.clone()).await.unwrap();
+        assert_eq!(read, Some(piece.as_bytes().to_vec()), "{range:?}");
+    }
+}
+
+pub(crate) async fn revocation_behind_a_crl_number_is_written_with_the_time_of_its_crl_at_the_earliest(
+    stores: &Stores,
+) {
+    let begun = stores.begun().await;
+    let this_update = stores.in_seconds(40);
+    let (issuer, shard) = (stores.record(begun.serial).await.issuer, begun.serial.shard(2));
+    assert!(stores.ledger.allocate_crl_number(issuer, shard, 4, this_update).await.unwrap());
+    let later = stores.in_seconds(50);
+    assert!(!stores.ledger.allocate_crl_number(issuer, shard, 3, later).await.unwrap(), "it dates nothing");
+    stores.ledger.revoke(revocation(stores, begun.serial, Reason::Superseded)).await.unwrap();
+    let written = stores.ledger.crl_state(issuer, shard, 2).await.unwrap().last_revocation;
+    assert_eq!(written, Some(this_update), "the clock was set back since");
 }
 
 pub(crate) async fn parts_of_a_crl_that_was_outgrown_are_refused(stores: &Stores) {
     stores.ledger.store_crl(stores.crl(0, 2)).await.unwrap();
     assert!(!stores.ledger.put_crl_part(part(0, 1, 0), vec![1]).await.unwrap());
     assert!(!stores.ledger.put_crl_part(part(0, 2, 0), vec![1]).await.unwrap());
-    assert_eq!(stores.ledger.crl_part(part(0, 2, 0)).await.unwrap(), None);
+    assert_eq!(stores.ledger.crl_part(part(0, 2, 0), 0..9).await.unwrap(), None);
     assert!(stores.ledger.put_crl_part(part(0, 3, 0), vec![1]).await.unwrap());
 }
 

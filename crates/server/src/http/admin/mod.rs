@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ca::Ca;
+use ca::crl::CrlDamage;
 use ct::{BuiltinLog, Endpoint, ReadError};
 use data_encoding::BASE64;
 use pki::{LogId, Sha256};
@@ -76,6 +77,9 @@ async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
     text.into_response()
 }
 
+/// So many damaged CRLs are told.
+const DAMAGE_SHOWN: usize = 20;
+
 /// So many stops of issuance are told, the newest ones.
 const STOPS_SHOWN: u32 = 20;
 
@@ -91,7 +95,7 @@ async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
             // A stop is no fault: whoever watches this has nothing to restart.
             None => {
                 let stops: String = stops.iter().map(|stop| format!("{stop}: {}\n", stop.reason)).collect();
-                format!("ok\n{stops}").into_response()
+                format!("ok\n{stops}{}", crl_damage(&door.ca)).into_response()
             }
             Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
         },
@@ -109,6 +113,15 @@ fn crl_trouble(ca: &Ca) -> Option<String> {
     let ((_, shard), trouble) = lasting.next()?;
     let since = trouble.since.to_rfc3339();
     Some(format!("the CRL of shard {shard} can't be made since {since}: {}", trouble.why))
+}
+
+/// What is served is sound again, but the disk may not be.
+fn crl_damage(ca: &Ca) -> String {
+    let told = ca.crl_watch.damaged().into_iter().map(|((_, shard), CrlDamage { number, found, why })| {
+        let found = found.to_rfc3339();
+        format!("CRL {number} of shard {shard} was found damaged in the store at {found}: {why}; run cairn fsck\n")
+    });
+    told.take(DAMAGE_SHOWN).collect()
 }
 
 async fn metrics(State(door): State<Arc<AdminDoor>>) -> Response {

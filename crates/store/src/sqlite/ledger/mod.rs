@@ -3,6 +3,7 @@
 mod accounts;
 mod authorizations;
 pub(super) mod blocked_keys;
+mod crls;
 mod external_keys;
 mod issuance;
 pub(super) mod orders;
@@ -14,6 +15,7 @@ pub(super) mod serials;
 mod stops;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use acme::{DnsName, Identifier, Thumbprint};
@@ -23,11 +25,11 @@ use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlPart, CrlRecord, CrlState, IssuanceNumber, KeyBlock,
-    KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
-    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
-    Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, StopRecord, Stored,
-    StoredFinal,
+    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord, CrlState,
+    IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts,
+    ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule,
+    RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord,
+    StatusRecord, StopRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -320,25 +322,45 @@ impl Ledger for SqliteLedger {
     }
 
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
-        let state = move |connection: &rusqlite::Connection| revocation::crl_state(connection, issuer, shard, shards);
+        let state = move |connection: &rusqlite::Connection| crls::crl_state(connection, issuer, shard, shards);
         self.database.scan(move |connection| snapshot(connection, state)).await
     }
 
-    async fn allocate_crl_number(&self, issuer: Sha256, shard: u16, number: u64) -> Stored<bool> {
-        self.write(move |batch| revocation::allocate_crl_number(batch, issuer, shard, number)).await
+    async fn last_crl(&self, issuer: Sha256, shard: u16) -> Stored<Option<CrlRecord>> {
+        self.database.read(|connection| crls::last_crl(connection, issuer, shard))
+    }
+
+    async fn allocate_crl_number(
+        &self,
+        issuer: Sha256,
+        shard: u16,
+        number: u64,
+        this_update: Timestamp,
+    ) -> Stored<bool> {
+        self.write(move |batch| crls::allocate_crl_number(batch, (issuer, shard, number), this_update)).await
     }
 
     async fn put_crl_part(&self, part: CrlPart, octets: Vec<u8>) -> Stored<bool> {
-        let put = move |batch: &Batch<'_>| revocation::put_crl_part(batch, &part, &octets);
+        let put = move |batch: &Batch<'_>| crls::put_crl_part(batch, &part, &octets);
         self.database.writer().write(Durability::Ordered, put).await
     }
 
-    async fn crl_part(&self, part: CrlPart) -> Stored<Option<Vec<u8>>> {
-        self.database.scan(move |connection| revocation::crl_part(connection, &part)).await
+    async fn crl_part(&self, part: CrlPart, octets: Range<u64>) -> Stored<Option<Vec<u8>>> {
+        self.database.read_large(move |connection| crls::crl_part(connection, &part, &octets)).await
     }
 
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {
-        self.write(move |batch| revocation::store_crl(batch, &crl)).await
+        let now = self.clock.now();
+        self.write(move |batch| crls::store_crl(batch, &crl, now)).await
+    }
+
+    async fn crl_leftovers(&self, issuer: Sha256, shard: u16, limit: u32) -> Stored<Vec<CrlLeftover>> {
+        self.database.scan(move |connection| crls::leftovers(connection, issuer, shard, limit)).await
+    }
+
+    async fn drop_crl_parts(&self, issuer: Sha256, shard: u16, number: u64, limit: u32) -> Stored<u32> {
+        let drop = move |batch: &Batch<'_>| crls::drop_parts(batch, (issuer, shard, number), limit);
+        self.database.writer().write(Durability::Ordered, drop).await
     }
 
     async fn revoked(

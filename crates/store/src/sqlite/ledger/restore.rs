@@ -8,7 +8,7 @@ use ca::ports::{
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{blocked_keys, issuance, orders, responders, revocation, serials, stops};
+use super::{blocked_keys, crls, issuance, orders, responders, revocation, serials, stops};
 use crate::sqlite::columns::{Col, Json, col, document, json};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -126,9 +126,7 @@ fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<boo
             Ok(is_new && stops::add(batch, stop)?)
         }
         RestoredLine::Resume { number, at } => stops::end(batch, *number, *at),
-        RestoredLine::CrlNumber { issuer, shard, number } => {
-            revocation::allocate_crl_number(batch, *issuer, *shard, *number)
-        }
+        RestoredLine::CrlNumber { issuer, shard, number } => crls::raise_number(batch, (*issuer, *shard, *number)),
         RestoredLine::Authority { id, der } => super::add_authority(batch, *id, der),
         RestoredLine::Responder(responder) => restore_responder(batch, responder),
     }
@@ -262,7 +260,7 @@ fn add_revoked(
             INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
                 profile_hash, spki_hash, begun, not_after, revoked, reason, revoked_by, revoked_at, restored,
                 restored_from, unsettled)
-            VALUES (?1, ?2, ?3, ?4, ?5, 'revoked', ?6, 1, ?7, ?8, ?9, ?9, ?10, ?11, ?10, ?12, ?13, ?14, ?14, ?15, 1)",
+            VALUES (?1, ?2, ?3, ?4, ?5, 'revoked', ?6, 1, ?7, ?8, ?9, ?9, ?10, ?11, ?10, ?12, ?13, ?16, ?14, ?15, 1)",
         )?
         .execute(params![
             Col(revocation.serial),
@@ -280,6 +278,7 @@ fn add_revoked(
             revocation.by,
             Col(restored.at),
             Col(restored.from),
+            Col(batch.written(restored.at)),
         ])?;
     add_planned(batch, batch.last_insert_rowid(), &[])?;
     batch.count(|tally| tally.revoked += 1);

@@ -1,6 +1,6 @@
-//! Revocations and CRLs.
+//! Revocations, and what CRLs list of them.
 
-use ca::ports::{CrlPart, CrlRecord, CrlState, Recorded, Revocation, Revoked, SerialStatus};
+use ca::ports::{Recorded, Revocation, Revoked, SerialStatus};
 use pki::{CrlEntry, Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -49,113 +49,6 @@ pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, now: Timestam
         batch.dated(written, Recorded::Revocation(serial));
     }
     Ok(upgraded == 1)
-}
-
-pub(super) fn crl_state(connection: &Connection, issuer: Sha256, shard: u16, shards: u16) -> Step<CrlState> {
-    let allocated = connection
-        .prepare_cached("-- ledger.crl_state\nSELECT allocated FROM crl_numbers WHERE issuer = ?1 AND shard = ?2")?
-        .query_row(params![Col(issuer), shard], |row| col(row, 0))
-        .optional()?;
-    let last = connection
-        .prepare_cached(
-            "-- ledger.crl_state.last
-            SELECT number, this_update, next_update, head, entries, entry_octets, tail, sha256
-            FROM crls WHERE issuer = ?1 AND shard = ?2",
-        )?
-        .query_row(params![Col(issuer), shard], |row| {
-            Ok(CrlRecord {
-                issuer,
-                shard,
-                number: col(row, 0)?,
-                this_update: col(row, 1)?,
-                next_update: col(row, 2)?,
-                head: row.get(3)?,
-                entries: col(row, 4)?,
-                entry_octets: col(row, 5)?,
-                tail: row.get(6)?,
-                sha256: col(row, 7)?,
-            })
-        })
-        .optional()?;
-    let last_revocation = connection
-        .prepare_cached(
-            "-- ledger.crl_state.revocation
-            SELECT revoked_at FROM serials INDEXED BY serials_revoked_last
-            WHERE issuer = ?1 AND status = 'revoked' AND tail % ?3 = ?2 ORDER BY revoked_at DESC LIMIT 1",
-        )?
-        .query_row(params![Col(issuer), shard, shards.max(1)], |row| col(row, 0))
-        .optional()?;
-    Ok(CrlState { allocated: allocated.unwrap_or(0), last, last_revocation })
-}
-
-pub(super) fn allocate_crl_number(batch: &Batch<'_>, issuer: Sha256, shard: u16, number: u64) -> Step<bool> {
-    let allocated = batch
-        .prepare_cached(
-            "-- ledger.allocate_crl_number
-            INSERT INTO crl_numbers (issuer, shard, allocated) SELECT ?1, ?2, ?3 WHERE ?3 > 0
-            ON CONFLICT (issuer, shard) DO UPDATE SET allocated = excluded.allocated
-            WHERE excluded.allocated > allocated",
-        )?
-        .execute(params![Col(issuer), shard, Col(number)])?;
-    Ok(allocated == 1)
-}
-
-pub(super) fn put_crl_part(batch: &Batch<'_>, place: &CrlPart, octets: &[u8]) -> Step<bool> {
-    let put = batch
-        .prepare_cached(
-            "-- ledger.put_crl_part
-            INSERT OR REPLACE INTO crl_parts (issuer, shard, number, part, octets) SELECT ?1, ?2, ?3, ?4, ?5
-            WHERE NOT EXISTS (SELECT 1 FROM crls WHERE issuer = ?1 AND shard = ?2 AND number >= ?3)",
-        )?
-        .execute(params![Col(place.issuer), place.shard, Col(place.number), Col(place.part), octets])?;
-    Ok(put == 1)
-}
-
-pub(super) fn crl_part(connection: &Connection, place: &CrlPart) -> Step<Option<Vec<u8>>> {
-    Ok(connection
-        .prepare_cached(
-            "-- ledger.crl_part
-            SELECT octets FROM crl_parts WHERE issuer = ?1 AND shard = ?2 AND number = ?3 AND part = ?4",
-        )?
-        .query_row(params![Col(place.issuer), place.shard, Col(place.number), Col(place.part)], |row| row.get(0))
-        .optional()?)
-}
-
-pub(super) fn store_crl(batch: &Batch<'_>, crl: &CrlRecord) -> Step<bool> {
-    let (issuer, shard) = (Col(crl.issuer), crl.shard);
-    // Somebody may be reading the one before.
-    batch
-        .prepare_cached(
-            "-- ledger.store_crl.parts
-            DELETE FROM crl_parts WHERE issuer = ?1 AND shard = ?2
-                AND number < (SELECT number FROM crls WHERE issuer = ?1 AND shard = ?2 AND number < ?3)",
-        )?
-        .execute(params![issuer, shard, Col(crl.number)])?;
-    let stored = batch
-        .prepare_cached(
-            "-- ledger.store_crl
-            INSERT INTO crls
-                (issuer, shard, number, this_update, next_update, head, entries, entry_octets, tail, sha256)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-            ON CONFLICT (issuer, shard) DO UPDATE SET number = excluded.number, this_update = excluded.this_update,
-                next_update = excluded.next_update, head = excluded.head, entries = excluded.entries,
-                entry_octets = excluded.entry_octets, tail = excluded.tail, sha256 = excluded.sha256
-            WHERE excluded.number > number",
-        )?
-        .execute(params![
-            issuer,
-            shard,
-            Col(crl.number),
-            Col(crl.this_update),
-            Col(crl.next_update),
-            crl.head,
-            Col(crl.entries),
-            Col(crl.entry_octets),
-            crl.tail,
-            Col(crl.sha256),
-        ])?;
-    batch.dated(crl.this_update, Recorded::Crl { shard: crl.shard, number: crl.number });
-    Ok(stored == 1)
 }
 
 /// What a page of a shard's revoked serials is asked for by.
