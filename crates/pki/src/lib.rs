@@ -32,7 +32,7 @@ pub use crl::{Crl, CrlDraft, CrlEntry, CrlError, CrlFields, CrlOutline, EntryRea
 pub use csr::{Csr, CsrError};
 pub use digest::{Sha256, Sha256Pieces};
 pub use general_name::{GeneralName, reversed_labels};
-pub use key::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, WeakKey};
+pub use key::{KeyError, KeyKind, PublicKey, SignatureAlgorithm, SignedPieces, WeakKey};
 pub use name::Name;
 pub use ocsp::{OcspError, OcspRequest, OcspResponse, TbsOcspResponse, TbsResponder};
 pub use sct::{DigitallySigned, LogId, PrecertEntry, Sct, SctError, decode_sct_list, encode_sct_list};

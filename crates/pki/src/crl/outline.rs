@@ -106,6 +106,14 @@ impl CrlOutline {
         Crl::from_der(&tbs.with_signature(algorithm, &[0]))
     }
 
+    /// The signature of the CRL that this is the outline of, from what stands behind its entries. `None`: none is there.
+    pub fn signature<'t>(&self, algorithm: SignatureAlgorithm, tail: &'t [u8]) -> Option<&'t [u8]> {
+        let behind = tail.strip_prefix(&*self.tail)?.strip_prefix(algorithm.algorithm_identifier_der())?;
+        let mut reader = Reader::new(behind);
+        let bits = reader.expect(tag::BIT_STRING).filter(|_| reader.is_empty())?;
+        bits.contents.strip_prefix(&[0])
+    }
+
     /// What stands before and behind the entries of the whole CRL with this signature.
     pub fn signed(&self, algorithm: SignatureAlgorithm, signature: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let mut end = Writer::with_capacity(self.tail.len() + signature.len() + 32);

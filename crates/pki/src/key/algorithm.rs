@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest;
 use aws_lc_rs::signature::{self as verification, VerificationAlgorithm};
 
 /// What kind of key a public key is.
@@ -103,6 +104,16 @@ impl SignatureAlgorithm {
     }
 
     /// How such a signature is verified with a key of this kind; `None` if the two do not belong together.
+    /// What a message is digested with before it is signed; `None`: it is signed as it is.
+    pub(super) fn digest(self) -> Option<&'static digest::Algorithm> {
+        match self {
+            Self::EcdsaSha256 | Self::RsaSha256 => Some(&digest::SHA256),
+            Self::EcdsaSha384 | Self::RsaSha384 => Some(&digest::SHA384),
+            Self::EcdsaSha512 | Self::RsaSha512 => Some(&digest::SHA512),
+            Self::Ed25519 => None,
+        }
+    }
+
     pub(super) fn verification(self, kind: KeyKind) -> Option<&'static dyn VerificationAlgorithm> {
         Some(match (self, kind) {
             (Self::EcdsaSha256, KeyKind::P256) => &verification::ECDSA_P256_SHA256_ASN1,

@@ -23,6 +23,51 @@ pub use strength::WeakKey;
 /// The longest SPKI that is read, in octets: an RSA key of 16,384 bits fits, and is refused for its size elsewhere.
 pub const SPKI_OCTETS_MAX: usize = 4_096;
 
+/// A message that comes piece by piece, whose signature is to be verified: see [`PublicKey::verify_pieces`].
+pub struct SignedPieces {
+    key: PublicKey,
+    algorithm: SignatureAlgorithm,
+    said: Said,
+}
+
+enum Said {
+    Digest(digest::Context),
+    /// Ed25519 goes over its message twice.
+    Whole(Vec<u8>),
+}
+
+impl SignedPieces {
+    /// The next piece. For Ed25519 alone it is kept.
+    pub fn add(&mut self, piece: &[u8]) {
+        match &mut self.said {
+            Said::Digest(context) => context.update(piece),
+            Said::Whole(whole) => whole.extend_from_slice(piece),
+        }
+    }
+
+    /// As [`PublicKey::verify`], of all pieces together.
+    ///
+    /// # Errors
+    /// As [`PublicKey::verify`].
+    pub fn verify(self, signature: &[u8]) -> Result<(), KeyError> {
+        let Self { key, algorithm, said } = self;
+        let digest = match said {
+            Said::Whole(whole) => return key.verify(algorithm, &whole, signature),
+            Said::Digest(context) => context.finish(),
+        };
+        let mismatch = KeyError::AlgorithmMismatch { algorithm, kind: key.kind() };
+        let verification = algorithm.verification(key.kind()).ok_or(mismatch)?;
+        let verified = UnparsedPublicKey::new(verification, key.spki_der()).verify_digest(&digest, signature);
+        verified.map_err(|_| KeyError::BadSignature)
+    }
+}
+
+impl fmt::Debug for SignedPieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SignedPieces({})", self.algorithm)
+    }
+}
+
 /// What is wrong with a public key, or with its use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -172,6 +217,17 @@ impl PublicKey {
             UnparsedPublicKey::new(verification, self.spki_der()).verify(message, signature)
         };
         verified.map_err(|_| KeyError::BadSignature)
+    }
+
+    /// Begins to verify a signature of a message that comes piece by piece.
+    ///
+    /// # Errors
+    /// [`KeyError::AlgorithmMismatch`].
+    pub fn verify_pieces(&self, algorithm: SignatureAlgorithm) -> Result<SignedPieces, KeyError> {
+        algorithm.verification(self.kind()).ok_or(KeyError::AlgorithmMismatch { algorithm, kind: self.kind() })?;
+        let said =
+            algorithm.digest().map_or_else(|| Said::Whole(Vec::new()), |of| Said::Digest(digest::Context::new(of)));
+        Ok(SignedPieces { key: self.clone(), algorithm, said })
     }
 
     /// The algorithm a CA signs with, given such a key: the digest of the key's own strength.

@@ -1,17 +1,16 @@
 //! The last CRLs of each issuer and shard.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use ca::ports::{CrlRecord, CrlState, StoreError, StoreErrorKind};
-use pki::{Crl, Reason, Serial, Sha256, Timestamp};
+use ca::ports::{CrlRecord, CrlState, Ledger, StoreError};
+use pki::{CrlEntry, Serial, Sha256, Timestamp};
 use store::sqlite::Mend;
 
+use super::crl_reading::{self, Listed, ReadCrl, Required};
 use super::log::{CrlLines, LastCrl};
 use super::report::Fault;
 use super::{Fsck, Invariant, LOOKS};
 
-const ENTRIES: u32 = 10_000;
 /// Findings of one kind in one CRL that are told one by one.
 const TOLD_MAX: usize = 100;
 
@@ -55,14 +54,10 @@ impl Fsck<'_> {
                 self.add(&subject, unannounced.into_iter().collect());
                 return Ok(());
             };
-            let crl = match ca::crl::whole_crl(&*self.records.ledger, last).await {
-                Err(error) if error.kind != StoreErrorKind::Corrupt => return Err(error),
-                Err(error) => Err(error.to_string()),
-                Ok(der) => Crl::from_der(&der).map_err(|error| error.to_string()),
-            };
-            faults = self.sound_faults(&issuer, (&state, last), &crl, logged);
-            if let Ok(crl) = &crl {
-                faults.extend(self.complete_faults((issuer, shard), &state, crl).await?);
+            let crl = crl_reading::read(&*self.records.ledger, last, self.authorities.issuer(&issuer)).await?;
+            faults = self.sound_faults((&state, last), &crl, logged);
+            if crl.is_ok() {
+                faults.extend(self.complete_faults((issuer, shard), &state, last).await?);
             }
             faults = faults.into_iter().map(|fault| fault.mended(Mend::Crl { issuer, shard })).collect();
             faults.extend(unannounced);
@@ -95,9 +90,8 @@ impl Fsck<'_> {
 
     fn sound_faults(
         &self,
-        issuer: &Sha256,
         (state, last): (&CrlState, &CrlRecord),
-        crl: &Result<Crl, String>,
+        crl: &Result<ReadCrl, String>,
         logged: LastCrl,
     ) -> Vec<Fault> {
         let mut wrong = Vec::new();
@@ -106,24 +100,14 @@ impl Fsck<'_> {
         }
         match crl {
             Err(error) => wrong.push(format!("it can't be read: {error}")),
-            Ok(crl) => {
-                if Sha256::of(crl.der()) != last.sha256 {
-                    wrong.push("its bytes are not those that were signed".to_owned());
-                }
-                if crl.number() != last.number || crl.this_update() != last.this_update {
+            Ok(ReadCrl { outline, wrong: found }) => {
+                wrong.extend_from_slice(found);
+                if outline.number() != last.number || outline.this_update() != last.this_update {
                     wrong.push(format!(
                         "it is number {} of {}, not as it is recorded",
-                        crl.number(),
-                        crl.this_update()
+                        outline.number(),
+                        outline.this_update()
                     ));
-                }
-                match self.authorities.issuer(issuer) {
-                    Some(issuer) => wrong.extend(
-                        crl.verify_signed_by(issuer.public_key())
-                            .err()
-                            .map(|error| format!("its signature is wrong: {error}")),
-                    ),
-                    None => wrong.push("its issuer's certificate is not known".to_owned()),
                 }
             }
         }
@@ -141,49 +125,52 @@ impl Fsck<'_> {
         wrong.into_iter().map(|detail| Fault::new(Invariant::CrlSound, detail)).collect()
     }
 
+    /// Goes along what it lists and what it has to list, both in the order of serials.
     async fn complete_faults(
         &self,
         (issuer, shard): (Sha256, u16),
         state: &CrlState,
-        crl: &Crl,
+        crl: &CrlRecord,
     ) -> Result<Vec<Fault>, StoreError> {
-        let listed: HashMap<Serial, Reason> = crl.entries().iter().map(|entry| (entry.serial, entry.reason)).collect();
-        let mut faults = Vec::new();
-        let mut after = None;
-        loop {
-            let shards = (shard, self.rules.crl_shards);
-            let page = self.records.ledger.revoked(issuer, shards, self.records.now(), after, ENTRIES).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.serial);
-            for entry in page {
-                if is_seen(entry.revoked_at, state, crl.this_update()) && !listed.contains_key(&entry.serial) {
-                    let detail = format!(
-                        "serial {} is revoked since {} and not on CRL {} of {}",
-                        entry.serial,
-                        entry.revoked_at,
-                        crl.number(),
-                        crl.this_update()
-                    );
-                    faults.push(Fault::new(Invariant::CrlComplete, detail));
+        let ledger = &*self.records.ledger;
+        let mut wrong = Vec::new();
+        let missing = |one: &CrlEntry| {
+            is_seen(one.revoked_at, state, crl.this_update).then(|| {
+                let CrlEntry { serial, revoked_at, .. } = one;
+                let (number, at) = (crl.number, crl.this_update);
+                format!("serial {serial} is revoked since {revoked_at} and not on CRL {number} of {at}")
+            })
+        };
+        let mut required = Required::new(ledger, issuer, (shard, self.rules.crl_shards), self.records.now());
+        let mut listed = Listed::of(ledger, crl);
+        while let Some(entries) = listed.next().await? {
+            for CrlEntry { serial, .. } in entries {
+                while let Some(one) = required.peek().await?.filter(|one| one.serial < serial) {
+                    required.pop();
+                    wrong.extend(missing(&one));
                 }
-                if faults.len() >= TOLD_MAX {
-                    return Ok(faults);
+                if required.peek().await?.is_some_and(|one| one.serial == serial) {
+                    required.pop();
+                } else if !is_revoked(ledger, issuer, serial).await? {
+                    wrong.push(format!("it lists serial {serial}, which is not revoked in the ledger"));
                 }
             }
-        }
-        for entry in crl.entries() {
-            let record = self.records.ledger.serial(entry.serial).await?;
-            let revoked = record.is_some_and(|record| record.revocation.is_some() && record.issuer == issuer);
-            if !revoked {
-                let detail = format!("it lists serial {}, which is not revoked in the ledger", entry.serial);
-                faults.push(Fault::new(Invariant::CrlComplete, detail));
-            }
-            if faults.len() >= TOLD_MAX {
+            if wrong.len() >= TOLD_MAX {
                 break;
             }
         }
-        Ok(faults)
+        while let Some(one) = required.peek().await?.filter(|_| wrong.len() < TOLD_MAX) {
+            required.pop();
+            wrong.extend(missing(&one));
+        }
+        wrong.truncate(TOLD_MAX);
+        Ok(wrong.into_iter().map(|detail| Fault::new(Invariant::CrlComplete, detail)).collect())
     }
+}
+
+async fn is_revoked(ledger: &dyn Ledger, issuer: Sha256, serial: Serial) -> Result<bool, StoreError> {
+    let record = ledger.status(serial).await?;
+    Ok(record.is_some_and(|record| record.revocation.is_some() && record.issuer == issuer))
 }
 
 /// Whether a CRL must show a revocation: all that were written before it was made. A date lies a little before the time

@@ -355,7 +355,9 @@ impl Fsck<'_> {
         let is_root = self.authorities.is_root(&issuer);
         let Some(last) = crls.of(issuer, shard) else { return };
         let mut faults = Vec::new();
-        if let Some((before, _)) = last.signed.filter(|(before, _)| number <= *before) {
+        // The root's CRL that was brought in is logged before the ledger's write, again if that did not come to be.
+        let again = last.signed == Some((number, sha256));
+        if let Some((before, _)) = last.signed.filter(|(before, _)| number <= *before && !again) {
             let detail = format!("CRL {number} of shard {shard} was signed after CRL {before}; numbers must grow");
             faults.push(Fault::new(Invariant::CrlNumbersGrow, detail));
         }

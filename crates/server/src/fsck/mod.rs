@@ -7,6 +7,7 @@ mod accounts;
 mod active;
 mod authorities;
 mod certificates;
+mod crl_reading;
 mod crls;
 mod ended;
 mod file;

@@ -1,5 +1,6 @@
 //! Healthy stores yield nothing; each planted inconsistency is found by name.
 
+mod crls;
 mod mending;
 mod planted;
 pub(crate) mod scene;

@@ -39,7 +39,7 @@ async fn found_after(
 }
 
 /// Plants a change in the rows of a store with two certificates. `A` and `B` in the text stand for their serials.
-async fn found_in_rows(invariant: Invariant, sql: &str) {
+pub(super) async fn found_in_rows(invariant: Invariant, sql: &str) {
     let (scene, [first, second]) = Scene::with_two_certificates().await;
     scene.plant(&sql.replace("$A", &format!("x'{first}'")).replace("$B", &format!("x'{second}'")));
     scene.must_find(Severity::Fault, invariant).await;
@@ -403,35 +403,4 @@ async fn crl_signed_twice_with_one_number_is_found() {
         sha256: Sha256::of(b"another list"),
     })
     .await;
-}
-
-#[tokio::test]
-async fn crl_with_a_wrong_signature_is_found() {
-    let sql = "UPDATE crls SET tail = CAST(substr(tail, 1, length(tail) - 1) || x'00' AS BLOB)";
-    found_in_rows(Invariant::CrlSound, sql).await;
-}
-
-#[tokio::test]
-async fn revoked_serial_that_its_crl_does_not_show_is_found() {
-    let sql =
-        "UPDATE serials SET status = 'revoked', revoked = 1000, reason = 1, revoked_by = 'a test', revoked_at = 1000
-               WHERE serial = $A";
-    found_in_rows(Invariant::CrlComplete, sql).await;
-}
-
-#[tokio::test]
-async fn crl_that_shows_what_is_not_revoked_is_found() {
-    let (scene, [serial, _]) = Scene::with_two_certificates().await;
-    let running = scene.start().await;
-    running.ca.revoke(serial, Reason::KeyCompromise, "a test".to_owned()).await.unwrap();
-    running.stop().await;
-    // One is made anew when a second has gone by since the last one, or when there is none.
-    scene.plant("DELETE FROM crls");
-    scene.start().await.stop().await;
-    assert_eq!(scene.check().await.findings(), []);
-    scene.plant(&format!(
-        "UPDATE serials SET status = 'good', revoked = NULL, reason = NULL, revoked_by = NULL, revoked_at = NULL
-         WHERE serial = x'{serial}'"
-    ));
-    scene.must_find(Severity::Fault, Invariant::CrlComplete).await;
 }
