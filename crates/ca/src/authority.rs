@@ -15,6 +15,7 @@ use crate::ocsp::OcspAnswers;
 use crate::ports::{AuditLog, Clock, CtSubmitter, Issuer, Ledger, LintingKey, Random, Signer, Validator, Workbench};
 use crate::settings::Settings;
 use crate::shares::TestShares;
+use crate::stops::StopNumbers;
 use crate::sweep::UnreadableOrders;
 
 /// A certificate authority. All that it does is a method of this type, in the module of its subject: accounts and
@@ -55,6 +56,8 @@ pub struct Ca {
     pub unreadable: UnreadableOrders,
     /// Rung when a key was blocked, for whoever calls [`Ca::revoke_blocked_keys`].
     pub blocked: Bell,
+    /// Who stops issuance now, and which numbers stops have.
+    pub stop_numbers: StopNumbers,
     /// OCSP answers that are kept, and who signs them.
     pub ocsp: OcspAnswers,
 }

@@ -66,5 +66,5 @@ pub use recovery::{Recovered, RecoveryError};
 pub use renewal::{Moved, RenewalAnswer, suggested_window};
 pub use restoration::{Restoration, Survey, Unknown};
 pub use revocation::{REVOKED_TOGETHER_MAX, RevokedTogether, Revoker};
-pub use stops::{Resumed, STOPS_MAX};
+pub use stops::{Resumed, STOPS_MAX, StopNumbers};
 pub use sweep::{Swept, UnreadableOrders};

@@ -108,6 +108,21 @@ impl Ca {
         Ok(recovered)
     }
 
+    /// What a write came to whose line is logged: the line is done with. A write that failed is done by a later sweep
+    /// or start, since the line stands: whoever asked has to know.
+    pub(crate) fn insist_on_line<T>(&self, line: u64, written: Stored<T>) -> Stored<T> {
+        let done = written.map_err(|error| {
+            let detail = format!(
+                "{}; it stands in the audit log, line {line}, and is done by the server as soon as the ledger can be \
+                 written, if it is not done already",
+                error.detail
+            );
+            StoreError::new(error.kind, detail)
+        })?;
+        self.audit.applied(line);
+        Ok(done)
+    }
+
     /// Keeps in the ledger how far the audit log was applied, so that the next start reads little.
     ///
     /// # Errors
@@ -180,14 +195,17 @@ impl Ca {
                 }
             }
             AuditEvent::KeyBlock { spki_hash, by } => {
-                self.ledger.block(KeyBlock { spki_hash: *spki_hash, at: self.now(), by: by.clone() }).await?;
+                let block = KeyBlock { spki_hash: *spki_hash, at: at.whole_second(), by: by.clone() };
+                let blocked = self.ledger.block(block).await?;
+                self.account_ended(blocked.account).await;
             }
             AuditEvent::IssuanceStopped { stop } => {
-                self.ledger.stop(stop.clone()).await?;
+                self.bring_in_stop(stop).await?;
             }
-            AuditEvent::IssuanceResumed { number, ended, .. } => {
-                let stop = self.ledger.resume(*number, *ended).await?;
-                stop.ok_or_else(|| older(format!("stop {number} of issuance")))?;
+            AuditEvent::IssuanceResumed { number, since, ended, .. } => {
+                if !self.bring_in_end(*number, *since, *ended).await? {
+                    return Err(older(format!("stop {number} of issuance")));
+                }
             }
             AuditEvent::CrlNumber { issuer, shard, number } => {
                 self.ledger.allocate_crl_number(*issuer, *shard, *number, at.min(self.now())).await?;

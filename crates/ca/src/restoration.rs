@@ -11,8 +11,8 @@ use pki::{Certificate, GeneralName, LogId, Serial, Sha256, Timestamp};
 use crate::order::{Failure, Order, Progress, Stage};
 use crate::ports::{
     AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, KeyBlock, Ledger, LineCounts, RecoveryRecord,
-    ResponderRecord, Restore, RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus, StoreError,
-    StoreErrorKind, Stored, Workbench,
+    ResponderRecord, Restore, RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus, StopRecord,
+    StoreError, StoreErrorKind, Stored, Workbench,
 };
 use crate::validity::AskedValidity;
 use crate::{AccountId, InstanceId, OrderId};
@@ -191,12 +191,16 @@ impl Restoration<'_> {
             AuditEvent::Revocation { serial, .. } => of_serial(*serial, |record| record.revocation.is_none()).await,
             AuditEvent::KeyBlock { spki_hash, .. } => Ok(missing(!self.ledger.is_blocked(*spki_hash).await?)),
             AuditEvent::IssuanceStopped { stop } => {
-                Ok(missing(self.ledger.stop_of_number(stop.number).await?.is_none()))
+                let known = self.ledger.stops_of(stop.number, Some(stop.since)).await?;
+                Ok(missing(!known.iter().any(|known| known.is(stop))))
             }
-            AuditEvent::IssuanceResumed { number, .. } => Ok(match self.ledger.stop_of_number(*number).await? {
-                None => Means::Unknown(format!("stop {number} of issuance")),
-                Some(stop) => missing(stop.ended.is_none()),
-            }),
+            AuditEvent::IssuanceResumed { number, since, .. } => {
+                let known = self.ledger.stops_of(*number, *since).await?;
+                Ok(match StopRecord::meant_by(&known, *number, *since) {
+                    None => Means::Unknown(format!("stop {number} of issuance")),
+                    Some(stop) => missing(stop.ended.is_none()),
+                })
+            }
             AuditEvent::CrlNumber { issuer, shard, number } => {
                 let allocated = self.ledger.crl_state(*issuer, *shard, self.crl_shards).await?.allocated;
                 if allocated + 1 < *number {
@@ -324,7 +328,9 @@ impl Restoration<'_> {
                 RestoredLine::KeyBlock(KeyBlock { spki_hash: *spki_hash, at: line.at, by: by.clone() })
             }
             AuditEvent::IssuanceStopped { stop } => RestoredLine::Stop(stop.clone()),
-            AuditEvent::IssuanceResumed { number, ended, .. } => RestoredLine::Resume { number: *number, at: *ended },
+            AuditEvent::IssuanceResumed { number, since, ended, .. } => {
+                RestoredLine::Resume { number: *number, since: *since, at: *ended }
+            }
             AuditEvent::CrlNumber { issuer, shard, number } | AuditEvent::Crl { issuer, shard, number, .. } => {
                 if !authorities.0.iter().any(|one| one.public_key().spki_hash() == *issuer) {
                     return Err(unreadable(format!("it is of a CRL of issuer {issuer}, which is none of this CA's")));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::Account;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
-use crate::ports::{AuditEvent, Revocation, Revoked, SerialRecord};
+use crate::ports::{AuditEvent, Revocation, Revoked, SerialRecord, Stored};
 
 /// So many serials are revoked side by side at most.
 pub const REVOKED_TOGETHER_MAX: usize = 500;
@@ -73,10 +73,19 @@ impl Ca {
             (Revoker::CertificateKey(_), Reason::Unspecified | Reason::KeyCompromise) => (Reason::KeyCompromise, true),
             (Revoker::CertificateKey(_) | Revoker::Account(_), reason) => (reason, false),
         };
-        let revoked = self.revoke(record.serial, reason, by.clone()).await?;
+        // The key comes first: of a certificate that is seen revoked for it, the key is blocked, wherever this ends.
         if compromised {
             self.block_key(record.spki_hash, &by).await?;
         }
+        let revoked = match self.revoke(record.serial, reason, by.clone()).await? {
+            // Whoever revokes what is left of the key may have come first.
+            Revoked::Already(earlier)
+                if compromised && record.revocation.is_none() && earlier.reason == Reason::KeyCompromise =>
+            {
+                Revoked::Done
+            }
+            revoked @ (Revoked::Done | Revoked::Already(_) | Revoked::UnknownSerial) => revoked,
+        };
         let subscriber = match &revoker {
             Revoker::Account(account) => account.id == record.account,
             Revoker::CertificateKey(_) => true,
@@ -145,9 +154,22 @@ impl Ca {
         });
         let event = AuditEvent::Revocation { serial, reason, revoked, by: by.clone() };
         let line = self.audit.append(event).await?;
-        let done = self.ledger.revoke(Revocation { serial, reason, revoked, by: by.clone() }).await?;
-        self.audit.applied(line);
+        let written = self.write_revocation(Revocation { serial, reason, revoked, by: by.clone() }).await;
+        let done = self.insist_on_line(line, written)?;
         tracing::info!(%serial, %reason, %by, "revoked");
+        Ok(done)
+    }
+
+    /// One that came between gets the reason keyCompromise, as the line says: it would from a recovery.
+    async fn write_revocation(&self, revocation: Revocation) -> Stored<Revoked> {
+        let Revocation { serial, reason, ref by, .. } = revocation;
+        let mut done = self.ledger.revoke(revocation.clone()).await?;
+        if let Revoked::Already(earlier) = &mut done
+            && reason == Reason::KeyCompromise
+            && self.ledger.upgrade_to_key_compromise(serial, by).await?
+        {
+            *earlier = Revocation { reason, by: by.clone(), ..earlier.clone() };
+        }
         Ok(done)
     }
 

@@ -1,8 +1,12 @@
 //! Stopped issuance: an operator stops it, for all or for some, and lets it go on. A stop is compared where it counts,
 //! in the ledger's `begin` and by the signer; all other looks are so that clients are told early, and why.
 
+use std::time::Duration;
+
 use acme::order::SUBPROBLEMS_MAX;
 use acme::{Problem, ProblemType, Subproblem};
+use futures_util::lock::{Mutex, MutexGuard};
+use pki::Timestamp;
 
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
@@ -13,6 +17,22 @@ use crate::ports::{AuditEvent, StopRecord, StopScope, Stored};
 pub const STOPS_MAX: u32 = 1000;
 /// Of a reason, in characters.
 const REASON_MAX: usize = 1000;
+
+/// Holds those apart who stop issuance or let it go on, and knows which numbers are taken.
+#[derive(Debug, Default)]
+pub struct StopNumbers(Mutex<Numbers>);
+
+impl StopNumbers {
+    async fn lock(&self) -> MutexGuard<'_, Numbers> {
+        self.0.lock().await
+    }
+}
+
+#[derive(Debug, Default)]
+struct Numbers {
+    /// The highest that this process has logged, or met in its log: whether the ledger took it or not.
+    logged: u64,
+}
 
 /// Which stops are to end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +86,8 @@ impl Stopped {
 }
 
 impl Ca {
-    /// Stops issuance. From the moment that this returns, nothing is signed for the scope: neither for orders that are
-    /// made later, nor for those in issuance.
+    /// Stops issuance. From the moment that this returns, no signature begins for the scope: neither for orders that
+    /// are made later, nor for those in issuance. One that a signer had begun may still come, be logged and be stored.
     ///
     /// # Errors
     /// `malformed`: it is stopped already, there is no such profile or account, or the reason can't be taken.
@@ -78,25 +98,37 @@ impl Ca {
             return Err(refused(format!("the reason is to be one line of 1 to {REASON_MAX} characters")));
         }
         self.require_known(&scope).await?;
-        let standing = self.ledger.stops(true, STOPS_MAX).await?;
+        let mut numbers = self.stop_numbers.lock().await;
+        let standing = self.ledger.standing_stops().await?;
         if let Some(earlier) = standing.iter().find(|stop| stop.scope == scope) {
             return Err(refused(format!("{earlier}: {}", earlier.reason)));
         }
         if standing.len() >= STOPS_MAX as usize {
             return Err(refused(format!("{STOPS_MAX} stops stand, the most there may be; let some end first")));
         }
+        let (reason, by, since) = (reason.to_owned(), by.to_owned(), self.now());
+        let mut stop = StopRecord { number: 0, scope, reason, by, since, ended: None };
+        // What it is known by is no other stop's: one that was just ended, or a clock that was set back.
+        while self.ledger.stops_of(0, Some(stop.since)).await?.iter().any(|earlier| earlier.is(&stop)) {
+            stop.since = stop.since.plus(Duration::from_millis(1));
+        }
+        // Lines of numbers that another process took: as long as none of them is done, none is left behind.
+        let mut refused = Vec::new();
         loop {
             let last = self.ledger.stops(false, 1).await?.first().map_or(0, |last| last.number);
-            let (scope, reason, by, since) = (scope.clone(), reason.to_owned(), by.to_owned(), self.now());
-            let stop = StopRecord { number: last + 1, scope, reason, by, since, ended: None };
+            stop.number = last.max(numbers.logged) + 1;
+            // Taken by the line, whatever becomes of it.
+            numbers.logged = stop.number;
             let line = self.audit.append(AuditEvent::IssuanceStopped { stop: stop.clone() }).await?;
-            let is_first = self.ledger.stop(stop.clone()).await?;
-            self.audit.applied(line);
-            // Of two at the same time, one takes the next number.
-            if is_first {
-                tracing::warn!(number = stop.number, scope = %stop.scope, reason = %stop.reason, "issuance stopped");
-                return Ok(stop);
+            let written = self.ledger.stop(stop.clone()).await;
+            if written == Ok(false) {
+                refused.push(line);
+                continue;
             }
+            self.insist_on_line(line, written)?;
+            refused.into_iter().for_each(|line| self.audit.applied(line));
+            tracing::warn!(number = stop.number, scope = %stop.scope, reason = %stop.reason, "issuance stopped");
+            return Ok(stop);
         }
     }
 
@@ -117,7 +149,8 @@ impl Ca {
     /// # Errors
     /// `malformed`: none of them stands.
     pub async fn resume_issuance(&self, which: &Resumed, by: &str) -> Answer<Vec<StopRecord>> {
-        let mut standing = self.ledger.stops(true, STOPS_MAX).await?;
+        let _one_at_a_time = self.stop_numbers.lock().await;
+        let mut standing = self.ledger.standing_stops().await?.to_vec();
         standing.retain(|stop| match which {
             Resumed::Number(number) => stop.number == *number,
             Resumed::Scope(scope) => stop.scope == *scope,
@@ -131,11 +164,10 @@ impl Ca {
             return Err(Error::refused(ProblemType::Malformed, detail));
         }
         let mut ended = Vec::with_capacity(standing.len());
-        for StopRecord { number, .. } in standing {
-            let (at, by) = (self.now(), by.to_owned());
-            let line = self.audit.append(AuditEvent::IssuanceResumed { number, ended: at, by }).await?;
-            let stop = self.ledger.resume(number, at).await?;
-            self.audit.applied(line);
+        for StopRecord { number, since, .. } in standing {
+            let (at, by, since) = (self.now(), by.to_owned(), Some(since));
+            let line = self.audit.append(AuditEvent::IssuanceResumed { number, since, ended: at, by }).await?;
+            let stop = self.insist_on_line(line, self.ledger.resume(number, at).await)?;
             tracing::warn!(number, "issuance goes on: a stop has ended");
             ended.extend(stop);
         }
@@ -144,8 +176,31 @@ impl Ca {
 
     /// What stops that stand mean to this order.
     pub(crate) async fn stopped(&self, order: &Order) -> Stored<Option<Stopped>> {
-        let stops = self.ledger.stops(true, STOPS_MAX).await?;
-        Ok(Stopped::of(&stops, order))
+        Ok(Stopped::of(&self.ledger.standing_stops().await?, order))
+    }
+
+    /// Brings in a stop that was logged. If its number is another one's, since two processes took it at the same time
+    /// or its own could not write it, it gets the next one: what was logged was to stand.
+    pub(crate) async fn bring_in_stop(&self, logged: &StopRecord) -> Stored<()> {
+        let mut stop = logged.clone();
+        let mut numbers = self.stop_numbers.lock().await;
+        loop {
+            numbers.logged = numbers.logged.max(stop.number);
+            if self.ledger.stop(stop.clone()).await? {
+                return Ok(());
+            }
+            let last = self.ledger.stops(false, 1).await?.first().map_or(0, |last| last.number);
+            stop.number = last.max(numbers.logged) + 1;
+            let (line, number) = (logged.number, stop.number);
+            tracing::warn!(line, number, scope = %stop.scope, "a logged stop gets another number, since its own is taken");
+        }
+    }
+
+    /// Brings in the end of a stop that was logged. `false`: there is no such stop.
+    pub(crate) async fn bring_in_end(&self, number: u64, since: Option<Timestamp>, at: Timestamp) -> Stored<bool> {
+        let stops = self.ledger.stops_of(number, since).await?;
+        let Some(stop) = StopRecord::meant_by(&stops, number, since) else { return Ok(false) };
+        Ok(self.ledger.resume(stop.number, at).await?.is_some())
     }
 
     /// Refuses what can't be issued now, so that its client is told early.

@@ -171,6 +171,7 @@ impl Assembly {
             crl_watch: ca::crl::CrlWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
+            stop_numbers: ca::StopNumbers::default(),
             ocsp,
             settings: with_first_terms(config.settings.clone(), &*ledger, &*clock).await?,
             instance: instance.id(),

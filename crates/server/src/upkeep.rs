@@ -77,7 +77,7 @@ async fn sweep(ca: Arc<Ca>, stop: Stop) {
 /// as often as sweeps.
 async fn revoke_blocked(ca: Arc<Ca>, stop: Stop) {
     loop {
-        match ca.revoke_blocked_keys().await {
+        match ca.revoke_blocked_keys(&|| *stop.borrow()).await {
             Ok(done) if done != ca::KeysRevoked::default() => {
                 let ca::KeysRevoked { serials, keys } = done;
                 tracing::info!(serials, keys, "what was issued for blocked keys is revoked");

@@ -175,6 +175,7 @@ impl Machine {
             crl_watch: ca::crl::CrlWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
+            stop_numbers: ca::StopNumbers::default(),
             ocsp: ca::ocsp::OcspAnswers::new(
                 &settings.ocsp,
                 std::slice::from_ref(&hierarchy.issuer),

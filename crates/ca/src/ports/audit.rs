@@ -63,6 +63,9 @@ pub enum AuditEvent {
     IssuanceResumed {
         /// The stop's number.
         number: u64,
+        /// When it began. `None`: a line of an older version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<Timestamp>,
         /// When it ends.
         ended: Timestamp,
         /// Who asked.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use acme::{DnsName, Identifier, Problem, Thumbprint};
 use async_trait::async_trait;
@@ -9,10 +10,10 @@ use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, CrlLeftover, CrlPart, CrlRecord, CrlState, KeyBlock,
-    KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice,
-    RenewalRule, RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled, StatusRecord,
-    StopRecord, Stored,
+    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, CrlLeftover, CrlPart, CrlRecord, CrlState,
+    KeyBlock, KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord,
+    RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord, Restore, Restored, Revocation, Revoked, Settled,
+    StatusRecord, StopRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -193,6 +194,8 @@ pub struct SerialFilter {
     pub spki_hash: Option<Sha256>,
     /// Only those allocated after this one.
     pub after: Option<Serial>,
+    /// Only this one and those allocated before it.
+    pub until: Option<Serial>,
 }
 
 /// How many records of a kind the ledger holds: for metrics and for people.
@@ -367,6 +370,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// found by an index, in pages that cost the same wherever they begin.
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>>;
 
+    /// The serial that was allocated last; `None`: none was.
+    async fn last_serial(&self) -> Stored<Option<Serial>>;
+
     /// The DNS names of serials that are this domain or below it, wildcards too, behind `after`, at most `limit`: an
     /// index knows them. Their order is that of their labels from the last to the first, a dot behind each.
     async fn names_below(&self, domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Stored<Vec<GeneralName>>;
@@ -401,18 +407,24 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn unrevoked_of_key(&self, spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Stored<Vec<Serial>>;
 
     /// Notes that all serials of a blocked key are revoked; the first time counts. Compares that they are. `false`:
-    /// one is not, or the key is not blocked. What [`Ledger::restore`] brings back of the key opens it again.
-    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool>;
+    /// one is not, or the key is not blocked. What [`Ledger::restore`] brings back of the key opens it again. In the
+    /// same transaction a valid account that has the blocked key is `revoked`, as by [`Ledger::block`]: that of a block
+    /// by an older version, or one whose key was not on record.
+    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<BlockSettled>;
 
     /// Stops issuance. Locks what `begin` locks: an issuance that begins later is refused, and a signer that reads
-    /// later sees it. The first stop of a number stays. `false`: the number is another stop's, and nothing was written.
+    /// later sees it. One that is there under whatever number stays as it is. `false`: the number is another stop's,
+    /// and nothing was written.
     async fn stop(&self, stop: StopRecord) -> Stored<bool>;
 
     /// Ends the stop of this number; the first time counts. The stop as it then is; `None`: there is none.
     async fn resume(&self, number: u64, at: Timestamp) -> Stored<Option<StopRecord>>;
 
-    /// The stop of this number.
-    async fn stop_of_number(&self, number: u64) -> Stored<Option<StopRecord>>;
+    /// Stops with this number, or that began at this time, in the order of their numbers. An index knows them.
+    async fn stops_of(&self, number: u64, since: Option<Timestamp>) -> Stored<Vec<StopRecord>>;
+
+    /// All stops that stand, the newest first, as they are remembered: nothing is read for it but once.
+    async fn standing_stops(&self) -> Stored<Arc<[StopRecord]>>;
 
     /// Stops, the newest first, at most `limit`; with `open` only those that stand: an index knows them, so that where
     /// there is none it is one look.

@@ -142,12 +142,14 @@ pub enum RestoredLine {
     },
     /// A key block: every serial of the key is revoked with it, since nobody knows any more which of them were open.
     KeyBlock(KeyBlock),
-    /// A stop of issuance.
+    /// A stop of issuance. If its number is another stop's, it gets the next one.
     Stop(StopRecord),
     /// The end of one.
     Resume {
         /// The stop's number.
         number: u64,
+        /// When it began, if the line says so: what it is known by if it got another number.
+        since: Option<Timestamp>,
         /// When it ended.
         at: Timestamp,
     },

@@ -59,6 +59,15 @@ pub struct Blocked {
     pub account: Option<AccountId>,
 }
 
+/// What settling a block came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockSettled {
+    /// All serials of the key are revoked.
+    pub settled: bool,
+    /// The account that had this key and was valid until now: `revoked`.
+    pub account: Option<AccountId>,
+}
+
 /// A blocked key as the ledger keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedKey {

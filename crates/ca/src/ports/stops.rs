@@ -73,6 +73,30 @@ pub struct StopRecord {
     pub ended: Option<Timestamp>,
 }
 
+impl StopRecord {
+    /// Whether this is that stop, whatever its number became. Two processes may have logged the same number at the same
+    /// time, and one of the two stops has another one then.
+    pub fn is(&self, other: &Self) -> bool {
+        let Self { number: _, scope, reason, by, since, ended: _ } = self;
+        (since, scope, reason, by) == (&other.since, &other.scope, &other.reason, &other.by)
+    }
+
+    /// Whether a line of the audit log that ends a stop means this one. Old lines don't say since when it stood.
+    pub fn is_meant_by(&self, number: u64, since: Option<Timestamp>) -> bool {
+        since.map_or(self.number == number, |since| self.since == since)
+    }
+
+    /// Of stops, the one that such a line means: by its number, if that fits.
+    pub fn meant_by<'a>(
+        stops: impl IntoIterator<Item = &'a Self>,
+        number: u64,
+        since: Option<Timestamp>,
+    ) -> Option<&'a Self> {
+        let meant = stops.into_iter().filter(|stop| stop.is_meant_by(number, since));
+        meant.min_by_key(|stop| stop.number != number)
+    }
+}
+
 impl fmt::Display for StopRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "issuance is stopped for {} since {} (stop {})", self.scope, self.since, self.number)

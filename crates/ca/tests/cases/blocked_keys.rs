@@ -22,6 +22,8 @@ on_all_back_ends! {
     account_of_a_blocked_key_ends_with_its_orders
     account_made_while_its_key_is_blocked_is_not_valid
     many_keys_and_serials_are_seen_to_in_turn
+    key_that_fails_slows_no_other
+    worker_that_is_told_to_stop_leaves_the_rest
 }
 
 async fn issued(world: &World, key: &KeyPair, count: usize) -> Vec<SerialRecord> {
@@ -49,7 +51,7 @@ async fn assert_revoked(world: &World, records: &[SerialRecord]) {
 }
 
 async fn revoke(world: &World) -> KeysRevoked {
-    world.ca.revoke_blocked_keys().await.unwrap()
+    world.ca.revoke_blocked_keys(&|| false).await.unwrap()
 }
 
 async fn all_that_was_issued_for_a_compromised_key_is_revoked(backend: Backend) {
@@ -109,7 +111,7 @@ async fn order_finalized_with_a_blocked_key_while_the_worker_runs_gets_no_serial
     world.ca.block_key(hash(&key), "operator").await.unwrap();
     let mut held = world.points.hold(Side::Before, Call::Revoke);
     let ca = world.ca.clone();
-    let worker = world.start_beside(async move { ca.revoke_blocked_keys().await.unwrap() });
+    let worker = world.start_beside(async move { ca.revoke_blocked_keys(&|| false).await.unwrap() });
     held.reached().await;
     world.work(Stage::Issue).await;
     assert_eq!(world.serials(order.id).await, []);
@@ -141,7 +143,7 @@ async fn worker_that_is_killed_anywhere_goes_on_after_a_restart(backend: Backend
             let (world, key, records) = blocked(backend).await;
             let mut held = world.points.hold_after(number, side);
             let ca = world.ca.clone();
-            let worker = world.start_beside(async move { ca.revoke_blocked_keys().await.unwrap() });
+            let worker = world.start_beside(async move { ca.revoke_blocked_keys(&|| false).await.unwrap() });
             held.reached().await;
             kill(worker).await;
             let world = world.restart();
@@ -159,7 +161,7 @@ async fn worker_that_fails_anywhere_goes_on(backend: Backend) {
         for side in [Side::Before, Side::After] {
             let (world, key, records) = blocked(backend).await;
             world.points.fail_after(number, side);
-            let _failed = world.ca.revoke_blocked_keys().await;
+            let _failed = world.ca.revoke_blocked_keys(&|| false).await;
             assert_eq!(world.points.forget(), 0, "call {number}, {side:?}");
             revoke(&world).await;
             assert!(is_settled(&world, &key).await, "failed at call {number}, {side:?}");
@@ -176,7 +178,7 @@ async fn key_that_can_not_be_settled_keeps_no_other_from_it(backend: Backend) {
         world.ca.block_key(hash(key), "operator").await.unwrap();
     }
     world.points.fail(Side::Before, Call::Revoke);
-    assert!(world.ca.revoke_blocked_keys().await.is_err());
+    assert!(world.ca.revoke_blocked_keys(&|| false).await.is_err());
     assert_ne!(is_settled(&world, &one).await, is_settled(&world, &two).await);
     assert_eq!(revoke(&world).await, KeysRevoked { serials: 1, keys: 1 });
     assert_revoked(&world, &records).await;
@@ -186,7 +188,7 @@ async fn revocation_that_came_first_gets_the_reason_of_the_block(backend: Backen
     let (world, key, records) = blocked(backend).await;
     let mut held = world.points.hold(Side::Before, Call::AppendOther);
     let ca = world.ca.clone();
-    let worker = world.start_beside(async move { ca.revoke_blocked_keys().await.unwrap() });
+    let worker = world.start_beside(async move { ca.revoke_blocked_keys(&|| false).await.unwrap() });
     held.reached().await;
     let (ca, serial) = (world.ca.clone(), records[0].serial);
     ca.revoke(serial, Reason::Superseded, "operator".to_owned()).await.unwrap();
@@ -233,5 +235,34 @@ async fn many_keys_and_serials_are_seen_to_in_turn(backend: Backend) {
         world.ca.block_key(hash(key), "operator").await.unwrap();
     }
     assert_eq!(revoke(&world).await, KeysRevoked { serials: 6, keys: 3 });
+    assert_revoked(&world, &records).await;
+}
+
+async fn key_that_fails_slows_no_other(backend: Backend) {
+    let world = World::with(backend, |settings| settings.limits.sweep_page = 2).await;
+    let (bad, good) = (pair(), pair());
+    issued(&world, &bad, 1).await;
+    let records = issued(&world, &good, 7).await;
+    for key in [&bad, &good] {
+        world.ca.block_key(hash(key), "operator").await.unwrap();
+    }
+    // Of either key: what fails is one page, and all that is left of the other key is done.
+    world.points.fail(Side::Before, Call::SettleBlock);
+    assert!(world.ca.revoke_blocked_keys(&|| false).await.is_err());
+    assert_ne!(is_settled(&world, &bad).await, is_settled(&world, &good).await);
+    assert_revoked(&world, &records).await;
+    revoke(&world).await;
+    assert!(is_settled(&world, &bad).await && is_settled(&world, &good).await);
+}
+
+async fn worker_that_is_told_to_stop_leaves_the_rest(backend: Backend) {
+    let world = World::with(backend, |settings| settings.limits.sweep_page = 2).await;
+    let key = pair();
+    let records = issued(&world, &key, 5).await;
+    world.ca.block_key(hash(&key), "operator").await.unwrap();
+    let revocations = world.points.calls();
+    let told = || world.points.calls() > revocations + 1;
+    assert_eq!(world.ca.revoke_blocked_keys(&told).await.unwrap(), KeysRevoked { serials: 2, keys: 0 });
+    assert_eq!(revoke(&world).await, KeysRevoked { serials: 3, keys: 1 });
     assert_revoked(&world, &records).await;
 }

@@ -1,13 +1,14 @@
 //! revokeCert (RFC 8555 §7.6): who may, with what, and what follows.
 
 use acme::ProblemType;
+use ca::Ca;
 use ca::order::Stage;
-use ca::ports::{AuditEvent, SerialRecord, SerialStatus};
+use ca::ports::{AuditEvent, Revoked, SerialRecord, SerialStatus};
 use keys::KeyPair;
 use pki::{Reason, Sha256};
 
 use super::on_all_back_ends;
-use crate::world::{Backend, Client, World, pair, refused, revoke_by_key};
+use crate::world::{Backend, Call, Client, Side, World, kill, pair, refused, revocation_by, revoke_by_key};
 
 on_all_back_ends! {
     account_revokes_what_it_ordered
@@ -15,6 +16,9 @@ on_all_back_ends! {
     account_with_authorizations_for_some_names_does_not
     key_of_the_certificate_revokes_it
     key_that_says_it_is_compromised_is_blocked
+    key_that_says_it_is_compromised_is_blocked_before_anything_is_revoked
+    key_that_was_seen_to_meanwhile_is_no_reason_to_refuse
+    compromise_that_comes_second_gives_its_reason_to_what_came_between
     revocation_is_upgraded_to_key_compromise_once
     other_keys_are_refused
     precertificate_is_refused
@@ -242,4 +246,69 @@ async fn client_that_names_its_certificate_has_acknowledged_it(backend: Backend)
     client.revoke(&world, &certificate, None).await.unwrap();
     assert_eq!(world.read(record.order).await, None);
     assert!(world.known(record.order).await.unwrap().acknowledged.is_some());
+}
+
+async fn key_that_says_it_is_compromised_is_blocked_before_anything_is_revoked(backend: Backend) {
+    for number in 0.. {
+        let world = World::on(backend).await;
+        let (_, key, record, certificate) = issued(&world).await;
+        let before = world.points.calls();
+        let mut held = world.points.hold_after(number, Side::After);
+        let (ca, request) = (world.ca.clone(), revocation_by(&key, &certificate));
+        let asking = world.start_beside(async move {
+            ca.revoke_certificate(Ca::certificate_key(&request).unwrap(), &request).await.unwrap();
+        });
+        tokio::select! {
+            () = held.reached() => {}
+            () = async { while !asking.is_finished() { tokio::task::yield_now().await; } } => {}
+        }
+        let done = asking.is_finished();
+        kill(asking).await;
+        drop(held);
+        assert!(world.points.calls() > before);
+        let world = world.restart();
+        world.ca.recover().await.unwrap();
+        let (blocked, status) =
+            (world.ledger.is_blocked(record.spki_hash).await.unwrap(), world.record(record.serial).await.status);
+        assert!(blocked || status == SerialStatus::Good, "killed at call {number}");
+        world.ca.revoke_blocked_keys(&|| false).await.unwrap();
+        let status = world.record(record.serial).await.status;
+        assert_eq!(blocked, status == SerialStatus::Revoked, "killed at call {number}");
+        if done {
+            assert!(blocked && number > 3);
+            return;
+        }
+    }
+}
+
+async fn key_that_was_seen_to_meanwhile_is_no_reason_to_refuse(backend: Backend) {
+    let world = World::on(backend).await;
+    let (_, key, record, certificate) = issued(&world).await;
+    let mut held = world.points.hold(Side::After, Call::Block);
+    let (ca, request) = (world.ca.clone(), revocation_by(&key, &certificate));
+    let asking =
+        world.start_beside(async move { ca.revoke_certificate(Ca::certificate_key(&request)?, &request).await });
+    held.reached().await;
+    world.ca.revoke_blocked_keys(&|| false).await.unwrap();
+    assert_eq!(reason_of(&world, &record).await, Some(Reason::KeyCompromise));
+    held.release();
+    asking.await.unwrap().unwrap();
+    // Whoever asks once more is told.
+    let problem = refused(revoke_by_key(&world, &key, &certificate, None).await);
+    assert_eq!(problem.kind, ProblemType::AlreadyRevoked);
+}
+
+async fn compromise_that_comes_second_gives_its_reason_to_what_came_between(backend: Backend) {
+    let world = World::on(backend).await;
+    let (_, _, record, _) = issued(&world).await;
+    let mut held = world.points.hold(Side::Before, Call::Revoke);
+    let (ca, serial) = (world.ca.clone(), record.serial);
+    let compromised =
+        world.start_beside(async move { ca.revoke(serial, Reason::KeyCompromise, "one".to_owned()).await });
+    held.reached().await;
+    world.ca.revoke(serial, Reason::Superseded, "another".to_owned()).await.unwrap();
+    held.release();
+    let Revoked::Already(standing) = compromised.await.unwrap().unwrap() else { panic!("it came second") };
+    assert_eq!(world.record(serial).await.revocation, Some(standing.clone()));
+    assert_eq!((standing.reason, &*standing.by), (Reason::KeyCompromise, "one"));
 }

@@ -2,7 +2,7 @@
 
 use acme::{DnsName, Problem, ProblemType};
 use ca::order::{Order, Stage};
-use ca::ports::{SerialStatus, StopRecord, StopScope};
+use ca::ports::{AuditEvent, SerialStatus, StopRecord, StopScope};
 use ca::{Resumed, Worked};
 
 use super::on_all_back_ends;
@@ -20,6 +20,9 @@ on_all_back_ends! {
     account_that_is_stopped_ends_its_orders_in_issue
     order_that_dies_for_a_stop_says_so
     stop_that_was_only_logged_is_applied
+    two_who_stop_at_the_same_time_log_two_numbers
+    number_that_was_logged_is_used_up_even_if_the_ledger_did_not_take_it
+    logged_stop_whose_number_is_anothers_is_brought_in_and_ended
     end_of_a_stop_that_was_only_logged_is_applied
     stop_outlives_a_restart
     stop_that_makes_no_sense_is_refused
@@ -283,4 +286,71 @@ async fn stop_that_makes_no_sense_is_refused(backend: Backend) {
     assert!(again.detail.contains("stop 1"), "{}", again.detail);
     world.ca.resume_issuance(&Resumed::Scope(StopScope::All), "the operator").await.unwrap();
     assert_eq!(stop(&world, StopScope::All).await.number, 2);
+}
+
+async fn logged_stops(world: &World) -> Vec<(u64, StopScope)> {
+    let lines = world.lines().await.into_iter();
+    let stops = lines.filter_map(|line| match line.event {
+        AuditEvent::IssuanceStopped { stop } => Some((stop.number, stop.scope)),
+        _ => None,
+    });
+    stops.collect()
+}
+
+async fn two_who_stop_at_the_same_time_log_two_numbers(backend: Backend) {
+    let world = World::on(backend).await;
+    let mut held = world.points.hold(Side::Before, Call::Stop);
+    let start = |scope: StopScope| {
+        let ca = world.ca.clone();
+        world.start_beside(async move { ca.stop_issuance(scope, "a reason", "the operator").await.unwrap() })
+    };
+    let first = start(StopScope::All);
+    held.reached().await;
+    let second = start(name("example.com"));
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    held.release();
+    let stops = [first.await.unwrap(), second.await.unwrap()];
+    let due = stops.clone().map(|stop| (stop.number, stop.scope));
+    assert_eq!(logged_stops(&world).await, due);
+    assert_eq!(due.map(|(number, _)| number), [1, 2]);
+}
+
+async fn number_that_was_logged_is_used_up_even_if_the_ledger_did_not_take_it(backend: Backend) {
+    let world = World::on(backend).await;
+    world.points.fail(Side::Before, Call::Stop);
+    let error = world.ca.stop_issuance(name("example.com"), "a reason", "the operator").await.unwrap_err();
+    assert!(error.to_string().contains("stands in the audit log"), "{error}");
+    let all = stop(&world, StopScope::All).await;
+    assert_eq!(all.number, 2);
+    assert_eq!(logged_stops(&world).await, [(1, name("example.com")), (2, StopScope::All)]);
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    let standing: Vec<_> = world.ledger.stops(true, 9).await.unwrap().into_iter().map(|stop| stop.scope).collect();
+    assert_eq!(standing, [StopScope::All, name("example.com")]);
+    // So is one that only the log has, as after a write that failed and a restart.
+    resume(&world, &all).await;
+    assert_eq!(stop(&world, StopScope::All).await.number, 3);
+}
+
+async fn logged_stop_whose_number_is_anothers_is_brought_in_and_ended(backend: Backend) {
+    let world = World::on(backend).await;
+    let ours = stop(&world, StopScope::All).await;
+    world.clock.pass_seconds(1);
+    let (reason, by, since) = ("of another process".to_owned(), "the operator".to_owned(), world.ca.now());
+    let theirs = StopRecord { number: 1, scope: name("example.com"), reason, by, since, ended: None };
+    world.audit.append(AuditEvent::IssuanceStopped { stop: theirs.clone() }).await.unwrap();
+    let world = world.restart();
+    for _ in 0..2 {
+        world.ca.recover().await.unwrap();
+        let standing = world.ledger.stops(true, 9).await.unwrap();
+        assert_eq!(standing, [StopRecord { number: 2, ..theirs.clone() }, ours.clone()]);
+    }
+    let by = "the operator".to_owned();
+    let (since, ended) = (Some(theirs.since), world.ca.now());
+    world.audit.append(AuditEvent::IssuanceResumed { number: 1, since, ended, by }).await.unwrap();
+    let world = world.restart();
+    world.ca.recover().await.unwrap();
+    assert_eq!(world.ledger.stops(true, 9).await.unwrap(), [ours]);
 }

@@ -256,9 +256,18 @@ impl Client {
 
 /// revokeCert, signed by a key.
 pub(crate) async fn revoke_by_key(world: &World, key: &KeyPair, certificate: &[u8], reason: Option<i64>) -> Answer<()> {
-    let payload = serde_json::to_vec(&revoke_request(certificate, reason)).unwrap();
-    let request = verified(&signing_key(key), None, urls::REVOKE_CERT, &payload);
+    let request = revocation_request(key, certificate, reason);
     world.ca.revoke_certificate(Ca::certificate_key(&request)?, &request).await
+}
+
+/// The request of whoever has this key and gives no reason.
+pub(crate) fn revocation_by(key: &KeyPair, certificate: &[u8]) -> Verified {
+    revocation_request(key, certificate, None)
+}
+
+fn revocation_request(key: &KeyPair, certificate: &[u8], reason: Option<i64>) -> Verified {
+    let payload = serde_json::to_vec(&revoke_request(certificate, reason)).unwrap();
+    verified(&signing_key(key), None, urls::REVOKE_CERT, &payload)
 }
 
 fn revoke_request(certificate: &[u8], reason: Option<i64>) -> serde_json::Value {

@@ -34,7 +34,9 @@ use keys::{FileLogKey, FileSigner, ThrowawayKeys};
 use pki::{PublicKey, Serial, Sha256};
 use tokio::task::JoinHandle;
 
-pub(crate) use client::{BASE, Client, new_account_request, new_order, refused, revoke_by_key, signing_key};
+pub(crate) use client::{
+    BASE, Client, new_account_request, new_order, refused, revocation_by, revoke_by_key, signing_key,
+};
 pub(crate) use clock::{START, SeededRandom, TestClock};
 pub(crate) use hierarchy::{Hierarchy, octets, pair};
 pub(crate) use network::Network;
@@ -166,6 +168,7 @@ impl World {
             crl_watch: ca::crl::CrlWatch::default(),
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
+            stop_numbers: ca::StopNumbers::default(),
             ocsp: lasting.ocsp_answers(),
         };
         let log_keys = logs.iter().map(|log| log.public_key().clone()).collect();

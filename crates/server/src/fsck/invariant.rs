@@ -83,6 +83,10 @@ pub enum Invariant {
     RevocationLogged,
     /// CAA permitted each name.
     CaaChecked,
+    /// Stops and blocks stand in the audit log.
+    OperatorsLogged,
+    /// A blocked key has no valid account.
+    BlockedKeysHaveNoAccount,
 }
 
 /// What is said of each.
@@ -94,7 +98,7 @@ struct Row {
 }
 
 /// In the order of the enumeration.
-const ROWS: [Row; 39] = [
+const ROWS: [Row; 41] = [
     Row {
         invariant: Invariant::RecordsReadable,
         name: "records-readable",
@@ -342,6 +346,19 @@ const ROWS: [Row; 39] = [
         says: "where CAA is enforced, a fresh check permits each name of a certificate when its issuance begins (a \
                warning)",
         remedy: "revoke the certificate (`cairn cert revoke`), and ask how it came to be",
+    },
+    Row {
+        invariant: Invariant::OperatorsLogged,
+        name: "operators-logged",
+        says: "each stop of issuance, each end of one and each blocked key stands in the audit log as in the ledger",
+        remedy: "--repair for a stop that was ended in the store alone; else ask who wrote to the store, and look for \
+                 a copy of the audit log",
+    },
+    Row {
+        invariant: Invariant::BlockedKeysHaveNoAccount,
+        name: "blocked-keys-have-no-account",
+        says: "no valid account has a blocked key",
+        remedy: "--repair, or a start of the server if its key is not settled yet",
     },
 ];
 

@@ -53,6 +53,7 @@ pub(super) fn ca(
         crl_watch: ca::crl::CrlWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
         blocked: ca::Bell::default(),
+        stop_numbers: ca::StopNumbers::default(),
         ocsp: OcspAnswers::new(&config.settings.ocsp, &[], None),
     })
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ca::OrderId;
-use ca::ports::{AuditEvent, AuditLine, AuditMark, Revocation, SerialRecord, SerialStatus, StopRecord, StoreError};
-use pki::{Certificate, Serial, Sha256, Timestamp};
+use ca::ports::{AuditEvent, AuditLine, AuditMark, Revocation, SerialRecord, SerialStatus, StoreError};
+use pki::{Certificate, Reason, Serial, Sha256, Timestamp};
 use store::audit::AuditReader;
 use store::sqlite::Mend;
 
+use super::operators::OperatorLines;
 use super::report::{Fault, Severity};
 use super::{Fsck, Invariant, LOOKS, Repair, certificates};
 
@@ -30,6 +31,8 @@ pub(super) struct Logged {
     part: u16,
     parts: u16,
     signed: HashMap<Serial, Signed>,
+    /// What operators decided, in the first part.
+    pub(super) operators: OperatorLines,
     /// The log was read to its end, as it was at this time.
     pub(super) whole: Option<Timestamp>,
     /// When the log began: an older ledger was moved here from another instance.
@@ -38,7 +41,7 @@ pub(super) struct Logged {
 
 impl Logged {
     pub(super) fn new(part: u16, parts: u16) -> Self {
-        Self { part, parts, signed: HashMap::new(), whole: None, began: None }
+        Self { part, parts, signed: HashMap::new(), operators: OperatorLines::default(), whole: None, began: None }
     }
 
     /// Whether this serial is of this part.
@@ -153,6 +156,9 @@ impl Fsck<'_> {
         crls: &mut CrlLines,
     ) -> Result<(), StoreError> {
         let sequence = line.sequence;
+        if logged.is_first() {
+            logged.operators.add(line);
+        }
         match &line.event {
             AuditEvent::Precertificate { order, serial, der } if logged.has(*serial) => {
                 self.signature(&Line { sequence, order: *order, serial: *serial, der, is_final: false }, mark, logged)
@@ -171,10 +177,6 @@ impl Fsck<'_> {
                 let lost = async |fsck: &Self| Ok(!fsck.records.ledger.is_blocked(*spki_hash).await?);
                 let again = Repair::Block { spki_hash: *spki_hash, by: by.clone() };
                 self.unless_lost((sequence, mark), lost, format!("the block of key {spki_hash}"), again).await
-            }
-            AuditEvent::IssuanceStopped { stop } if logged.is_first() => self.stop(sequence, stop, mark).await,
-            AuditEvent::IssuanceResumed { number, ended, .. } if logged.is_first() => {
-                self.end_of_stop(sequence, (*number, *ended), mark).await
             }
             AuditEvent::CrlNumber { issuer, shard, number } if logged.is_first() => {
                 self.crl_number(sequence, (*issuer, *shard, *number), mark, crls).await
@@ -216,26 +218,6 @@ impl Fsck<'_> {
             | AuditEvent::Recovered { .. }
             | AuditEvent::ClockAccepted { .. } => Ok(()),
         }
-    }
-
-    async fn stop(&mut self, sequence: u64, stop: &StopRecord, mark: AuditMark) -> Result<(), StoreError> {
-        let lost = async |fsck: &Self| Ok(fsck.records.ledger.stop_of_number(stop.number).await?.is_none());
-        let what = format!("stop {} of issuance", stop.number);
-        self.unless_lost((sequence, mark), lost, what, Repair::Stop(stop.clone())).await
-    }
-
-    async fn end_of_stop(
-        &mut self,
-        sequence: u64,
-        (number, at): (u64, Timestamp),
-        mark: AuditMark,
-    ) -> Result<(), StoreError> {
-        let lost = async |fsck: &Self| {
-            let stop = fsck.records.ledger.stop_of_number(number).await?;
-            Ok(stop.is_none_or(|stop| stop.ended.is_none()))
-        };
-        let what = format!("the end of stop {number} of issuance");
-        self.unless_lost((sequence, mark), lost, what, Repair::Resume { number, at }).await
     }
 
     /// A line whose contents the ledger lacks, however often one looks: it may be on its way.
@@ -296,7 +278,12 @@ impl Fsck<'_> {
         let serial = revocation.serial;
         for look in 0..LOOKS {
             match self.records.ledger.serial(serial).await? {
-                Some(SerialRecord { status: SerialStatus::Revoked, .. }) => return Ok(()),
+                // A reason that came first is changed by what came second, if that is a compromise.
+                Some(SerialRecord { status: SerialStatus::Revoked, revocation: Some(standing), .. })
+                    if revocation.reason != Reason::KeyCompromise || standing.reason == Reason::KeyCompromise =>
+                {
+                    return Ok(());
+                }
                 Some(_) if look + 1 < LOOKS => self.pause().await,
                 Some(_) => {
                     let again = Repair::Mend(Mend::Revocation(revocation.clone()));

@@ -14,6 +14,7 @@ mod file;
 mod invariant;
 mod keyless;
 mod log;
+mod operators;
 mod records;
 mod repair;
 mod report;
@@ -143,6 +144,10 @@ impl Fsck<'_> {
             let mut logged = Logged::new(part, parts);
             let read = self.audit_log(&mut logged, &mut crls).await;
             self.go_on("audit log", read)?;
+            if part == 0 {
+                let read = self.operators(&logged).await;
+                self.go_on("stops and blocked keys", read)?;
+            }
             let read = self.serials(&logged, serials).await;
             self.go_on("serials", read)?;
         }

@@ -39,8 +39,15 @@ pub enum Repair {
     Resume {
         /// Which.
         number: u64,
+        /// When it began, if the log says so.
+        since: Option<Timestamp>,
         /// When it ended.
         at: Timestamp,
+    },
+    /// The account that has a blocked key ends.
+    EndAccount {
+        /// SHA-256 of the key's SubjectPublicKeyInfo.
+        spki_hash: Sha256,
     },
     /// A CRL number is allocated, as the audit log announces.
     CrlNumber {
@@ -72,6 +79,7 @@ impl Repair {
             Self::Block { spki_hash, .. } => format!("block key {spki_hash}, as the audit log says"),
             Self::Stop(stop) => format!("stop issuance for {}, as the audit log says", stop.scope),
             Self::Resume { number, .. } => format!("end stop {number} of issuance, as the audit log says"),
+            Self::EndAccount { .. } => "end it, as the block of its key does".to_owned(),
             Self::CrlNumber { number, shard, .. } => format!("allocate CRL number {number} of shard {shard}"),
             Self::Responder { serial, .. } => format!("store the certificate of OCSP responder {serial}"),
             Self::FromLog(serial) => format!("bring what the audit log has of {serial} into the ledger"),
@@ -103,6 +111,7 @@ fn plan(mend: &Mend) -> String {
         Mend::Revocation(revocation) => format!("write the revocation of {}", revocation.serial),
         Mend::Certificate { serial, .. } => format!("store the certificate {serial} as the audit log has it"),
         Mend::Replacement { serial, order } => format!("give order {order} the place of {serial}"),
+        Mend::Stop(stop) => format!("write stop {} of issuance as the audit log has it", stop.number),
         Mend::OpenBlock(_) => "have a worker revoke what is left of its key".to_owned(),
         Mend::Crl { .. } => "forget the stored CRL: the next start makes a new one".to_owned(),
     }
@@ -210,7 +219,7 @@ pub async fn repair(
 async fn start(ca: &Ca) -> Result<String, RepairError> {
     let recovered = ca.recover().await?;
     let swept = ca.sweep().await?;
-    let blocked = ca.revoke_blocked_keys().await?;
+    let blocked = ca.revoke_blocked_keys(&|| false).await?;
     ca.keep_audit_mark().await?;
     Ok(format!(
         "lines of the audit log brought in: {}; leases freed: {}; orders put back on their queues: {}, dead at their \
@@ -256,14 +265,28 @@ impl Repairs<'_> {
             Repair::Mend(mend) => self.mend(mend).await,
             Repair::Block { spki_hash, by } => self.block(*spki_hash, by).await,
             Repair::Stop(stop) => {
-                let is_new = self.ledger.stop_of_number(stop.number).await?.is_none();
-                let stopped = is_new && self.ledger.stop(stop.clone()).await?;
-                Ok(stopped.then(|| stop.to_string()))
+                let known = self.ledger.stops_of(stop.number, Some(stop.since)).await?;
+                if known.iter().any(|known| known.is(stop)) {
+                    return Ok(None);
+                }
+                // Its number may be another one's: of two processes, or of one whose write failed.
+                let last = self.ledger.stops(false, 1).await?.first().map_or(0, |last| last.number);
+                let mut stopped = stop.clone();
+                if !known.is_empty() {
+                    stopped.number = last + 1;
+                }
+                Ok(self.ledger.stop(stopped.clone()).await?.then(|| stopped.to_string()))
             }
-            Repair::Resume { number, at } => {
-                let stands = self.ledger.stop_of_number(*number).await?.is_some_and(|stop| stop.ended.is_none());
+            Repair::Resume { number, since, at } => {
+                let known = self.ledger.stops_of(*number, *since).await?;
+                let meant = StopRecord::meant_by(&known, *number, *since).filter(|stop| stop.ended.is_none());
+                let Some(StopRecord { number, .. }) = meant else { return Ok(None) };
                 self.ledger.resume(*number, *at).await?;
-                Ok(stands.then(|| format!("stop {number} of issuance has ended")))
+                Ok(Some(format!("stop {number} of issuance has ended")))
+            }
+            Repair::EndAccount { spki_hash } => {
+                let ended = self.ledger.settle_block(*spki_hash, self.clock.now()).await?.account;
+                Ok(ended.map(|account| format!("account {account} has ended")))
             }
             Repair::CrlNumber { issuer, shard, number } => {
                 let allocated = self.ledger.allocate_crl_number(*issuer, *shard, *number, self.clock.now()).await?;

@@ -6,7 +6,8 @@ use acme::Algorithm;
 use keys::KeyPair;
 use load::fill::{Arguments, fill};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
 
 use crate::support::account::Account;
 use crate::support::client::{Client, Issued, text};
@@ -75,6 +76,101 @@ async fn certificates_of_an_account_are_counted_and_revoked_when_one_agrees() {
     server.assert_sound().await;
 }
 
+/// `cairn` at a terminal, as `script` makes one: what it says comes in lines, and it is answered.
+struct AtTerminal {
+    process: Child,
+    said: String,
+}
+
+impl AtTerminal {
+    fn run(server: &Server, arguments: &[&str]) -> Self {
+        let data = server.data();
+        let command = [&[env!("CARGO_BIN_EXE_cairn")], arguments, &["--data", data.to_str().expect("a plain name")]];
+        let process = Command::new("script")
+            .args(["--quiet", "--return", "--command", &command.concat().join(" "), "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("script can be started");
+        Self { process, said: String::new() }
+    }
+
+    async fn says(&mut self, what: &str) {
+        let out = self.process.stdout.as_mut().expect("it is piped");
+        let read = async {
+            let mut octets = [0; 1024];
+            while !self.said.contains(what) {
+                let count = out.read(&mut octets).await.expect("it can be read");
+                assert!(count > 0, "it ended without {what:?}: {}", self.said);
+                self.said.push_str(&String::from_utf8_lossy(&octets[..count]));
+            }
+        };
+        within(PATIENCE, "it says so", read).await;
+    }
+
+    async fn answer(mut self, line: &str) -> (Option<i32>, String) {
+        let mut typed = self.process.stdin.take().expect("it is piped");
+        typed.write_all(line.as_bytes()).await.expect("it listens");
+        let ended = within(PATIENCE, "it ends", self.process.wait_with_output()).await.expect("it can be awaited");
+        drop(typed);
+        (ended.status.code(), format!("{}{}", self.said, String::from_utf8_lossy(&ended.stdout)))
+    }
+}
+
+#[tokio::test]
+async fn at_a_terminal_one_is_asked_and_what_is_issued_meanwhile_was_not_agreed_to() {
+    let server = Server::start("").await;
+    let mut client = server.client();
+    let account = client.account(Algorithm::Es256).await;
+    let first = client.issued(&account, &["first.localhost"]).await;
+    let id = account.kid.rsplit('/').next().expect("a URL has a last part").to_owned();
+    for chosen in [&["--account", &*id][..], &["--name", "localhost", "--subdomains"]] {
+        let revoke = [&["cert", "revoke", "--reason", "superseded"], chosen].concat();
+        for refusal in ["no\n", "\n", "YES\n"] {
+            let mut asked = AtTerminal::run(&server, &revoke);
+            asked.says("Answer yes:").await;
+            let (code, said) = asked.answer(refusal).await;
+            assert!(code == Some(1) && said.contains("nothing is revoked"), "{refusal:?}: {said}");
+        }
+    }
+    assert_statuses(&server, &[&first], &[]).await;
+    let mut asked = AtTerminal::run(&server, &["cert", "revoke", "--reason", "superseded", "--account", &id]);
+    asked.says("revoke these 1 certificates for ever (superseded)? Answer yes:").await;
+    let second = client.issued(&account, &["second.localhost"]).await;
+    let (code, said) = asked.answer("yes\n").await;
+    assert!(code == Some(0) && said.contains("1 certificates are revoked"), "{said}");
+    assert!(said.contains("1 more were issued since"), "{said}");
+    assert_statuses(&server, &[&second], &[&first]).await;
+    let below = ["cert", "revoke", "--reason", "superseded", "--name", "localhost", "--subdomains"];
+    let mut asked = AtTerminal::run(&server, &below);
+    asked.says("Answer yes:").await;
+    let third = client.issued(&account, &["third.localhost", "second.localhost"]).await;
+    let (code, said) = asked.answer("yes\n").await;
+    assert!(code == Some(0) && said.contains("1 more were issued since"), "{said}");
+    assert_statuses(&server, &[&third], &[&first, &second]).await;
+}
+
+#[tokio::test]
+async fn nothing_found_is_no_success() {
+    let server = Server::start("").await;
+    let mut client = server.client();
+    let account = client.account(Algorithm::Es256).await;
+    let issued = client.issued(&account, &["here.localhost"]).await;
+    for end in [&["--dry-run"][..], &["--reason", "superseded", "--yes"]] {
+        let (code, message) =
+            said(&server.command(&[&["cert", "revoke", "--name", "hree.localhost"], end].concat()).await);
+        assert!(code == Some(1) && message.contains("nothing was found"), "{message}");
+    }
+    // The certificate of the CA stands in the same file: which key is meant?
+    let chain: String =
+        client.chain(&account, &issued.object).await.iter().map(|der| pki::pem::encode("CERTIFICATE", der)).collect();
+    let chain = written(&server, "chain.pem", &chain);
+    let (code, message) = said(&server.command(&["cert", "revoke", "--key", &chain, "--dry-run"]).await);
+    assert!(code == Some(1) && message.contains("different keys"), "{message}");
+    assert_statuses(&server, &[&issued], &[]).await;
+}
+
 #[tokio::test]
 async fn certificates_of_a_name_and_of_all_below_it_are_revoked() {
     let server = Server::start("").await;
@@ -135,10 +231,18 @@ async fn certificates_of_a_key_are_revoked_and_the_key_is_blocked_if_one_says_so
     assert_statuses(&server, &[&kept], &[&leaked, &again]).await;
     assert_eq!(server.json(&["key", "list"]).await, json!([]));
 
-    let block = ["cert", "revoke", &serial(&kept), "--reason", "1", "--block-keys", "--yes"];
+    let other = issued_again(&mut client, &account, &kept, "other.localhost").await;
+    let one = ["cert", "revoke", "--name", "kept.localhost", "--reason", "1", "--block-keys", "--dry-run"];
+    let counts = server.json(&one).await;
+    assert_eq!((&counts["chosen"], &counts["keys"]), (&json!(1), &json!(1)));
+    assert_eq!(counts["others_with_these_keys"], 1, "{counts}");
+    let block = ["cert", "revoke", &serial(&kept), "--reason", "1"];
+    let (code, message) = said(&server.command(&block).await);
+    assert!(code == Some(0) && message.contains("cairn key block"), "{message}");
+    let block = ["cert", "revoke", &serial(&other), "--reason", "1", "--block-keys", "--yes"];
     let (code, message) = said(&server.command(&block).await);
     assert_eq!(code, Some(0), "{message}");
-    assert_statuses(&server, &[], &[&kept]).await;
+    assert_statuses(&server, &[], &[&kept, &other]).await;
     assert_eq!(server.json(&["key", "list"]).await.as_array().map(Vec::len), Some(1));
     server.assert_sound().await;
 }

@@ -58,6 +58,7 @@ pub enum Call {
     Serial,
     Status,
     Serials,
+    LastSerial,
     NamesBelow,
     SigningRecord,
     Revoke,
@@ -70,7 +71,8 @@ pub enum Call {
     SettleBlock,
     Stop,
     Resume,
-    StopOfNumber,
+    StopsOf,
+    StandingStops,
     Stops,
     CrlState,
     LastCrl,
@@ -209,6 +211,7 @@ store_port! {
         Serial: serial(serial: Serial) -> Option<SerialRecord>;
         Status: status(serial: Serial) -> Option<StatusRecord>;
         Serials: serials(filter: SerialFilter, limit: u32) -> Vec<SerialRecord>;
+        LastSerial: last_serial() -> Option<Serial>;
         NamesBelow: names_below(domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Vec<GeneralName>;
         SigningRecord: signing_record(serial: Serial) -> Option<SigningRecord>;
         Revoke: revoke(revocation: Revocation) -> Revoked;
@@ -218,10 +221,11 @@ store_port! {
         BlockedKey: blocked_key(spki_hash: Sha256) -> Option<BlockedKey>;
         BlockedKeys: blocked_keys(after: Option<Sha256>, unsettled: bool, limit: u32) -> Vec<BlockedKey>;
         UnrevokedOfKey: unrevoked_of_key(spki_hash: Sha256, after: Option<Serial>, limit: u32) -> Vec<Serial>;
-        SettleBlock: settle_block(spki_hash: Sha256, at: Timestamp) -> bool;
+        SettleBlock: settle_block(spki_hash: Sha256, at: Timestamp) -> BlockSettled;
         Stop: stop(stop: StopRecord) -> bool;
         Resume: resume(number: u64, at: Timestamp) -> Option<StopRecord>;
-        StopOfNumber: stop_of_number(number: u64) -> Option<StopRecord>;
+        StopsOf: stops_of(number: u64, since: Option<Timestamp>) -> Vec<StopRecord>;
+        StandingStops: standing_stops() -> Arc<[StopRecord]>;
         Stops: stops(open: bool, limit: u32) -> Vec<StopRecord>;
         CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
         LastCrl: last_crl(issuer: Sha256, shard: u16) -> Option<CrlRecord>;

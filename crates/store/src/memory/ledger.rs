@@ -11,11 +11,11 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord, CrlState,
-    IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts,
-    ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule,
-    RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, Settled,
-    SigningRecord, StatusRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord,
+    CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder,
+    LineCounts, ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice,
+    RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
+    Settled, SigningRecord, StatusRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -292,17 +292,11 @@ impl Ledger for MemoryLedger {
     }
 
     async fn serials(&self, filter: SerialFilter, limit: u32) -> Stored<Vec<SerialRecord>> {
-        let records = lock(&self.records);
-        let behind = match filter.after {
-            None => 0,
-            Some(after) => match records.allocated.iter().position(|serial| *serial == after) {
-                Some(at) => at + 1,
-                None => return Ok(Vec::new()),
-            },
-        };
-        let found = records.allocated[behind..].iter().filter_map(|serial| records.serials.get(serial));
-        let found = found.filter(|issued| records.matches(issued, &filter));
-        Ok(found.take(limit as usize).map(|issued| records.show(issued)).collect())
+        Ok(lock(&self.records).list(&filter, limit))
+    }
+
+    async fn last_serial(&self) -> Stored<Option<Serial>> {
+        Ok(lock(&self.records).allocated.last().copied())
     }
 
     async fn names_below(&self, domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Stored<Vec<GeneralName>> {
@@ -374,7 +368,7 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).unrevoked_of_key(spki_hash, after).take(limit as usize).collect())
     }
 
-    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool> {
+    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<BlockSettled> {
         Ok(lock(&self.records).settle_block(spki_hash, at))
     }
 
@@ -386,8 +380,12 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).resume(number, at).map(|(stop, _)| stop))
     }
 
-    async fn stop_of_number(&self, number: u64) -> Stored<Option<StopRecord>> {
-        Ok(lock(&self.records).stops.get(&number).cloned())
+    async fn stops_of(&self, number: u64, since: Option<Timestamp>) -> Stored<Vec<StopRecord>> {
+        Ok(lock(&self.records).stops_at(number, since))
+    }
+
+    async fn standing_stops(&self) -> Stored<Arc<[StopRecord]>> {
+        Ok(lock(&self.records).stops(true).cloned().collect())
     }
 
     async fn stops(&self, open: bool, limit: u32) -> Stored<Vec<StopRecord>> {

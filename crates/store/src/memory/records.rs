@@ -8,10 +8,10 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Blocked, BlockedKey, CrlPart, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged,
-    LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalRule,
-    RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, StopRecord,
-    StoredFinal,
+    AuditMark, BlockSettled, Blocked, BlockedKey, CrlPart, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord,
+    KeyNotChanged, LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord,
+    RenewalRule, RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
+    StopRecord, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
@@ -165,7 +165,17 @@ impl Records {
         record
     }
 
-    pub(super) fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
+    pub(super) fn list(&self, filter: &SerialFilter, limit: u32) -> Vec<SerialRecord> {
+        let end_of = |serial: Serial| self.allocated.iter().position(|one| *one == serial).map(|at| at + 1);
+        let begin = filter.after.map_or(Some(0), end_of);
+        let end = filter.until.map_or(Some(self.allocated.len()), end_of);
+        let range = begin.zip(end).and_then(|(begin, end)| self.allocated.get(begin..end)).unwrap_or_default();
+        let found = range.iter().filter_map(|serial| self.serials.get(serial));
+        let found = found.filter(|issued| self.matches(issued, filter));
+        found.take(limit as usize).map(|issued| self.show(issued)).collect()
+    }
+
+    fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
         let shown = self.show(issued);
         filter.status.is_none_or(|status| shown.status == status)
             && (!filter.abandoned || shown.is_abandoned())
@@ -305,11 +315,13 @@ impl Records {
             .map(|record| record.serial)
     }
 
-    pub(super) fn settle_block(&mut self, spki_hash: Sha256, at: Timestamp) -> bool {
-        if self.unrevoked_of_key(spki_hash, None).next().is_some() {
-            return false;
+    pub(super) fn settle_block(&mut self, spki_hash: Sha256, at: Timestamp) -> BlockSettled {
+        let is_left = self.unrevoked_of_key(spki_hash, None).next().is_some();
+        let Some(key) = self.blocked.get_mut(&spki_hash) else { return BlockSettled::default() };
+        if !is_left {
+            key.settled.get_or_insert(at);
         }
-        self.blocked.get_mut(&spki_hash).map(|key| key.settled.get_or_insert(at)).is_some()
+        BlockSettled { settled: !is_left, account: self.end_account(spki_hash) }
     }
 
     pub(super) fn last_revocation(&self, issuer: Sha256, shard: u16, shards: u16) -> Option<Timestamp> {

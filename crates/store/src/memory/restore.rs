@@ -66,9 +66,9 @@ impl Records {
                         self.revoke(Revocation { serial, reason, revoked, by: by.clone() }, at);
                     }
                 }
-                RestoredLine::Stop(stop) => counts.stops += u64::from(self.stop(stop).1),
-                RestoredLine::Resume { number, at } => {
-                    counts.stops += u64::from(self.resume(number, at).is_some_and(|(_, stood)| stood));
+                RestoredLine::Stop(stop) => counts.stops += u64::from(self.restore_stop(stop)),
+                RestoredLine::Resume { number, since, at } => {
+                    counts.stops += u64::from(self.restore_end(number, since, at));
                 }
                 RestoredLine::CrlNumber { issuer, shard, number } => {
                     let last = self.crl_numbers.entry((issuer, shard)).or_default();

@@ -7,15 +7,39 @@ use pki::Timestamp;
 use super::records::Records;
 
 impl Records {
-    /// Whether the number is this stop's, and whether it was added.
+    /// Whether the ledger has this stop now, under this number or another one, and whether it was added.
     pub(super) fn stop(&mut self, stop: StopRecord) -> (bool, bool) {
-        match self.stops.get(&stop.number) {
-            Some(standing) => (standing.scope == stop.scope && standing.since == stop.since, false),
-            None => {
-                self.stops.insert(stop.number, stop);
-                (true, true)
-            }
+        if self.stops.values().any(|known| known.is(&stop)) {
+            return (true, false);
         }
+        let is_free = !self.stops.contains_key(&stop.number);
+        if is_free {
+            self.stops.insert(stop.number, stop);
+        }
+        (is_free, is_free)
+    }
+
+    /// As `stop`, under the next number if this one is another stop's. Whether it was new.
+    pub(super) fn restore_stop(&mut self, stop: StopRecord) -> bool {
+        let (is_there, is_new) = self.stop(stop.clone());
+        if is_there {
+            return is_new;
+        }
+        let last = self.stops.last_key_value().map_or(0, |(last, _)| *last);
+        self.stop(StopRecord { number: last + 1, ..stop }).1
+    }
+
+    /// Those with this number, or that began at this time.
+    pub(super) fn stops_at(&self, number: u64, since: Option<Timestamp>) -> Vec<StopRecord> {
+        let found = self.stops.values().filter(|stop| stop.number == number || Some(stop.since) == since);
+        found.cloned().collect()
+    }
+
+    /// Whether the stop that is meant stood until now.
+    pub(super) fn restore_end(&mut self, number: u64, since: Option<Timestamp>, at: Timestamp) -> bool {
+        let known = self.stops_at(number, since);
+        let meant = StopRecord::meant_by(&known, number, since).map(|stop| stop.number);
+        meant.and_then(|number| self.resume(number, at)).is_some_and(|(_, stood)| stood)
     }
 
     /// The stop as it then is, and whether it stood until now.

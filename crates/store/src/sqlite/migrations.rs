@@ -1,5 +1,7 @@
 //! Numbered migrations: a store made by any released version opens in every later one.
 
+use std::collections::BTreeSet;
+
 use acme::Jwk;
 use pki::Sha256;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -46,6 +48,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration::of(12, "stops", include_str!("../../migrations/sqlite/0012_stops.sql")),
     Migration::of(13, "replaced_crls", include_str!("../../migrations/sqlite/0013_replaced_crls.sql")),
+    Migration::of(14, "stops by scope", include_str!("../../migrations/sqlite/0014_stops_by_scope.sql")),
 ];
 
 /// The schema that this version reads and writes.
@@ -62,13 +65,29 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     if found == SCHEMA {
         return verify(connection, found);
     }
+    let cache: i64 = connection.pragma_query_value(None, "cache_size", |row| row.get(0))?;
+    let temporary: i64 = connection.pragma_query_value(None, "temp_store", |row| row.get(0))?;
+    // Indexes of millions of rows are filled and sorted: in more memory, but not without a limit.
+    connection.pragma_update(None, "cache_size", -i64::from(CACHE_KIB))?;
+    connection.pragma_update(None, "temp_store", "FILE")?;
+    let migrated = migrate_to(connection, SCHEMA);
+    connection.pragma_update(None, "cache_size", cache)?;
+    connection.pragma_update(None, "temp_store", temporary)?;
+    migrated
+}
+
+fn migrate_to(connection: &mut Connection, last: u32) -> Result<(), OpenError> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Exclusive)?;
     // Read again: another process may have migrated it before this one had the lock.
     let found = schema(&transaction)?;
     if found > 0 {
         verify(&transaction, found)?;
+        tracing::info!(found, to = last, "the store is brought to the schema of this version; large ones take minutes");
     }
-    for migration in MIGRATIONS.iter().filter(|one| one.number > found) {
+    for migration in MIGRATIONS.iter().filter(|one| one.number > found && one.number <= last) {
+        if found > 0 {
+            tracing::info!(number = migration.number, "store: {}", migration.name);
+        }
         transaction.execute_batch(migration.sql)?;
         if let Some(fill) = migration.fill {
             fill(&transaction)?;
@@ -78,7 +97,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
             params![migration.number, migration.name, Sha256::of(migration.sql.as_bytes()).as_bytes()],
         )?;
     }
-    transaction.pragma_update(None, "user_version", SCHEMA)?;
+    transaction.pragma_update(None, "user_version", last.max(found))?;
     transaction.commit()?;
     Ok(())
 }
@@ -99,44 +118,85 @@ fn verify(connection: &Connection, found: u32) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The page cache while a store is migrated, in KiB.
+const CACHE_KIB: u32 = if cfg!(test) { 256 } else { 64 * 1024 };
 /// Accounts of one page.
 const FILL_PAGE: u32 = 1000;
+/// Names that are sorted at a time: some 100 MiB.
+const NAMES_SORTED: usize = if cfg!(test) { 5_000 } else { 1_000_000 };
+/// So often a line says how far it is, in rows.
+const TOLD_EACH: u64 = 100_000;
 
 /// By the SHA-256 of its SubjectPublicKeyInfo the account of a blocked key is found. A key that can't be read has none.
 fn fill_spki_hashes(connection: &Connection) -> rusqlite::Result<()> {
-    let mut page = connection
-        .prepare("-- migrations.accounts\nSELECT row, key FROM accounts WHERE row > ?1 ORDER BY row LIMIT ?2")?;
+    // Hashes come in no order: their index is made when all are there.
+    let index: String = connection.query_row(
+        "-- migrations.accounts.index\nSELECT sql FROM sqlite_schema WHERE name = 'accounts_by_spki_hash'",
+        [],
+        |row| row.get(0),
+    )?;
+    connection.execute_batch("-- migrations.accounts.without\nDROP INDEX accounts_by_spki_hash")?;
+    let last: i64 =
+        connection.query_row("-- migrations.accounts.last\nSELECT coalesce(max(row), 0) FROM accounts", [], |row| {
+            row.get(0)
+        })?;
+    let mut page = connection.prepare(
+        "-- migrations.accounts
+        SELECT row, CAST(key AS BLOB) FROM accounts WHERE row > ?1 ORDER BY row LIMIT ?2",
+    )?;
     let mut fill =
         connection.prepare("-- migrations.accounts.fill\nUPDATE accounts SET spki_hash = ?2 WHERE row = ?1")?;
-    let mut after = 0;
+    let (mut after, mut done) = (0, 0);
     loop {
-        let keys: Vec<(i64, String)> = page
+        let keys: Vec<(i64, Vec<u8>)> = page
             .query_map(params![after, FILL_PAGE], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        let Some((last, _)) = keys.last() else { return Ok(()) };
-        after = *last;
+        let Some((row, _)) = keys.last() else { break };
+        after = *row;
         for (row, key) in keys {
-            if let Ok(key) = serde_json::from_str::<Jwk>(&key) {
+            if let Ok(key) = serde_json::from_slice::<Jwk>(&key) {
                 fill.execute(params![row, Sha256::of(&key.spki_der()).as_bytes()])?;
+            }
+            done += 1;
+            if done % TOLD_EACH == 0 {
+                tracing::info!(done, last, "store: keys of accounts");
             }
         }
     }
+    connection.execute_batch(&index)
 }
 
 /// The names that serials have. Addresses are below no domain.
+///
+/// They are read in their own order and written in that of their labels from the last to the first: one by one, each
+/// would change another page of an index that is larger than any cache. Many sorted together change each page once.
 fn fill_domain_names(connection: &Connection) -> rusqlite::Result<()> {
-    let mut next = connection
-        .prepare("-- migrations.names\nSELECT name FROM serial_names WHERE name > ?1 ORDER BY name LIMIT 1")?;
+    let mut names =
+        connection.prepare("-- migrations.names\nSELECT CAST(name AS BLOB) FROM serial_names ORDER BY name")?;
     let mut fill = connection
         .prepare("-- migrations.names.fill\nINSERT INTO domain_names (reversed) VALUES (?1) ON CONFLICT DO NOTHING")?;
-    let mut after = String::new();
-    while let Some(name) = next.query_row([&after], |row| row.get::<_, String>(0)).optional()? {
-        if let Some(reversed) = reversed(&name) {
-            fill.execute([reversed])?;
+    let mut rows = names.query([])?;
+    let (mut last, mut sorted, mut done) = (Vec::new(), BTreeSet::new(), 0_u64);
+    let mut write = |sorted: &mut BTreeSet<String>| {
+        std::mem::take(sorted).iter().try_for_each(|reversed| fill.execute([reversed]).map(drop))
+    };
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_blob()?;
+        done += 1;
+        if done % (10 * TOLD_EACH) == 0 {
+            tracing::info!(done, "store: names of certificates");
         }
-        after = name;
+        // Each is there once for each of its serials.
+        if name == last {
+            continue;
+        }
+        last = name.to_vec();
+        sorted.extend(std::str::from_utf8(name).ok().and_then(reversed));
+        if sorted.len() >= NAMES_SORTED {
+            write(&mut sorted)?;
+        }
     }
-    Ok(())
+    write(&mut sorted)
 }
 
 #[cfg(test)]
@@ -165,4 +225,72 @@ mod tests {
         connection.execute("UPDATE migrations SET sha256 = zeroblob(32)", []).unwrap();
         assert!(matches!(migrate(&mut connection), Err(OpenError::Altered { number: 1, .. })));
     }
+
+    fn store_at(schema: u32) -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(folder.path().join("cairn.db")).unwrap();
+        connection.pragma_update(None, "journal_mode", "WAL").unwrap();
+        connection.pragma_update(None, "wal_autocheckpoint", 0).unwrap();
+        // Serials are not needed for their names.
+        connection.pragma_update(None, "foreign_keys", false).unwrap();
+        migrate_to(&mut connection, schema).unwrap();
+        (folder, connection)
+    }
+
+    #[test]
+    fn names_of_many_domains_are_filled_without_changing_each_page_again_and_again() {
+        const NAMES: u32 = 40_000;
+        let (folder, mut connection) = store_at(10);
+        let transaction = connection.transaction().unwrap();
+        let mut insert = transaction.prepare("INSERT INTO serial_names (name, serial) VALUES (?1, ?2)").unwrap();
+        for number in 0..NAMES {
+            // No two have their domain beside each other, as with the names of many owners.
+            let domain = number.wrapping_mul(2_654_435_761);
+            for serial in 0..2 {
+                insert.execute(params![format!("www{number}.{domain:08x}.example"), serial]).unwrap();
+            }
+        }
+        insert.execute(params!["192.0.2.1", 1]).unwrap();
+        transaction.execute("INSERT INTO serial_names VALUES (CAST(x'ff61' AS TEXT), 1)", []).unwrap();
+        drop(insert);
+        transaction.commit().unwrap();
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        migrate(&mut connection).unwrap();
+        let log = std::fs::metadata(folder.path().join("cairn.db-wal")).unwrap().len();
+        assert!(log < 20 << 20, "{log} octets were written for names of some 1.5 MiB");
+        let filled: u32 = connection.query_row("SELECT count(*) FROM domain_names", [], |row| row.get(0)).unwrap();
+        assert_eq!(filled, NAMES, "what is no text is passed over");
+    }
+
+    #[test]
+    fn account_whose_key_was_blocked_before_blocks_ended_accounts_is_ended() {
+        let (_folder, mut connection) = store_at(8);
+        let of = |key: &str| Sha256::of(&serde_json::from_str::<Jwk>(key).unwrap().spki_der());
+        let keys = [KEY, OTHER_KEY, "not a key"];
+        for (number, key) in (1_u8..).zip(keys) {
+            connection
+                .execute(
+                    "INSERT INTO accounts (id, thumbprint, key, status, contact, terms_of_service_agreed, created)
+                    VALUES (?1, ?2, ?3, 'valid', '[]', 0, 0)",
+                    params![[number; 16], [number; 32], key],
+                )
+                .unwrap();
+        }
+        connection
+            .execute(
+                "INSERT INTO blocked_keys (spki_hash, blocked, blocked_by) VALUES (?1, 0, 'one')",
+                [of(KEY).as_bytes()],
+            )
+            .unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare("SELECT status, spki_hash FROM accounts ORDER BY row").unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<[u8; 32]>>(1)?)));
+        let found: Vec<_> = rows.unwrap().map(|row| row.unwrap()).collect();
+        let hash = |key| Some(*of(key).as_bytes());
+        let due = [("revoked", hash(KEY)), ("valid", hash(OTHER_KEY)), ("valid", None)];
+        assert_eq!(found, due.map(|(status, hash)| (status.to_owned(), hash)));
+    }
+
+    const KEY: &str = r#"{"crv":"Ed25519","kty":"OKP","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    const OTHER_KEY: &str = r#"{"crv":"Ed25519","kty":"OKP","x":"1aj_sLhDrfnNXvCkBNLCHvVJSZEFYzzDCTFr7ZeXR2Q"}"#;
 }

@@ -14,6 +14,7 @@ macro_rules! suite {
     ($open:path) => {
         crate::contract::cases!($open, serials:
             serials_come_in_the_order_of_their_allocation
+            serials_up_to_the_last_leave_out_what_comes_later
             serials_are_found_by_what_they_are_for
             serials_of_one_kind_come_in_pages
             names_below_a_domain_come_in_pages
@@ -46,6 +47,24 @@ pub(crate) async fn serials_come_in_the_order_of_their_allocation(stores: &Store
     assert_eq!(page.iter().map(|record| record.serial).collect::<Vec<_>>(), allocated[..3]);
     let after = SerialFilter { after: Some(allocated[2]), ..SerialFilter::default() };
     assert_eq!(serials(stores, after).await, allocated[3..]);
+}
+
+pub(crate) async fn serials_up_to_the_last_leave_out_what_comes_later(stores: &Stores) {
+    assert_eq!(stores.ledger.last_serial().await.unwrap(), None);
+    let (first, last) = (stores.begun().await, stores.begun().await);
+    let until = stores.ledger.last_serial().await.unwrap();
+    assert_eq!(until, Some(last.serial));
+    let later = stores.begun().await;
+    let of_key = Some(last.spki_hash);
+    for filter in [SerialFilter::default(), SerialFilter { spki_hash: of_key, ..SerialFilter::default() }] {
+        let counted = SerialFilter { until, ..filter.clone() };
+        assert_eq!(serials(stores, counted.clone()).await, [first.serial, last.serial], "{counted:?}");
+        let rest = SerialFilter { after: Some(first.serial), ..counted };
+        assert_eq!(serials(stores, rest).await, [last.serial]);
+        assert_eq!(serials(stores, SerialFilter { after: until, ..filter }).await, [later.serial]);
+    }
+    let unknown = SerialFilter { until: Some(Serial::from_random([7; 16])), ..SerialFilter::default() };
+    assert_eq!(serials(stores, unknown).await, []);
 }
 
 pub(crate) async fn serials_are_found_by_what_they_are_for(stores: &Stores) {

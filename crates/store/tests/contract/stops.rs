@@ -6,7 +6,7 @@ use ca::ports::{AuditMark, BeginRefused, RecoveryRecord, Restore, RestoredLine, 
 use pki::Sha256;
 
 use super::Stores;
-use super::fixtures::HOLDER;
+use super::fixtures::{HOLDER, Wanted, dns};
 
 macro_rules! suite {
     ($open:path) => {
@@ -16,6 +16,9 @@ macro_rules! suite {
             begin_refuses_what_a_stop_is_for_and_nothing_else
             signer_reads_the_stops_of_its_order
             stops_are_restored
+            stop_whose_number_was_taken_is_restored_with_another_one_and_its_end_finds_it
+            standing_stops_are_those_of_the_last_write
+            stop_of_a_name_is_found_among_many_others
         );
     };
 }
@@ -47,8 +50,9 @@ pub(crate) async fn stop_stands_until_it_ends(stores: &Stores) {
     assert_eq!(ledger.resume(1, stores.now()).await.unwrap(), Some(ended.clone()), "the first time counts");
     assert_eq!(ledger.stops(true, 9).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(ledger.stops(false, 9).await.unwrap(), [second, ended.clone()]);
-    assert_eq!(ledger.stop_of_number(1).await.unwrap(), Some(ended));
-    assert_eq!(ledger.stop_of_number(3).await.unwrap(), None);
+    assert_eq!(ledger.stops_of(1, None).await.unwrap(), std::slice::from_ref(&ended));
+    assert_eq!(ledger.stops_of(1, Some(ended.since)).await.unwrap().last().unwrap().since, ended.since);
+    assert_eq!(ledger.stops_of(3, Some(stores.now())).await.unwrap(), []);
 }
 
 pub(crate) async fn number_has_one_stop(stores: &Stores) {
@@ -102,6 +106,17 @@ pub(crate) async fn signer_reads_the_stops_of_its_order(stores: &Stores) {
 
 pub(crate) async fn stops_are_restored(stores: &Stores) {
     let known = stopped(stores, 1, StopScope::All).await;
+    begin_recovery(stores).await;
+    let lost = stop(stores, 2, StopScope::Profile("classic".to_owned()));
+    let resume = RestoredLine::Resume { number: 1, since: None, at: stores.now() };
+    let lines = vec![RestoredLine::Stop(known.clone()), RestoredLine::Stop(lost.clone()), resume];
+    assert_eq!(restored(stores, lines.clone()).await, 2);
+    let ended = StopRecord { ended: Some(stores.now()), ..known };
+    assert_eq!(stores.ledger.stops(false, 9).await.unwrap(), [lost, ended]);
+    assert_eq!(restored(stores, lines).await, 0);
+}
+
+async fn begin_recovery(stores: &Stores) {
     let recovery = RecoveryRecord {
         number: 0,
         from: HOLDER,
@@ -114,14 +129,76 @@ pub(crate) async fn stops_are_restored(stores: &Stores) {
         ended: None,
     };
     stores.ledger.begin_recovery(recovery).await.unwrap();
-    let lost = stop(stores, 2, StopScope::Profile("classic".to_owned()));
-    let resume = RestoredLine::Resume { number: 1, at: stores.now() };
-    let lines = vec![RestoredLine::Stop(known.clone()), RestoredLine::Stop(lost.clone()), resume];
-    let mark = AuditMark { sequence: 3, chain: Sha256::of(b"chain") };
+}
+
+/// How many were new.
+async fn restored(stores: &Stores, lines: Vec<RestoredLine>) -> u64 {
+    let mark = AuditMark { sequence: lines.len() as u64, chain: Sha256::of(b"chain") };
     let restore = Restore { from: HOLDER, lines, mark, at: stores.now() };
-    let counts = stores.ledger.restore(restore.clone()).await.unwrap().unwrap();
-    assert_eq!((counts.stops, counts.total()), (2, 2));
-    let ended = StopRecord { ended: Some(stores.now()), ..known };
-    assert_eq!(stores.ledger.stops(false, 9).await.unwrap(), [lost, ended]);
-    assert_eq!(stores.ledger.restore(restore).await.unwrap().unwrap().total(), 0);
+    let counts = stores.ledger.restore(restore).await.unwrap().unwrap();
+    assert_eq!(counts.stops, counts.total());
+    counts.stops
+}
+
+pub(crate) async fn stop_whose_number_was_taken_is_restored_with_another_one_and_its_end_finds_it(stores: &Stores) {
+    let known = stopped(stores, 1, StopScope::All).await;
+    begin_recovery(stores).await;
+    stores.clock.pass_seconds(1);
+    let lost = stop(stores, 1, StopScope::Profile("classic".to_owned()));
+    assert_eq!(restored(stores, vec![RestoredLine::Stop(lost.clone())]).await, 1);
+    let lost = StopRecord { number: 2, ..lost };
+    assert_eq!(stores.ledger.stops(true, 9).await.unwrap(), [lost.clone(), known.clone()]);
+    // Done again, or logged once more with the number that it got: it is the same stop.
+    let again = [StopRecord { number: 1, ..lost.clone() }, lost.clone()].map(RestoredLine::Stop).to_vec();
+    assert_eq!(restored(stores, again).await, 0);
+    assert!(stores.ledger.stop(StopRecord { number: 5, ..lost.clone() }).await.unwrap());
+    let resume = RestoredLine::Resume { number: 1, since: Some(lost.since), at: stores.now() };
+    assert_eq!(restored(stores, vec![resume]).await, 1);
+    assert_eq!(stores.ledger.stops(true, 9).await.unwrap(), [known]);
+}
+
+pub(crate) async fn standing_stops_are_those_of_the_last_write(stores: &Stores) {
+    let standing = async || stores.ledger.standing_stops().await.unwrap().to_vec();
+    assert_eq!(standing().await, []);
+    let first = stopped(stores, 1, StopScope::All).await;
+    assert_eq!(standing().await, std::slice::from_ref(&first));
+    let second = stopped(stores, 2, StopScope::Profile("classic".to_owned())).await;
+    assert_eq!(standing().await, [second.clone(), first]);
+    stores.ledger.resume(1, stores.now()).await.unwrap();
+    assert_eq!(standing().await, std::slice::from_ref(&second));
+    begin_recovery(stores).await;
+    stores.clock.pass_seconds(1);
+    let third = stop(stores, 3, StopScope::All);
+    restored(stores, vec![RestoredLine::Stop(third.clone())]).await;
+    assert_eq!(standing().await, [third, second]);
+}
+
+pub(crate) async fn stop_of_a_name_is_found_among_many_others(stores: &Stores) {
+    let account = stores.account(1).await;
+    let wanted = |names: &'static [&'static str]| {
+        let account = account.clone();
+        async move {
+            let names: Vec<_> = names.iter().map(|name| dns(name)).collect();
+            Wanted { order: stores.order_in_issue(&account, &names).await, ..stores.wanted().await }
+        }
+    };
+    let (plain, star) = (wanted(&["a.example.com"]).await, wanted(&["*.example.com"]).await);
+    let refused = async |wanted: &Wanted| match stores.begin(wanted).await {
+        Err(BeginRefused::Stopped(stops)) => stops.iter().map(|stop| stop.number).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let name = |name: &str| StopScope::Name(DnsName::parse(name).unwrap());
+    for (number, scope) in (1..).zip([
+        name("b.a.example.com"),
+        name("xample.com"),
+        name("a.example.com.example"),
+        name("a.example.com"),
+        name("example.com"),
+        name("b.example.com"),
+        name("c.b.example.com"),
+    ]) {
+        stopped(stores, number, scope).await;
+    }
+    assert_eq!(refused(&plain).await, [5, 4]);
+    assert_eq!(refused(&star).await, [6, 5, 4]);
 }

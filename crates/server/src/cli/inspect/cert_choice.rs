@@ -15,6 +15,8 @@ use super::print::Facts;
 use super::{Failure, serial_file};
 
 const PAGE: u32 = 500;
+/// So many keys are blocked by one command at most: each is remembered while it counts.
+const KEYS_MAX: usize = 1_000_000;
 /// So many names are shown of what is chosen.
 const NAMES_SHOWN: usize = 10;
 
@@ -62,17 +64,27 @@ impl Choice {
         Ok(Self::Found(SerialFilter { spki_hash: Some(key_hash(text)?), ..SerialFilter::default() }))
     }
 
-    pub(super) fn pages<'a>(&'a self, ledger: &'a dyn Ledger) -> Pages<'a> {
+    /// What is chosen of the serials up to the one that was allocated last; none was: nothing is.
+    pub(super) fn until<'a>(&'a self, last: Option<Serial>, ledger: &'a dyn Ledger) -> Pages<'a> {
+        let place = match (self, last) {
+            (Self::Listed(serials), _) => Place::Listed(serials),
+            (Self::Found(_) | Self::Below(_), None) => Place::Listed(&[]),
+            (Self::Found(filter), Some(_)) => Place::Found(SerialFilter { until: last, ..filter.clone() }),
+            (Self::Below(domain), Some(_)) => {
+                Place::Below(Below::of(domain, SerialFilter { until: last, ..SerialFilter::default() }))
+            }
+        };
+        Pages { ledger, place }
+    }
+
+    /// What is chosen of the serials that were allocated after that one.
+    pub(super) fn after<'a>(&'a self, last: Option<Serial>, ledger: &'a dyn Ledger) -> Pages<'a> {
         let place = match self {
-            Self::Listed(serials) => Place::Listed(serials),
-            Self::Found(filter) => Place::Found(filter.clone()),
-            Self::Below(domain) => Place::Below(Below {
-                domain,
-                beginning: reversed_labels(domain.as_str()),
-                names: VecDeque::new(),
-                last: None,
-                current: None,
-            }),
+            Self::Listed(_) => Place::Listed(&[]),
+            Self::Found(filter) => Place::Found(SerialFilter { after: last, ..filter.clone() }),
+            Self::Below(domain) => {
+                Place::Below(Below::of(domain, SerialFilter { after: last, ..SerialFilter::default() }))
+            }
         };
         Pages { ledger, place }
     }
@@ -90,19 +102,28 @@ fn key_hash(text: &str) -> Result<Sha256, Failure> {
     let octets = read(file)?;
     let pem = std::str::from_utf8(&octets).map_err(|_| unusable(file, "this is no PEM"))?;
     let blocks = pki::pem::decode(pem).map_err(|error| unusable(file, error))?;
-    let block = blocks.into_iter().find(|(label, _)| label != "EC PARAMETERS");
-    let Some((label, der)) = block else { return Err(unusable(file, "there is no PEM in it")) };
-    match label.as_str() {
-        "CERTIFICATE" => Certificate::from_der(&der)
+    let blocks = blocks.iter().filter(|(label, _)| label != "EC PARAMETERS");
+    let keys = blocks.map(|(label, der)| key_of_block(file, label, der)).collect::<Result<BTreeSet<_>, _>>()?;
+    match (keys.first(), keys.len()) {
+        (Some(key), 1) => Ok(*key),
+        (None, _) => Err(unusable(file, "there is no PEM in it")),
+        (Some(_), several) => Err(unusable(
+            file,
+            format!("it has {several} different keys (a chain of certificates?); which one is meant? Leave only that"),
+        )),
+    }
+}
+
+fn key_of_block(file: &Path, label: &str, der: &[u8]) -> Result<Sha256, Failure> {
+    match label {
+        "CERTIFICATE" => Certificate::from_der(der)
             .map(|certificate| certificate.public_key().spki_hash())
             .map_err(|error| unusable(file, error)),
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
-            Csr::parse(&der).map(|csr| csr.public_key().spki_hash()).map_err(|error| unusable(file, error))
+            Csr::parse(der).map(|csr| csr.public_key().spki_hash()).map_err(|error| unusable(file, error))
         }
-        "PUBLIC KEY" => {
-            PublicKey::from_spki_der(&der).map(|key| key.spki_hash()).map_err(|error| unusable(file, error))
-        }
-        "PRIVATE KEY" => KeyPair::from_pkcs8_der(&der)
+        "PUBLIC KEY" => PublicKey::from_spki_der(der).map(|key| key.spki_hash()).map_err(|error| unusable(file, error)),
+        "PRIVATE KEY" => KeyPair::from_pkcs8_der(der)
             .map(|pair| pair.public_key().spki_hash())
             .map_err(|error| unusable(file, error)),
         other => Err(unusable(
@@ -137,6 +158,8 @@ struct Below<'a> {
     last: Option<GeneralName>,
     /// Where it stands in the serials of a name.
     current: Option<(GeneralName, SerialFilter)>,
+    /// Which serials of each name.
+    only: SerialFilter,
 }
 
 impl Pages<'_> {
@@ -162,7 +185,12 @@ impl Pages<'_> {
     }
 }
 
-impl Below<'_> {
+impl<'a> Below<'a> {
+    fn of(domain: &'a DnsName, only: SerialFilter) -> Self {
+        let beginning = reversed_labels(domain.as_str());
+        Self { domain, beginning, names: VecDeque::new(), last: None, current: None, only }
+    }
+
     async fn next(&mut self, ledger: &dyn Ledger) -> Result<Option<Vec<SerialRecord>>, Failure> {
         let Some((name, mut filter)) = self.name(ledger).await? else { return Ok(None) };
         let mut page = ledger.serials(filter.clone(), PAGE).await.map_err(Failure::failed)?;
@@ -187,7 +215,7 @@ impl Below<'_> {
         }
         let next = self.names.pop_front();
         Ok(next.map(|name| {
-            let filter = SerialFilter { name: Some(name.clone()), ..SerialFilter::default() };
+            let filter = SerialFilter { name: Some(name.clone()), ..self.only.clone() };
             (name, filter)
         }))
     }
@@ -235,6 +263,10 @@ pub(super) struct Counts {
     issuers: BTreeMap<Sha256, u64>,
     profiles: BTreeMap<String, u64>,
     names: Vec<String>,
+    /// How many of those that are to be revoked have each key, if the keys are to be blocked.
+    keys: Option<BTreeMap<Sha256, u64>>,
+    /// Others that have these keys, and are revoked with them.
+    others: u64,
 }
 
 impl Counts {
@@ -244,12 +276,50 @@ impl Counts {
     /// The ledger can't be read.
     pub(super) async fn of(mut pages: Pages<'_>, now: Timestamp, expired_too: bool) -> Result<Self, Failure> {
         let mut counts = Self::default();
-        while let Some(page) = pages.next().await? {
-            for record in &page {
-                counts.add(record, Fate::of(record, now, expired_too));
+        counts.read(&mut pages, (now, expired_too)).await?;
+        Ok(counts)
+    }
+
+    /// As [`Counts::of`], and what else has the keys of those that are to be revoked: blocked keys have nothing that
+    /// stays good.
+    ///
+    /// # Errors
+    /// The ledger can't be read, or there are too many keys.
+    pub(super) async fn with_keys(mut pages: Pages<'_>, now: Timestamp, expired_too: bool) -> Result<Self, Failure> {
+        let mut counts = Self { keys: Some(BTreeMap::new()), ..Self::default() };
+        counts.read(&mut pages, (now, expired_too)).await?;
+        for (key, chosen) in counts.keys.iter().flatten() {
+            let (mut of_key, mut after) = (0_u64, None);
+            loop {
+                let page = pages.ledger.unrevoked_of_key(*key, after, PAGE).await.map_err(Failure::failed)?;
+                of_key += page.len() as u64;
+                after = page.last().copied();
+                if page.len() < PAGE as usize {
+                    break;
+                }
             }
+            counts.others += of_key.saturating_sub(*chosen);
         }
         Ok(counts)
+    }
+
+    async fn read(&mut self, pages: &mut Pages<'_>, (now, expired_too): (Timestamp, bool)) -> Result<(), Failure> {
+        while let Some(page) = pages.next().await? {
+            for record in &page {
+                self.add(record, Fate::of(record, now, expired_too));
+            }
+            if self.keys.as_ref().is_some_and(|keys| keys.len() > KEYS_MAX) {
+                return Err(Failure::Failed(format!(
+                    "nothing is revoked: more than {KEYS_MAX} keys would be blocked; choose fewer at a time"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing at all was found, whatever would become of it.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.chosen == 0 && self.revoked == 0 && self.expired == 0
     }
 
     fn add(&mut self, record: &SerialRecord, fate: Fate) {
@@ -264,6 +334,9 @@ impl Counts {
                     SerialStatus::Revoked => {}
                 }
                 self.abandoned += u64::from(record.is_abandoned());
+                if let Some(keys) = &mut self.keys {
+                    *keys.entry(record.spki_hash).or_default() += 1;
+                }
                 *self.issuers.entry(record.issuer).or_default() += 1;
                 *self.profiles.entry(record.profile.clone()).or_default() += 1;
                 if self.names.len() < NAMES_SHOWN {
@@ -287,6 +360,10 @@ impl Counts {
             facts.add("by issuer", joined(&self.issuers));
             facts.add("first names", self.names.join(" "));
         }
+        if let Some(keys) = &self.keys {
+            facts.add("keys to be blocked", format!("{}; an account that has one ends", keys.len()));
+            facts.add("others with these keys", format!("{}, revoked with them", self.others));
+        }
         facts.add("already revoked", self.revoked.to_string());
         facts.add("expired, left out", self.expired.to_string());
         facts
@@ -294,7 +371,7 @@ impl Counts {
 
     pub(super) fn document(&self) -> Value {
         let issuers = self.issuers.iter().map(|(issuer, count)| (issuer.to_string(), *count));
-        json!({
+        let mut document = json!({
             "chosen": self.chosen,
             "good": self.good,
             "wait": self.wait,
@@ -304,7 +381,12 @@ impl Counts {
             "first_names": self.names,
             "already_revoked": self.revoked,
             "expired_left_out": self.expired,
-        })
+        });
+        if let Some(keys) = &self.keys {
+            document["keys"] = keys.len().into();
+            document["others_with_these_keys"] = self.others.into();
+        }
+        document
     }
 }
 

@@ -104,30 +104,47 @@ pub(super) async fn revoke(asked: &Revoke, paper: &mut Paper<'_>) -> Result<(), 
     }
     let records = asked.folder.open()?;
     let choice = choice(asked, &*records.ledger).await?;
-    let now = records.clock.now();
-    let counts = Counts::of(choice.pages(&*records.ledger), now, asked.expired).await?;
-    let Some(reason) = asked.reason.filter(|_| !asked.dry_run) else {
-        tell_counts(&counts, asked, paper);
-        return Ok(());
+    let (ledger, now) = (&*records.ledger, records.clock.now());
+    // What is issued while it counts, asks and revokes was not agreed to.
+    let last = ledger.last_serial().await.map_err(Failure::failed)?;
+    let pages = choice.until(last, ledger);
+    let counts = match asked.block_keys {
+        true => Counts::with_keys(pages, now, asked.expired).await?,
+        false => Counts::of(pages, now, asked.expired).await?,
     };
-    if counts.chosen > 0 && !asked.yes {
-        consent(&counts, asked, reason, paper)?;
+    let reason = asked.reason.filter(|_| !asked.dry_run && !counts.is_nothing());
+    let Some(reason) = reason else {
+        tell_counts(&counts, asked, paper);
+        return if counts.is_nothing() { Err(Failure::Failed(NOTHING_FOUND.to_owned())) } else { Ok(()) };
+    };
+    let mut done = RevokedTogether::default();
+    if counts.chosen > 0 {
+        if !asked.yes {
+            consent(&counts, asked, reason, paper)?;
+        }
+        let mut work = Work::begin(asked, reason, now, &counts)?;
+        let ran = work.run(choice.until(last, ledger)).await;
+        work.bar.finish_and_clear();
+        ran?;
+        done = work.done;
+        work.door.close(&work.stop).await?;
     }
-    let mut work = Work::begin(asked, reason, now, &counts)?;
-    let done = work.run(choice.pages(&*records.ledger)).await;
-    work.bar.finish_and_clear();
-    done?;
-    let Work { door, done, .. } = work;
-    door.close().await?;
-    tell(asked, reason, &counts, done, paper);
+    let later = Counts::of(choice.after(last, ledger), now, asked.expired).await?.chosen;
+    tell(asked, reason, &counts, (done, later), paper);
     Ok(())
 }
+
+/// A name with a slip in it, the wrong file: who reads only exit codes should not take that for done.
+const NOTHING_FOUND: &str =
+    "nothing was found: no certificate of this CA is meant by that, neither good, revoked nor expired";
 
 async fn revoke_one(asked: &Revoke, serial: Serial, reason: Reason, paper: &mut Paper<'_>) -> Result<(), Failure> {
     let command = Command::Revoke { serial, reason };
     let lost = format!("`cairn cert show {serial}` tells whether it was done");
     let outcome = change::run(&asked.folder, asked.config.as_ref(), command, &lost).await?;
-    change::tell(&outcome, &asked.folder, json!({ "serial": serial }), paper)
+    change::tell(&outcome, &asked.folder, json!({ "serial": serial }), paper)?;
+    note_keys(asked, reason);
+    Ok(())
 }
 
 async fn choice(asked: &Revoke, ledger: &dyn Ledger) -> Result<Choice, Failure> {
@@ -219,6 +236,7 @@ impl<'a> Work<'a> {
     async fn run(&mut self, mut pages: Pages<'_>) -> Result<(), Failure> {
         let mut page = BTreeSet::new();
         while let Some(records) = pages.next().await? {
+            self.unless_stopped()?;
             for record in &records {
                 match Fate::of(record, self.now, self.expired_too) {
                     Fate::Chosen => {
@@ -238,15 +256,18 @@ impl<'a> Work<'a> {
     }
 
     async fn write(&mut self, serials: BTreeSet<Serial>) -> Result<(), Failure> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(self.broken_off("stopped"));
-        }
+        self.unless_stopped()?;
         let command = Command::RevokeTogether { serials, reason: self.reason, block_keys: self.block_keys };
-        let lost = format!("{} certificates are revoked; the same command goes on", self.done.revoked);
-        match self.door.run(command, &lost).await? {
+        let outcome = self.door.run(command, "what became of the last of them is not known").await;
+        let outcome = outcome.map_err(|failure| match failure {
+            Failure::Failed(why) => self.broken_off(&why),
+            other @ (Failure::Usage(_) | Failure::Unable(_) | Failure::NeedsRestoration(_)) => other,
+        });
+        match outcome? {
             Outcome::RevokedTogether(page) => {
                 self.done.revoked += page.revoked;
                 self.done.already += page.already;
+                self.done.unknown += page.unknown;
                 self.bar.set_position(self.done.revoked + self.done.already);
                 Ok(())
             }
@@ -257,9 +278,20 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// A walk over what is revoked already writes nothing for long.
+    fn unless_stopped(&self) -> Result<(), Failure> {
+        if self.stop.load(Ordering::Relaxed) { Err(self.broken_off("stopped")) } else { Ok(()) }
+    }
+
     fn broken_off(&self, why: &str) -> Failure {
         let revoked = self.done.revoked;
-        Failure::Failed(format!("{why}: {revoked} certificates are revoked; the same command goes on with the others"))
+        let others = match self.block_keys && self.door.is_own() {
+            true => "; what else has a key that was blocked is revoked when a server starts",
+            false => "",
+        };
+        Failure::Failed(format!(
+            "{why}: {revoked} certificates are revoked; the same command goes on with the others{others}"
+        ))
     }
 }
 
@@ -276,13 +308,15 @@ fn until_told() -> Result<Arc<AtomicBool>, Failure> {
     Ok(stop)
 }
 
-fn tell(asked: &Revoke, reason: Reason, counts: &Counts, done: RevokedTogether, paper: &mut Paper<'_>) {
+/// `later`: so many were issued since it began to count.
+fn tell(asked: &Revoke, reason: Reason, counts: &Counts, (done, later): (RevokedTogether, u64), paper: &mut Paper<'_>) {
     let before = counts.revoked + done.already;
     if asked.folder.json {
         let mut document = counts.document();
         document["reason"] = reason.name().into();
         document["revoked"] = done.revoked.into();
         document["already_revoked"] = before.into();
+        document["issued_since"] = later.into();
         paper.json(&document);
     } else {
         paper.line(&format!("{} certificates are revoked ({reason})", done.revoked));
@@ -293,10 +327,22 @@ fn tell(asked: &Revoke, reason: Reason, counts: &Counts, done: RevokedTogether, 
             paper.line(&format!("{} have expired and were left out; --expired revokes them too", counts.expired));
         }
     }
+    if done.unknown > 0 {
+        eprintln!("cairn: {} serials are unknown to the ledger that the server writes", done.unknown);
+    }
+    if later > 0 {
+        eprintln!(
+            "cairn: {later} more were issued since these were counted, and are not revoked: run it again for them"
+        );
+    }
+    note_keys(asked, reason);
+}
+
+fn note_keys(asked: &Revoke, reason: Reason) {
     if reason == Reason::KeyCompromise && !asked.block_keys {
         eprintln!(
-            "cairn: the keys themselves are not blocked: `cairn key block` with a proof does that, or --block-keys on \
-             your word alone"
+            "cairn: the keys themselves are not blocked, and what else has them stays good: `cairn key block` with a \
+             proof ends that, or --block-keys on your word alone"
         );
     }
 }

@@ -1,7 +1,9 @@
 //! Commands that change something: through the running server, or by themselves if none runs.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use ca::ports::StoreError;
 use serde_json::Value;
 use store::instance::Instance;
 
@@ -44,14 +46,27 @@ impl<'a> Door<'a> {
         Ok(outcome)
     }
 
-    /// What a worker of a server would do next, nobody else does here.
-    pub(super) async fn close(self) -> Result<(), Failure> {
-        if let Some(own) = self.own {
-            own.ca.revoke_blocked_keys().await.map_err(|error| {
-                Failure::Failed(format!("not all that was issued for blocked keys is revoked: {error}"))
-            })?;
-        }
-        Ok(())
+    /// Whether commands are run by this process.
+    pub(super) const fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// What a worker of a server would do next, nobody else does here, until `stop` says so.
+    pub(super) async fn close(self, stop: &AtomicBool) -> Result<(), Failure> {
+        let Some(own) = self.own else { return Ok(()) };
+        let stopped = || stop.load(Ordering::Relaxed);
+        let left = async {
+            own.ca.revoke_blocked_keys(&stopped).await?;
+            Ok::<_, StoreError>(stopped() && !own.ca.ledger.blocked_keys(None, true, 1).await?.is_empty())
+        };
+        let why = match left.await {
+            Ok(false) => return Ok(()),
+            Ok(true) => "stopped".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(Failure::Failed(format!(
+            "not all that was issued for blocked keys is revoked ({why}); a server that starts does the rest"
+        )))
     }
 }
 
@@ -64,7 +79,8 @@ pub(super) async fn run(
 ) -> Result<Outcome, Failure> {
     let mut door = Door::new(folder, config);
     let outcome = door.run(command, lost).await?;
-    door.close().await?;
+    // Nobody listens to signals here: they end the process.
+    door.close(&AtomicBool::new(false)).await?;
     Ok(outcome)
 }
 

@@ -11,7 +11,7 @@ use super::scene::Scene;
 use crate::fsck::{Invariant, Records, RepairError, Repaired, Severity};
 
 /// What was planted is found by this rule, and mended.
-async fn mends(scene: &Scene, severity: Severity, invariant: Invariant) -> Repaired {
+pub(super) async fn mends(scene: &Scene, severity: Severity, invariant: Invariant) -> Repaired {
     scene.must_find(severity, invariant).await;
     let repaired = scene.repair().await.unwrap();
     assert_eq!(repaired.report.findings(), [], "after {:#?}", repaired.done);
@@ -21,7 +21,7 @@ async fn mends(scene: &Scene, severity: Severity, invariant: Invariant) -> Repai
     repaired
 }
 
-async fn mends_fault(scene: &Scene, invariant: Invariant) -> Repaired {
+pub(super) async fn mends_fault(scene: &Scene, invariant: Invariant) -> Repaired {
     mends(scene, Severity::Fault, invariant).await
 }
 
@@ -407,7 +407,7 @@ async fn key_block_stops_and_crl_number_that_the_ledger_lost() {
     let stop = |number| StopRecord {
         number,
         scope: StopScope::All,
-        reason: "a test".to_owned(),
+        reason: format!("test {number}"),
         by: "a test".to_owned(),
         since,
         ended: None,
@@ -415,8 +415,10 @@ async fn key_block_stops_and_crl_number_that_the_ledger_lost() {
     for event in [
         AuditEvent::KeyBlock { spki_hash, by: "a test".to_owned() },
         AuditEvent::IssuanceStopped { stop: stop(1) },
-        AuditEvent::IssuanceResumed { number: 1, ended: since, by },
+        AuditEvent::IssuanceResumed { number: 1, since: Some(since), ended: since, by },
         AuditEvent::IssuanceStopped { stop: stop(2) },
+        // Of two processes at the same time.
+        AuditEvent::IssuanceStopped { stop: StopRecord { reason: "another".to_owned(), ..stop(2) } },
         AuditEvent::CrlNumber { issuer, shard: 0, number },
     ] {
         let line = running.ca.audit.append(event).await.unwrap();
@@ -427,7 +429,8 @@ async fn key_block_stops_and_crl_number_that_the_ledger_lost() {
     let records = Records::open(&scene.data()).unwrap();
     assert!(records.ledger.is_blocked(spki_hash).await.unwrap());
     let ended = StopRecord { ended: Some(since), ..stop(1) };
-    assert_eq!(records.ledger.stops(false, 9).await.unwrap(), [stop(2), ended]);
+    let other = StopRecord { number: 3, reason: "another".to_owned(), ..stop(2) };
+    assert_eq!(records.ledger.stops(false, 9).await.unwrap(), [other, stop(2), ended]);
     assert_eq!(records.ledger.crl_state(issuer, 0, 128).await.unwrap().allocated, number);
     assert!(records.ledger.serial(serial).await.unwrap().is_some());
 }

@@ -2,6 +2,7 @@
 
 mod crls;
 mod mending;
+mod operators;
 mod planted;
 pub(crate) mod scene;
 mod unmendable;

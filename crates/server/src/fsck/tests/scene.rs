@@ -233,6 +233,7 @@ fn with_validator(ca: &Ca) -> Ca {
         crl_watch: ca::crl::CrlWatch::default(),
         unreadable: ca::UnreadableOrders::default(),
         blocked: ca::Bell::default(),
+        stop_numbers: ca::StopNumbers::default(),
         ocsp: ca::ocsp::OcspAnswers::new(&ca.settings.ocsp, &ca.issuers, None),
     }
 }

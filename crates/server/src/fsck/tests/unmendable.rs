@@ -4,7 +4,7 @@ use super::scene::Scene;
 use crate::fsck::{Invariant, Severity};
 
 /// What was planted is found by this rule; a repair leaves the finding where it is, and the second changes nothing.
-async fn stays(scene: &Scene, severity: Severity, invariant: Invariant) {
+pub(super) async fn stays(scene: &Scene, severity: Severity, invariant: Invariant) {
     scene.must_find(severity, invariant).await;
     for _ in 0..2 {
         let report = scene.repair().await.unwrap().report;

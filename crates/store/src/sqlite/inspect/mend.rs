@@ -3,7 +3,7 @@
 
 use ca::OrderId;
 use ca::order::{Order, Outcome, Place, Progress, Stage};
-use ca::ports::{LedgerOrder, Revocation, SerialStatus};
+use ca::ports::{LedgerOrder, Revocation, SerialStatus, StopRecord};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{Expected, Table, active, differing, ledger, rewrite, totals};
 use crate::sqlite::columns::{Col, col, document, json};
 use crate::sqlite::failure::Step;
-use crate::sqlite::ledger::{blocked_keys, orders, serials};
+use crate::sqlite::ledger::{blocked_keys, orders, revocation as revocations, serials, stops};
 use crate::sqlite::writer::Batch;
 
 /// What can be mended.
@@ -61,6 +61,8 @@ pub enum Mend {
     },
     /// A blocked key has serials that are not revoked, though a worker noted that all are: the next start revokes them.
     OpenBlock(Sha256),
+    /// The stop of this number is what the audit log says that it is.
+    Stop(StopRecord),
     /// A stored CRL that is not what it should be is forgotten, so that the next start makes a new one.
     Crl {
         /// The issuer.
@@ -100,6 +102,10 @@ pub(super) fn mend(batch: &Batch<'_>, mend: &Mend, now: Timestamp) -> Done {
         Mend::OpenBlock(spki_hash) => {
             let opened = blocked_keys::open_again(batch, *spki_hash)?;
             Ok(opened.then(|| "a worker revokes what is left of its key, at the next start at the latest".to_owned()))
+        }
+        Mend::Stop(stop) => {
+            let written = stops::write(batch, stop)?;
+            Ok(written.then(|| format!("stop {} of issuance is as the audit log has it", stop.number)))
         }
         Mend::Crl { issuer, shard } => {
             let gone = batch
@@ -481,10 +487,12 @@ fn revoke(batch: &Batch<'_>, revocation: &Revocation, now: Timestamp) -> Done {
                 AND revoked_by IS NOT NULL",
         )?
         .exists([found.row])?;
-    if whole {
-        return Ok(None);
-    }
     let Revocation { serial, reason, revoked, by } = revocation;
+    if whole {
+        // Only a compromise that came second changes anything.
+        let upgraded = *reason == Reason::KeyCompromise && revocations::upgrade(batch, *serial, by, now)?;
+        return Ok(upgraded.then(|| format!("the revocation of {serial} has the reason {reason}")));
+    }
     serials::write_revocation(batch, found.row, (*reason, *revoked, by), now)?;
     if found.status != SerialStatus::Revoked {
         serials::count_revoked(batch, found.status, found.given_up);

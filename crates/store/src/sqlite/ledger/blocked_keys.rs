@@ -1,7 +1,7 @@
 //! Blocked keys, and what is left to be revoked of them.
 
 use ca::AccountId;
-use ca::ports::{Blocked, BlockedKey, KeyBlock, Recorded};
+use ca::ports::{BlockSettled, Blocked, BlockedKey, KeyBlock, Recorded};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -107,7 +107,7 @@ pub(super) fn unrevoked(
 ) -> Step<Vec<Serial>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.unrevoked_of_key
-        SELECT serial FROM serials INDEXED BY serials_by_key
+        SELECT serial FROM serials INDEXED BY serials_by_key_unrevoked
         WHERE spki_hash = ?1 AND row > coalesce((SELECT row FROM serials WHERE serial = ?2), 0)
             AND status <> 'revoked'
         ORDER BY row LIMIT ?3",
@@ -116,13 +116,15 @@ pub(super) fn unrevoked(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn settle(batch: &Batch<'_>, spki_hash: Sha256, at: Timestamp) -> Step<bool> {
+pub(super) fn settle(batch: &Batch<'_>, spki_hash: Sha256, at: Timestamp) -> Step<BlockSettled> {
     let settled = batch
         .prepare_cached(
             "-- ledger.settle_block
             UPDATE blocked_keys SET settled = coalesce(settled, ?2) WHERE spki_hash = ?1 AND NOT EXISTS (
-                SELECT 1 FROM serials INDEXED BY serials_by_key WHERE spki_hash = ?1 AND status <> 'revoked')",
+                SELECT 1 FROM serials INDEXED BY serials_by_key_unrevoked
+                WHERE spki_hash = ?1 AND status <> 'revoked')",
         )?
         .execute(params![Col(spki_hash), Col(at)])?;
-    Ok(settled == 1)
+    let account = if is_blocked(batch, spki_hash)? { end_account(batch, spki_hash)? } else { None };
+    Ok(BlockSettled { settled: settled == 1, account })
 }

@@ -10,9 +10,9 @@ pub(super) mod orders;
 mod renewal;
 mod responders;
 mod restore;
-mod revocation;
+pub(super) mod revocation;
 pub(super) mod serials;
-mod stops;
+pub(super) mod stops;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -25,11 +25,11 @@ use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord, CrlState,
-    IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts,
-    ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule,
-    RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord,
-    StatusRecord, StopRecord, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord,
+    CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder,
+    LineCounts, ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice,
+    RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled,
+    SigningRecord, StatusRecord, StopRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -44,6 +44,7 @@ use accounts::Remembered;
 use issuance::{Beginning, Times};
 use orders::Mark;
 use revocation::RevokedPage;
+use stops::Standing;
 
 /// The ledger of a [`Database`].
 #[derive(Debug)]
@@ -51,11 +52,12 @@ pub struct SqliteLedger {
     database: Database,
     clock: Arc<dyn Clock>,
     accounts: Arc<Remembered>,
+    stops: Arc<Standing>,
 }
 
 impl SqliteLedger {
     pub(super) fn new(database: Database, clock: Arc<dyn Clock>) -> Self {
-        Self { database, clock, accounts: Arc::default() }
+        Self { database, clock, accounts: Arc::default(), stops: Arc::default() }
     }
 
     async fn write<T: Send + 'static>(&self, step: impl FnMut(&Batch<'_>) -> Step<T> + Send + 'static) -> Stored<T> {
@@ -70,6 +72,15 @@ impl SqliteLedger {
     ) -> Stored<T> {
         let accounts = Arc::clone(&self.accounts);
         self.database.writer().submit(Durability::Synced, step, move |_| accounts.forget(id)).await
+    }
+
+    /// A write that changes which stops stand.
+    async fn write_stops<T: Send + 'static>(
+        &self,
+        step: impl FnMut(&Batch<'_>) -> Step<T> + Send + 'static,
+    ) -> Stored<T> {
+        let stops = Arc::clone(&self.stops);
+        self.database.writer().submit(Durability::Synced, step, move |_| stops.forget()).await
     }
 
     async fn mark(&self, order: OrderId, mark: Mark, at: Timestamp) -> Stored<()> {
@@ -253,6 +264,10 @@ impl Ledger for SqliteLedger {
         self.database.scan(move |connection| serials::list(connection, &filter, limit)).await
     }
 
+    async fn last_serial(&self) -> Stored<Option<Serial>> {
+        self.database.read(serials::last)
+    }
+
     async fn names_below(&self, domain: &DnsName, after: Option<GeneralName>, limit: u32) -> Stored<Vec<GeneralName>> {
         let domain = domain.clone();
         self.database.scan(move |connection| serials::names_below(connection, &domain, after.as_ref(), limit)).await
@@ -301,20 +316,27 @@ impl Ledger for SqliteLedger {
         self.database.scan(move |connection| blocked_keys::unrevoked(connection, spki_hash, after, limit)).await
     }
 
-    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<bool> {
-        self.write(move |batch| blocked_keys::settle(batch, spki_hash, at)).await
+    async fn settle_block(&self, spki_hash: Sha256, at: Timestamp) -> Stored<BlockSettled> {
+        let accounts = Arc::clone(&self.accounts);
+        let after = move |settled: &BlockSettled| settled.account.into_iter().for_each(|id| accounts.forget(id));
+        let settle = move |batch: &Batch<'_>| blocked_keys::settle(batch, spki_hash, at);
+        self.database.writer().submit(Durability::Synced, settle, after).await
     }
 
     async fn stop(&self, stop: StopRecord) -> Stored<bool> {
-        self.write(move |batch| stops::add(batch, &stop)).await
+        self.write_stops(move |batch| stops::add(batch, &stop)).await
     }
 
     async fn resume(&self, number: u64, at: Timestamp) -> Stored<Option<StopRecord>> {
-        self.write(move |batch| stops::resume(batch, number, at)).await
+        self.write_stops(move |batch| stops::resume(batch, number, at)).await
     }
 
-    async fn stop_of_number(&self, number: u64) -> Stored<Option<StopRecord>> {
-        self.database.read(|connection| stops::by_number(connection, number))
+    async fn stops_of(&self, number: u64, since: Option<Timestamp>) -> Stored<Vec<StopRecord>> {
+        self.database.read(|connection| stops::of(connection, number, since))
+    }
+
+    async fn standing_stops(&self) -> Stored<Arc<[StopRecord]>> {
+        self.database.read(|connection| self.stops.stops(|| stops::list(connection, true, u32::MAX)))
     }
 
     async fn stops(&self, open: bool, limit: u32) -> Stored<Vec<StopRecord>> {
@@ -474,10 +496,14 @@ impl Ledger for SqliteLedger {
     }
 
     async fn restore(&self, page: Restore) -> Stored<Option<LineCounts>> {
-        let accounts = Arc::clone(&self.accounts);
+        let (accounts, stops) = (Arc::clone(&self.accounts), Arc::clone(&self.stops));
         let restore = move |batch: &Batch<'_>| restore::restore(batch, &page);
         // A block of a key ends an account.
-        self.database.writer().submit(Durability::Synced, restore, move |_| accounts.forget_all()).await
+        let after = move |_: &Option<LineCounts>| {
+            accounts.forget_all();
+            stops.forget();
+        };
+        self.database.writer().submit(Durability::Synced, restore, after).await
     }
 
     async fn unsettled(&self, limit: u32) -> Stored<Vec<SerialRecord>> {

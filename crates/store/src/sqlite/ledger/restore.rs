@@ -121,11 +121,8 @@ fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<boo
             }
         }
         RestoredLine::KeyBlock(block) => block_key(batch, block, restored.at),
-        RestoredLine::Stop(stop) => {
-            let is_new = stops::by_number(batch, stop.number)?.is_none();
-            Ok(is_new && stops::add(batch, stop)?)
-        }
-        RestoredLine::Resume { number, at } => stops::end(batch, *number, *at),
+        RestoredLine::Stop(stop) => stops::restore(batch, stop),
+        RestoredLine::Resume { number, since, at } => stops::restore_end(batch, *number, *since, *at),
         RestoredLine::CrlNumber { issuer, shard, number } => crls::raise_number(batch, (*issuer, *shard, *number)),
         RestoredLine::Authority { id, der } => super::add_authority(batch, *id, der),
         RestoredLine::Responder(responder) => restore_responder(batch, responder),
@@ -289,7 +286,8 @@ fn block_key(batch: &Batch<'_>, block: &KeyBlock, written: Timestamp) -> Step<bo
     let of_key: Vec<(i64, SerialStatus, bool)> = batch
         .prepare_cached(
             "-- ledger.restore.block
-            SELECT row, status, given_up FROM serials WHERE spki_hash = ?1 AND status <> 'revoked' ORDER BY row",
+            SELECT row, status, given_up FROM serials INDEXED BY serials_by_key_unrevoked
+            WHERE spki_hash = ?1 AND status <> 'revoked' ORDER BY row",
         )?
         .query_map([Col(block.spki_hash)], |row| Ok((row.get(0)?, col(row, 1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;

@@ -36,7 +36,7 @@ pub(super) fn revoke(batch: &Batch<'_>, revocation: &Revocation, now: Timestamp)
     Ok(Revoked::Done)
 }
 
-pub(super) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, now: Timestamp) -> Step<bool> {
+pub(in crate::sqlite) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, now: Timestamp) -> Step<bool> {
     let written = batch.written(now);
     let upgraded = batch
         .prepare_cached(

@@ -8,7 +8,7 @@ use ca::account::Account;
 use ca::ports::{IssuanceNumber, Restored, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
 use rusqlite::types::ToSql;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::{accounts, authorizations, blocked_keys, orders, stops};
 use crate::sqlite::columns::{Col, col, maybe};
@@ -127,6 +127,9 @@ pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -
     if let Some(after) = filter.after {
         only(&format!(" AND {row} > (SELECT row FROM serials WHERE serial = ?)"), Box::new(Col(after)));
     }
+    if let Some(until) = filter.until {
+        only(&format!(" AND {row} <= (SELECT row FROM serials WHERE serial = ?)"), Box::new(Col(until)));
+    }
     if filter.abandoned {
         sql.push_str(" AND s.given_up = 1 AND s.status <> 'revoked'");
     }
@@ -135,6 +138,13 @@ pub(super) fn list(connection: &Connection, filter: &SerialFilter, limit: u32) -
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement.query_map(params_from_iter(values), from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn last(connection: &Connection) -> Step<Option<Serial>> {
+    Ok(connection
+        .prepare_cached("-- ledger.last_serial\nSELECT serial FROM serials WHERE row = (SELECT max(row) FROM serials)")?
+        .query_row([], |row| col(row, 0))
+        .optional()?)
 }
 
 /// What a name is found by below its domains. `None` for an address.
@@ -273,7 +283,8 @@ pub(in crate::sqlite) fn count_revoked(batch: &Batch<'_>, before: SerialStatus, 
 pub(super) fn open_of_key(connection: &Connection, spki_hash: Sha256) -> Step<Vec<(i64, Serial, SerialStatus)>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.block.open
-        SELECT s.row, s.serial, s.status FROM serials s JOIN orders o ON o.row = s.order_row
+        SELECT s.row, s.serial, s.status FROM serials s INDEXED BY serials_by_key_unrevoked
+            JOIN orders o ON o.row = s.order_row
         WHERE s.spki_hash = ?1 AND s.status <> 'revoked' AND o.outcome IS NULL AND o.issuances = s.number
         ORDER BY s.row",
     )?;
