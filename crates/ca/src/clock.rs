@@ -61,10 +61,10 @@ pub struct ClockWatch {
 
 #[derive(Debug, Default)]
 struct Went {
-    /// The time of day and the monotonic time when they were looked at last.
-    last: Option<(Timestamp, Duration)>,
-    /// Until this monotonic time the time of day is not believed.
-    doubted: Option<Duration>,
+    /// By how many milliseconds the time of day was ahead of the monotonic time at the most, where it was believed.
+    believed: Option<i64>,
+    /// It leapt beyond that: by the monotonic time when, and how far ahead it was then.
+    leapt: Option<(Duration, i64)>,
 }
 
 impl ClockWatch {
@@ -78,25 +78,53 @@ impl ClockWatch {
         *behind = checked.is_err();
     }
 
-    /// Whether what has a time may end by it. Not for this long after the time of day leapt forward by more than
-    /// [`BEHIND_MAX`]: one wrong answer of a time server must not end everything. A process knows of no leap before
-    /// its own first look.
-    pub(crate) fn ends_by_time(&self, now: Timestamp, monotonic: Duration, doubted_for: Duration) -> bool {
+    /// Whether the time of day is not to be relied on: for this long after it leapt forward by more than
+    /// [`BEHIND_MAX`], or until it is back where it was. One wrong answer of a time server must not end everything. A
+    /// process knows of no leap before its own first look, nor of one that ends a time when it was behind.
+    fn doubts(&self, now: Timestamp, monotonic: Duration, doubted_for: Duration) -> bool {
+        let ahead = now.millis().saturating_sub(millis(monotonic));
+        let behind = *self.behind.lock().unwrap_or_else(PoisonError::into_inner);
         let mut went = self.went.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((day, then)) = went.last.replace((now, monotonic)) {
-            let leap = now.since(day).saturating_sub(monotonic.saturating_sub(then));
-            if leap > BEHIND_MAX {
-                let (seconds, held) = (leap.as_secs(), doubted_for.as_secs());
+        if behind {
+            *went = Went::default();
+            return false;
+        }
+        let believed = *went.believed.get_or_insert(ahead);
+        let is_a_leap = |from: i64| ahead.saturating_sub(from) > millis(BEHIND_MAX);
+        if !is_a_leap(believed) {
+            *went = Went { believed: Some(believed.max(ahead)), leapt: None };
+            return false;
+        }
+        match went.leapt {
+            Some((at, by)) if !is_a_leap(by) => {
+                let is_over = monotonic.saturating_sub(at) >= doubted_for;
+                if is_over {
+                    *went = Went { believed: Some(ahead), leapt: None };
+                }
+                !is_over
+            }
+            Some(_) | None => {
+                let (seconds, held) = (ahead.saturating_sub(believed) / 1000, doubted_for.as_secs());
                 tracing::error!(
                     seconds,
                     held,
-                    "the clock leapt forward: for as long as `held` says no order ends by it"
+                    "the clock leapt forward: for as long as `held` says no order ends by it, and it is on no CRL and \
+                     OCSP answer; if it is right now, say so with `cairn clock accept`"
                 );
-                went.doubted = Some(monotonic.saturating_add(doubted_for));
+                went.leapt = Some((monotonic, ahead));
+                true
             }
         }
-        went.doubted.is_none_or(|until| monotonic >= until)
     }
+
+    fn believes(&self, now: Timestamp, monotonic: Duration) {
+        let believed = Some(now.millis().saturating_sub(millis(monotonic)));
+        *self.went.lock().unwrap_or_else(PoisonError::into_inner) = Went { believed, leapt: None };
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Ca {
@@ -112,6 +140,12 @@ impl Ca {
         Ok(checked)
     }
 
+    /// Whether the time of day leapt forward a short while ago: nothing ends by it, and what relying parties keep is
+    /// not dated with it.
+    pub fn clock_is_doubted(&self) -> bool {
+        self.clock_watch.doubts(self.now(), self.clock.monotonic(), self.settings.times.issue_deadline)
+    }
+
     /// What a client asks for needs a signature soon, or a time that decides what is signed.
     ///
     /// # Errors
@@ -120,12 +154,14 @@ impl Ca {
         self.check_clock().await?.map_err(|behind| Error::Failed(behind.to_string()))
     }
 
-    /// The operator says that the clock is right now: records with later times were written while it was wrong. Logged
-    /// before it counts. What was the newest until now; `None`: the clock was not behind, and nothing has changed.
+    /// The operator says that the clock is right now: a leap forward is doubted no longer, and records with later times
+    /// were written while it was wrong. Logged before it counts. What was the newest until now; `None`: the clock was
+    /// not behind, and nothing was logged.
     ///
     /// # Errors
     /// The stores could not be asked.
     pub async fn accept_clock(&self, by: &str) -> Answer<Option<Newest>> {
+        self.clock_watch.believes(self.now(), self.clock.monotonic());
         let Err(ClockBehind { newest, .. }) = self.check_clock().await? else { return Ok(None) };
         let event = AuditEvent::ClockAccepted { newest: newest.at, by: by.to_owned() };
         let line = self.audit.append(event).await?;

@@ -52,8 +52,7 @@ impl Ca {
             tracing::error!(%error, "the audit log could not be brought into the ledger; the next sweep tries again");
         }
         let mut swept = Swept::default();
-        let times = &self.settings.times;
-        let by_time = self.clock_watch.ends_by_time(self.now(), self.clock.monotonic(), times.issue_deadline);
+        let by_time = !self.clock_is_doubted();
         // What keeps one order from its return, or from its death, keeps no other from its own.
         let brought_back = self.bring_back_open_orders(by_time, &mut swept).await;
         let gone_through = self.go_through_active_orders(by_time, &mut swept).await;

@@ -82,10 +82,12 @@ fn answers(criterion: &mut Criterion) {
     let data: PathBuf = folder.path().join("data");
     let mut file = File::default();
     file.ocsp.nonce = true;
+    file.ocsp.in_certificates = true;
     let config = Config::new(data, &file, &Choices::default()).expect("the defaults are right");
     let assembly = runtime.block_on(Assembly::open(&config)).expect("a new CA");
     runtime.block_on(fill(&assembly));
     let ca = &assembly.ca;
+    runtime.block_on(ca.renew_responders()).expect("the responder gets its certificate");
     let identity = IssuerIdentity::of(&ca.issuers[0].certificate);
     let form = IdForm { algorithm: IdAlgorithm::Sha1, null_parameters: true };
     let request = |number: u32, nonce| OcspRequest::write(&identity.cert_id(form, serial(number)), nonce);

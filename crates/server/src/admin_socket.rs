@@ -172,19 +172,22 @@ pub async fn execute(ca: &Ca, command: Command) -> Outcome {
             Ok(None) => Outcome::Refused(format!("there is no key {kid}")),
             Err(error) => Outcome::Failed(error.to_string()),
         },
-        Command::AcceptClock => match ca.accept_clock("the operator").await {
-            Ok(Some(newest)) => Outcome::Done(format!(
-                "{} is the time; {} of {} was written while the clock was wrong",
-                ca.now().to_rfc3339(),
-                newest.record,
-                newest.at.to_rfc3339()
-            )),
-            Ok(None) => Outcome::Refused(format!(
-                "the clock says {} and is not behind the ledger: there is nothing to accept",
-                ca.now().to_rfc3339()
-            )),
-            Err(error) => Outcome::Failed(error.to_string()),
-        },
+        Command::AcceptClock => accept_clock(ca).await,
+    }
+}
+
+async fn accept_clock(ca: &Ca) -> Outcome {
+    let (leapt, now) = (ca.clock_is_doubted(), ca.now().to_rfc3339());
+    match ca.accept_clock("the operator").await {
+        Ok(Some(newest)) => {
+            let (record, at) = (newest.record, newest.at.to_rfc3339());
+            Outcome::Done(format!("{now} is the time; {record} of {at} was written while the clock was wrong"))
+        }
+        Ok(None) if leapt => Outcome::Done(format!("{now} is the time: the clock leapt forward, and is believed now")),
+        Ok(None) => Outcome::Refused(format!(
+            "the clock says {now}, is not behind the ledger and has not leapt: there is nothing to accept"
+        )),
+        Err(error) => Outcome::Failed(error.to_string()),
     }
 }
 

@@ -43,6 +43,7 @@ pub fn tasks(
     tasks.push(("sweep", sweep(Arc::clone(ca), stop.clone()).boxed()));
     tasks.push(("blocked keys", revoke_blocked(Arc::clone(ca), stop.clone()).boxed()));
     tasks.push(("CRLs", keep_crls(Arc::clone(ca), every, stop.clone()).boxed()));
+    tasks.push(("OCSP responders", keep_responders(Arc::clone(ca), every, stop.clone()).boxed()));
     tasks.push(("upkeep", look_after(Arc::clone(ca), logs.to_vec(), every, stop.clone()).boxed()));
     tasks
 }
@@ -113,12 +114,24 @@ async fn keep_crls(ca: Arc<Ca>, every: Duration, stop: Stop) {
     }
 }
 
-async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, stop: Stop) {
-    let mut kept = None;
+/// At once when a request waits for a certificate. It is no request that makes one: who asks may hang up.
+async fn keep_responders(ca: Arc<Ca>, every: Duration, stop: Stop) {
     loop {
         if let Some(Err(error)) = ca::guarded("OCSP responders", ca.renew_responders()).await {
             tracing::debug!(%error, "the OCSP responder's certificate was not renewed; trying again");
         }
+        tokio::select! {
+            biased;
+            () = stopping(stop.clone()) => return,
+            () = ca.responder_is_missing() => {}
+            () = ca.clock.sleep(every) => {}
+        }
+    }
+}
+
+async fn look_after(ca: Arc<Ca>, logs: Vec<Arc<BuiltinLog>>, every: Duration, stop: Stop) {
+    let mut kept = None;
+    loop {
         for log in &logs {
             if let Some(Err(error)) = ca::guarded("a tree head", log.update_tree_head()).await {
                 tracing::error!(%error, "a tree head could not be made; trying again");

@@ -6,9 +6,10 @@
 //! for, and anew well before it ends: of ten million certificates nobody asks for most.
 
 mod cache;
+mod complaints;
+mod keeping;
 mod responder;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use crate::error::{Answer, Error};
 use crate::ports::{Issuer, SerialStatus, SignError, SigningRequest, StatusRecord};
 use crate::settings::OcspSettings;
 use cache::Cache;
+use complaints::Complaints;
+use keeping::Responders;
 
 /// So long after its end a certificate is answered for: clients may have a clock that is slow.
 const EXPIRED_ANSWERED: Duration = Duration::from_secs(7 * 86_400);
@@ -43,7 +46,7 @@ pub struct OcspAnswer {
     /// When that was so.
     pub this_update: Timestamp,
     /// From here on it is signed anew.
-    renewal: Timestamp,
+    pub renewal: Timestamp,
     /// Its end.
     pub next_update: Timestamp,
     /// Tells it from all others: 32 hexadecimal digits.
@@ -100,9 +103,9 @@ pub struct OcspAnswers {
     /// The key of a delegated responder; `None`: issuers sign themselves.
     delegate: Option<PublicKey>,
     cache: Mutex<Cache>,
-    responders: Mutex<HashMap<Sha256, Arc<Certificate>>>,
-    making: futures_util::lock::Mutex<Option<Duration>>,
+    responders: Responders,
     signing: AtomicUsize,
+    complaints: Complaints,
     counters: Counters,
 }
 
@@ -127,9 +130,9 @@ impl OcspAnswers {
             identities: issuers.iter().map(|one| (one.id, IssuerIdentity::of(&one.certificate))).collect(),
             delegate,
             cache: Mutex::new(Cache::new(settings.cache_octets)),
-            responders: Mutex::default(),
-            making: futures_util::lock::Mutex::new(None),
+            responders: Responders::default(),
             signing: AtomicUsize::new(0),
+            complaints: Complaints::default(),
             counters: Counters::default(),
         }
     }
@@ -152,7 +155,7 @@ impl OcspAnswers {
             signed: read(signed),
             kept: kept as u64,
             kept_octets: kept_octets as u64,
-            responder_ends: lock(&self.responders).values().map(|one| one.validity().not_after).min(),
+            responder_ends: self.responders.first_end(),
         }
     }
 
@@ -230,7 +233,9 @@ impl Ca {
         match self.answer_question(&question).await {
             Ok(reply) => reply,
             Err(error) => {
-                tracing::error!(%serial, %error, "an OCSP answer could not be made");
+                if let Some(others) = self.ocsp.complaints.say(self.clock.monotonic()) {
+                    tracing::error!(%serial, %error, others, "an OCSP answer could not be made; said once a minute");
+                }
                 OcspReply::Failed(OcspError::TryLater)
             }
         }
@@ -262,7 +267,10 @@ impl Ca {
                     let Some(kept) = kept else { return Err(error.into()) };
                     // It still says what the ledger does.
                     if self.recorded(question).await? == Ok(recorded) {
-                        tracing::warn!(serial = %question.serial, %error, "an OCSP answer was not signed anew");
+                        if let Some(others) = self.ocsp.complaints.say(self.clock.monotonic()) {
+                            let serial = question.serial;
+                            tracing::warn!(%serial, %error, others, "an OCSP answer was not signed anew");
+                        }
                         return Ok(OcspReply::Answer(kept));
                     }
                 }
@@ -289,7 +297,9 @@ impl Ca {
         if self.check_clock().await?.is_err() {
             return Ok(Err(OcspReply::Failed(OcspError::TryLater)));
         }
-        if self.now() > record.not_after.plus(EXPIRED_ANSWERED) {
+        // Nor is there an answer that anybody could verify once the issuer has ended.
+        let issuers_end = question.issuer.certificate.validity().not_after;
+        if self.now() > record.not_after.plus(EXPIRED_ANSWERED).min(issuers_end) {
             return Ok(Err(OcspReply::Failed(OcspError::Unauthorized)));
         }
         Ok(Ok(recorded))
@@ -297,13 +307,18 @@ impl Ca {
 
     async fn sign_answer(&self, question: &Question<'_>, recorded: Revoked) -> Result<Arc<OcspAnswer>, NotSigned> {
         let settings = &self.settings.ocsp;
+        if self.clock_is_doubted() {
+            return Err(NotSigned::Doubted);
+        }
         let _place = self.ocsp.place(settings.signatures).ok_or(NotSigned::Busy)?;
         let issuer = question.issuer;
         let delegate = self.responder(issuer).await?;
         let signer: &Certificate = delegate.as_deref().unwrap_or(&issuer.certificate);
         let this_update = self.now().whole_second();
         let end = this_update.plus(settings.validity).minus(Duration::from_secs(1));
-        let next_update = end.min(signer.validity().not_after);
+        // In the issuer's last hours the responder's certificate can't last for as long as an answer has to.
+        let least = this_update.plus(lint::OCSP_VALIDITY_MIN).minus(Duration::from_secs(1));
+        let next_update = end.min(signer.validity().not_after).max(least);
         let status = shown(recorded, this_update);
         let tbs = TbsOcspResponse::build(&OcspFields {
             responder_key: signer.public_key().key_identifier(),
@@ -325,6 +340,10 @@ impl Ca {
         })?;
         self.ocsp.counters.signed.fetch_add(1, Ordering::Relaxed);
         let renewal = this_update.plus((settings.validity / 2).min(RENEWAL_MAX));
+        // A revocation that is dated ahead of a clock that is a little behind is said with its own date as soon as that
+        // has come: no two answers disagree for longer.
+        let dated = recorded.map(|(revoked, _)| revoked.whole_second()).filter(|revoked| *revoked > this_update);
+        let renewal = dated.map_or(renewal, |dated| renewal.min(dated));
         let tag = Sha256::of(&signed.der).to_string()[..32].to_owned();
         let der = signed.der.into();
         Ok(Arc::new(OcspAnswer { der, status, recorded, this_update, renewal, next_update, tag }))
@@ -355,6 +374,12 @@ enum NotSigned {
     /// As many signatures as may be are being made.
     #[error("too many OCSP answers are being signed")]
     Busy,
+    /// The clock leapt forward a short while ago: what is signed now may be of the future.
+    #[error("the clock leapt forward, and is not believed yet")]
+    Doubted,
+    /// The responder has no certificate to sign with.
+    #[error("the OCSP responder has no certificate yet")]
+    Unprepared,
     /// The signer found something else in the ledger.
     #[error("the signer refuses: {0}")]
     Changed(String),

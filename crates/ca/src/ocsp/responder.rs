@@ -8,9 +8,10 @@ use pki::lint::{self, Linted, ResponderRules};
 use pki::ocsp::Responder;
 use pki::{Certificate, Name, PublicKey, Serial, TbsResponder, Timestamp, Validity};
 
-use super::lock;
+use super::NotSigned;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
+use crate::guard::{guarded, panicked};
 use crate::ports::{AuditEvent, Issuer, ResponderRecord, SigningRequest};
 
 /// From notBefore to notAfter.
@@ -19,89 +20,93 @@ const LIFETIME: Duration = Duration::from_secs(21 * 86_400);
 const RENEWAL: Duration = Duration::from_secs(11 * 86_400);
 /// `notBefore` lies so long before, for clients whose clock is slow.
 const BACKDATE: Duration = Duration::from_secs(3_600);
-/// After a failure there is no other try for so long: each leaves a record.
-const PAUSE: Duration = Duration::from_secs(60);
-/// Of the newest so many one can be used, or there is none.
-const LOOKED_AT: u32 = 100;
+/// Of the newest so many the one that ends last is used.
+const LOOKED_AT: u32 = 8;
+/// A request waits for so long for a certificate that is being made.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// What the audit log's line takes at most.
 const LINE_OCTETS: u64 = 16 << 10;
 /// ub-common-name (RFC 5280 appendix A.1).
 const COMMON_NAME_CHARACTERS_MAX: usize = 64;
 
 impl Ca {
-    /// Looks after the certificates of responders: one that is used, or that certificates point to, is renewed well
-    /// before it ends.
+    /// Looks after the certificates of responders: one that was asked for, or that certificates point to, is made, and
+    /// renewed well before it ends. To be called by one task, which nobody's hanging up ends.
     ///
     /// # Errors
-    /// One could not be made; it is tried again.
+    /// The first that could not be made: it is tried again, and the others were seen to all the same.
     pub async fn renew_responders(&self) -> Answer<()> {
+        let Some(key) = &self.ocsp.delegate else { return Ok(()) };
+        let mut failed = None;
         for issuer in &self.issuers {
-            let is_used = lock(&self.ocsp.responders).contains_key(&issuer.id);
-            if is_used || self.settings.ocsp.in_certificates {
-                if self.check_clock().await?.is_err() {
-                    return Ok(());
+            let responders = &self.ocsp.responders;
+            if !self.settings.ocsp.in_certificates && !responders.is_wanted(issuer.id) {
+                continue;
+            }
+            let (now, monotonic) = (self.now(), self.clock.monotonic());
+            let is_fresh = responders.known(issuer.id).is_some_and(|known| is_usable(&known, issuer, now, RENEWAL));
+            if is_fresh || responders.pauses(issuer.id, monotonic) || has_ended(issuer, now) {
+                continue;
+            }
+            if self.check_clock().await?.is_err() || self.clock_is_doubted() {
+                return Ok(());
+            }
+            let made = guarded("an OCSP responder", self.find_or_make_responder(issuer, key)).await;
+            match made.unwrap_or_else(|| Err(panicked().into())) {
+                Ok(()) => responders.is_fresh(issuer.id),
+                Err(error) => {
+                    responders.failed(issuer.id, self.clock.monotonic());
+                    tracing::error!(%error, "the certificate of the OCSP responder could not be made; trying again");
+                    failed.get_or_insert(error);
                 }
-                self.responder(issuer).await?;
             }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Ends when a request waits for a certificate that [`Ca::renew_responders`] is to make.
+    pub async fn responder_is_missing(&self) {
+        self.ocsp.responders.missing().await;
     }
 
     /// The certificate of who signs answers for this issuer; `None`: the issuer itself.
-    pub(super) async fn responder(&self, issuer: &Issuer) -> Answer<Option<Arc<Certificate>>> {
-        let Some(key) = &self.ocsp.delegate else { return Ok(None) };
-        if let Some(known) = self.known_responder(issuer, RENEWAL) {
-            return Ok(Some(known));
+    pub(super) async fn responder(&self, issuer: &Issuer) -> Result<Option<Arc<Certificate>>, NotSigned> {
+        if self.ocsp.delegate.is_none() {
+            return Ok(None);
         }
-        let mut failed = self.ocsp.making.lock().await;
-        if let Some(known) = self.known_responder(issuer, RENEWAL) {
-            return Ok(Some(known));
-        }
-        let pauses = failed.is_some_and(|at| self.clock.monotonic().saturating_sub(at) < PAUSE);
-        let made = if pauses {
-            Err(Error::Failed("the OCSP responder has no certificate; trying again within a minute".to_owned()))
-        } else {
-            self.find_or_make_responder(issuer, key).await
+        let responders = &self.ocsp.responders;
+        let look = || {
+            let known = responders.known(issuer.id);
+            let usable = known.filter(|known| is_usable(known, issuer, self.now(), lint::OCSP_VALIDITY_MIN));
+            let given_up = || responders.pauses(issuer.id, self.clock.monotonic()).then_some(None);
+            usable.map(Some).or_else(given_up)
         };
-        match made {
-            Ok(certificate) => {
-                *failed = None;
-                let certificate = Arc::new(certificate);
-                lock(&self.ocsp.responders).insert(issuer.id, Arc::clone(&certificate));
-                Ok(Some(certificate))
-            }
-            Err(error) => {
-                if !pauses {
-                    *failed = Some(self.clock.monotonic());
-                    tracing::error!(%error, "the certificate of the OCSP responder could not be made");
-                }
-                // As long as the one before has not ended, it will do.
-                self.known_responder(issuer, Duration::from_secs(86_400)).map(Some).ok_or(error)
-            }
-        }
+        let found = match look() {
+            Some(found) => found,
+            None => self.within(PATIENCE, responders.wait(issuer.id, look)).await.flatten(),
+        };
+        found.map(Some).ok_or(NotSigned::Unprepared)
     }
 
-    fn known_responder(&self, issuer: &Issuer, left_min: Duration) -> Option<Arc<Certificate>> {
-        let known = lock(&self.ocsp.responders).get(&issuer.id).cloned()?;
-        is_usable(&known, self.now(), left_min.min(left(&issuer.certificate, self.now()))).then_some(known)
-    }
-
-    async fn find_or_make_responder(&self, issuer: &Issuer, key: &PublicKey) -> Answer<Certificate> {
-        let (spki_hash, now) = (key.spki_hash(), self.now());
-        let left_min = RENEWAL.min(left(&issuer.certificate, now));
-        for record in self.ledger.responders(LOOKED_AT).await? {
-            if record.issuer != issuer.id || record.spki_hash != spki_hash {
-                continue;
-            }
-            let certificate = record.certificate.and_then(|der| Certificate::from_der(&der).ok());
-            let usable = certificate.filter(|one| {
-                is_usable(one, now, left_min) && one.verify_signed_by(issuer.certificate.public_key()).is_ok()
-            });
-            if let Some(certificate) = usable {
-                return Ok(certificate);
+    /// What the ledger has is used, even if it is to be renewed and can't be.
+    async fn find_or_make_responder(&self, issuer: &Issuer, key: &PublicKey) -> Answer<()> {
+        let now = self.now();
+        let records = self.ledger.responders(issuer.id, key.spki_hash(), LOOKED_AT).await?;
+        let known = records.into_iter().filter_map(|record| Certificate::from_der(&record.certificate?).ok());
+        let best = known
+            .filter(|one| one.validity().not_before <= now)
+            .filter(|one| one.verify_signed_by(issuer.certificate.public_key()).is_ok())
+            .max_by_key(|one| one.validity().not_after);
+        if let Some(best) = best {
+            let is_fresh = is_usable(&best, issuer, now, RENEWAL);
+            self.ocsp.responders.keep(issuer.id, best);
+            if is_fresh {
+                return Ok(());
             }
         }
-        self.make_responder(issuer, key).await
+        let made = self.make_responder(issuer, key).await?;
+        self.ocsp.responders.keep(issuer.id, made);
+        Ok(())
     }
 
     /// Announced, signed, logged, stored: as with the certificates of clients, each is durable before the next.
@@ -182,10 +187,13 @@ fn subject(issuer: &Issuer) -> Name {
     name.with_common_name(format!("{kept}{SUFFIX}").trim())
 }
 
-fn left(certificate: &Certificate, now: Timestamp) -> Duration {
-    certificate.validity().not_after.since(now)
+/// Whether it is valid, and for so long still, or as long as its issuer.
+fn is_usable(certificate: &Certificate, issuer: &Issuer, now: Timestamp, left_min: Duration) -> bool {
+    let Validity { not_before, not_after } = certificate.validity();
+    let needed = now.plus(left_min).min(issuer.certificate.validity().not_after);
+    not_before <= now && now <= not_after && needed <= not_after
 }
 
-fn is_usable(certificate: &Certificate, now: Timestamp, left_min: Duration) -> bool {
-    certificate.validity().not_before <= now && left(certificate, now) >= left_min
+fn has_ended(issuer: &Issuer, now: Timestamp) -> bool {
+    issuer.certificate.validity().not_after < now
 }

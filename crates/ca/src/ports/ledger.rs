@@ -499,8 +499,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// The OCSP responder with this serial.
     async fn responder(&self, serial: Serial) -> Stored<Option<ResponderRecord>>;
 
-    /// OCSP responders, those added last first, at most `limit`.
-    async fn responders(&self, limit: u32) -> Stored<Vec<ResponderRecord>>;
+    /// The OCSP responders of this issuer with this key that have their certificate, those added last first, at most
+    /// `limit`. Tries that failed are not among them, however many there were.
+    async fn responders(&self, issuer: Sha256, spki_hash: Sha256, limit: u32) -> Stored<Vec<ResponderRecord>>;
 
     /// How far the audit log of an instance was applied; `None`: it never was.
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>>;

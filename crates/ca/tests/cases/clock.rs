@@ -36,6 +36,7 @@ on_all_back_ends! {
     accepted_time_is_not_undone_by_a_revocation_on_its_way
     accepted_time_is_not_accepted_again_by_a_later_start
     crl_that_breaks_a_rule_uses_no_number_up
+    no_crl_is_made_while_a_leap_of_the_clock_is_doubted
     caa_check_of_the_future_is_not_fresh
     authorization_of_the_future_bears_no_certificate_and_is_not_reused
     clock_that_leaps_for_a_moment_ends_no_order
@@ -457,4 +458,24 @@ async fn order_is_parked_for_as_long_as_its_worker_says_whatever_the_workbenchs_
     assert_eq!(worker.await.unwrap(), Some(Worked::Parked));
     world.clock.pass_seconds(30);
     assert_eq!(world.sweep().await.requeued, 1, "{}", order.id);
+}
+
+async fn no_crl_is_made_while_a_leap_of_the_clock_is_doubted(backend: Backend) {
+    let world = World::on(backend).await;
+    let record = Client::new(&world).await.issued(&world, &["one.example.com"], &pair()).await;
+    revoke(&world, &record).await;
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 4);
+    world.clock.pass_seconds(20);
+    crls_made_within(&world, 10).await;
+    // By the time that the clock shows now the certificate has ended, and would soon be on no CRL.
+    world.clock.set_ahead(MONTH * 4);
+    assert_eq!(crls_made_within(&world, 60).await, 0);
+    assert!(is_listed(&world, record.serial).await);
+    world.clock.set_back(MONTH * 4);
+    assert_eq!(crls_made_within(&world, 10).await, 0, "nothing has happened");
+    world.clock.set_ahead(MONTH);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 0);
+    world.clock.pass(world.ca.settings.times.issue_deadline);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 4, "it seems to be right");
+    assert!(is_listed(&world, record.serial).await);
 }

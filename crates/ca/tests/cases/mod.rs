@@ -23,6 +23,7 @@ mod order_lists;
 mod recovery;
 mod renewal;
 mod replaces;
+mod responders;
 mod restoration;
 mod reuse;
 mod revocation;

@@ -68,6 +68,11 @@ impl Hierarchy {
         KeyPair::from_pkcs8_der(&self.responder_key).unwrap()
     }
 
+    /// The responder's key is gone, and another takes its place.
+    pub(crate) fn renew_responder(&mut self) {
+        self.responder_key = octets(&pair());
+    }
+
     /// The logs end, and others begin in their places.
     pub(crate) fn renew_logs(&mut self) {
         self.log_keys = [octets(&pair()), octets(&pair())];

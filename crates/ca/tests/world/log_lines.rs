@@ -6,7 +6,7 @@ use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// A line for a step of the cycle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,7 @@ pub(crate) struct StepLine {
 thread_local! {
     // A case has a thread of its own, on which all of its workers run.
     static LINES: RefCell<Vec<StepLine>> = const { RefCell::new(Vec::new()) };
+    static ERRORS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Collects for every thread by itself. It is the default of the whole process, since a subscriber of one thread alone
@@ -37,8 +38,14 @@ pub(crate) fn steps() -> Vec<StepLine> {
     LINES.with_borrow(Clone::clone)
 }
 
+/// What was told at error level so far.
+pub(crate) fn errors() -> Vec<String> {
+    ERRORS.with_borrow(Clone::clone)
+}
+
 #[derive(Default)]
 struct Fields {
+    message: String,
     line: StepLine,
     is_step: bool,
 }
@@ -57,6 +64,7 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         match field.name() {
+            "message" => self.message = format!("{value:?}"),
             "order" => self.line.order = format!("{value:?}"),
             "serial" => self.line.serial = Some(format!("{value:?}")),
             _ => {}
@@ -80,6 +88,9 @@ impl Subscriber for Collector {
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
+        if *event.metadata().level() == Level::ERROR {
+            ERRORS.with_borrow_mut(|errors| errors.push(fields.message));
+        }
         if fields.is_step {
             LINES.with_borrow_mut(|lines| lines.push(fields.line));
         }

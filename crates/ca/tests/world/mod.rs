@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use acme::OrderStatus;
-use ca::ocsp::OcspAnswers;
+use ca::ocsp::{OcspAnswers, OcspReply};
 use ca::order::Stage;
 use ca::ports::{
-    ActiveOrder, AuditEvent, AuditLine, AuditLog, AuditMark, Ledger, LedgerOrder, LogKey, SerialFilter, SerialRecord,
-    Standing, Stored, Workbench,
+    ActiveOrder, AuditEvent, AuditLine, AuditLog, AuditMark, Issuer, Ledger, LedgerOrder, LogKey, ResponderRecord,
+    SerialFilter, SerialRecord, Standing, Stored, Workbench,
 };
 use ca::profile::{CtRequirement, Profile};
 use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, OcspSettings, OcspSigner, Reuse, Settings, Times};
@@ -62,15 +62,21 @@ struct Lasting {
     signer_points: Arc<Points>,
     network: Arc<Network>,
     logs_away: Arc<AtomicBool>,
+    /// An issuer whose key the signer doesn't have, before the other.
+    foreign_issuer: Option<Issuer>,
 }
 
 impl Lasting {
+    fn issuers(&self) -> Vec<Issuer> {
+        self.foreign_issuer.iter().chain([&self.hierarchy.issuer]).cloned().collect()
+    }
+
     fn ocsp_answers(&self) -> OcspAnswers {
         let delegate = match self.settings.ocsp.responder {
             OcspSigner::Delegated => Some(self.hierarchy.responder_pair().public_key().clone()),
             OcspSigner::Direct => None,
         };
-        OcspAnswers::new(&self.settings.ocsp, std::slice::from_ref(&self.hierarchy.issuer), delegate)
+        OcspAnswers::new(&self.settings.ocsp, &self.issuers(), delegate)
     }
 }
 
@@ -119,6 +125,7 @@ impl World {
             points: Arc::default(),
             signer_points: Arc::default(),
             logs_away: Arc::default(),
+            foreign_issuer: None,
             clock,
             random,
         });
@@ -153,7 +160,7 @@ impl World {
         let ca = Ca {
             settings: lasting.settings.clone(),
             instance: INSTANCE,
-            issuers: vec![lasting.hierarchy.issuer.clone()],
+            issuers: lasting.issuers(),
             clock: clock.clone(),
             random: lasting.random.clone(),
             ledger: Arc::new(PointedLedger { inner: ledger.clone(), points: points.clone() }),
@@ -220,6 +227,19 @@ impl World {
         self.restart()
     }
 
+    /// The process ends, and a process starts whose OCSP responder has another key.
+    pub(crate) fn restart_with_a_new_responder(mut self) -> Self {
+        self.lasting.hierarchy.renew_responder();
+        self.restart()
+    }
+
+    /// The process ends, and a process starts with another issuer besides, for which it has no key.
+    pub(crate) fn restart_with_a_foreign_issuer_first(mut self) -> Self {
+        let random = SeededRandom::new(0x666f_7265);
+        self.lasting.foreign_issuer = Some(Hierarchy::new(&TestClock::new(), &random).issuer);
+        self.restart()
+    }
+
     /// Every active order is taken out of its place, as by a hand.
     pub(crate) fn wipe_places(&self) {
         self.lasting.stores.wipe_places();
@@ -262,6 +282,26 @@ impl World {
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         tokio::spawn(work)
+    }
+
+    /// What an OCSP request gets, beside the upkeep that makes certificates of responders.
+    pub(crate) async fn ocsp(&self, request: &[u8]) -> OcspReply {
+        let upkeep = async {
+            loop {
+                self.ca.responder_is_missing().await;
+                let _made_or_not = self.ca.renew_responders().await;
+            }
+        };
+        match select(pin!(self.ca.ocsp(request)), pin!(upkeep)).await {
+            Either::Left((reply, _)) => reply,
+            Either::Right((never, _)) => never,
+        }
+    }
+
+    /// The OCSP responders that have their certificate.
+    pub(crate) async fn responders(&self) -> Vec<ResponderRecord> {
+        let key = self.responder_pair().public_key().spki_hash();
+        self.ledger.responders(self.ca.issuers[0].id, key, 100).await.unwrap()
     }
 
     /// A worker tries to do what is first in a queue. When it pauses before it repeats something, that time goes by.

@@ -127,7 +127,7 @@ with_points! {
         AddResponder: add_responder(responder: ResponderRecord) -> bool;
         StoreResponder: store_responder(serial: Serial, certificate: &[u8]) -> bool;
         Responder: responder(serial: Serial) -> Option<ResponderRecord>;
-        Responders: responders(limit: u32) -> Vec<ResponderRecord>;
+        Responders: responders(issuer: Sha256, spki_hash: Sha256, limit: u32) -> Vec<ResponderRecord>;
         AuditMark: audit_mark(instance: InstanceId) -> Option<AuditMark>;
         SetAuditMark: set_audit_mark(instance: InstanceId, mark: AuditMark) -> ();
         LedgerDelivered: delivered(order: OrderId, at: Timestamp) -> ();

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use candidate::Candidate;
 pub use crl_candidate::CrlCandidate;
 pub use crl_pieces::CrlLinter;
+pub use ocsp::VALIDITY_MIN as OCSP_VALIDITY_MIN;
 
 use crate::ocsp::ResponseData;
 use crate::{

@@ -26,8 +26,9 @@ pub(super) const LINTS: &[OcspLint] = &[
     lint!(single_response_has_no_extension, "RFC 5019 §2.2.1"),
 ];
 
-/// BR 4.9.10: at least eight hours, at most ten days.
-const VALIDITY_MIN: Duration = Duration::from_secs(8 * 3_600);
+/// From `thisUpdate` to `nextUpdate`, both included, there are at least eight hours (BR 4.9.10).
+pub const VALIDITY_MIN: Duration = Duration::from_secs(8 * 3_600);
+/// BR 4.9.10: at most ten days.
 const VALIDITY_MAX: Duration = Duration::from_secs(10 * 86_400);
 
 /// What is said of the certificate: where there are more, a lint of its own fires.
@@ -138,9 +139,17 @@ fn validity_is_within_the_baseline(c: &OcspCandidate<'_>) -> Result<(), String> 
 
 fn answer_ends_within_the_responders_validity(c: &OcspCandidate<'_>) -> Result<(), String> {
     let validity = c.rules.responder.validity();
+    // No responder outlives its issuer, and no answer may be shorter than this: one is longer than both, then, and ends
+    // with them for whoever verifies it.
+    let is_issuers_last = validity.not_after == c.rules.issuer.validity().not_after;
+    let latest = |single: &SingleResponse<'_>| {
+        let least = single.this_update.plus(VALIDITY_MIN).minus(Duration::from_secs(1));
+        if is_issuers_last { validity.not_after.max(least) } else { validity.not_after }
+    };
     each(c, |single| {
         let within = validity.not_before <= c.data.produced_at
-            && single.next_update.is_none_or(|next| next <= validity.not_after);
+            && c.data.produced_at <= validity.not_after
+            && single.next_update.is_none_or(|next| next <= latest(single));
         require(within, || {
             format!(
                 "it is made or ends outside of the responder's certificate, {} to {}",

@@ -60,7 +60,10 @@ struct Extension<'a> {
     value: &'a [u8],
 }
 
-/// The extensions in the contents of an explicit tag. `None`: they are not DER.
+/// So many extensions are read; clients send a nonce, or two or three at most.
+const EXTENSIONS_MAX: usize = 16;
+
+/// The extensions in the contents of an explicit tag. `None`: they are not DER, or too many.
 fn extensions(explicit: Value<'_>) -> Option<Vec<Extension<'_>>> {
     let mut list = Reader::new(only(explicit.contents, tag::SEQUENCE)?.contents);
     let mut found: Vec<Extension<'_>> = Vec::new();
@@ -75,7 +78,7 @@ fn extensions(explicit: Value<'_>) -> Option<Vec<Extension<'_>>> {
         };
         let value = fields.expect(tag::OCTET_STRING)?.contents;
         fields.finish()?;
-        if found.iter().any(|earlier| earlier.id == id) {
+        if found.len() == EXTENSIONS_MAX || found.iter().any(|earlier| earlier.id == id) {
             return None;
         }
         found.push(Extension { id, critical, value });

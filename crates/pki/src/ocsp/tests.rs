@@ -203,6 +203,19 @@ fn critical_extension_that_is_not_known_gets_no_answer() {
 }
 
 #[test]
+fn request_of_many_extensions_is_malformed_before_they_are_compared() {
+    let id = cert_id(SHA1);
+    let with = |number: u8| {
+        let list: Vec<u8> = (0..number).flat_map(|one| [0x30, 6, 0x06, 2, 0x2a, one, 4, 0]).collect();
+        let length = u8::try_from(list.len()).unwrap();
+        let list = [&[0x30, 0x81, length], &list[..]].concat();
+        request_of(&[], &[&id], &[&[0xa2, 0x81, length + 3], &list[..]].concat())
+    };
+    assert!(OcspRequest::from_der(&with(16)).is_ok());
+    assert_eq!(OcspRequest::from_der(&with(17)).unwrap_err().status(), OcspError::MalformedRequest);
+}
+
+#[test]
 fn path_of_a_get_is_read_as_clients_send_it() {
     // Digits 62 and 63 of base64, and an end with padding.
     let der = [0x30, 0x82, 0xfb, 0xff, 0xbf, 0xfe, 0x3e, 0x3f, 0xff, 0xff];

@@ -14,7 +14,8 @@ use ca::urls::OCSP;
 use pki::OcspError;
 use pki::ocsp::{REQUEST_OCTETS_MAX, request_from_path};
 
-use super::status::{http_date, matches};
+use super::representation::{is_known, last_modified};
+use super::status::http_date;
 
 const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/ocsp-response");
 /// Of what is true for one request, or for the moment.
@@ -22,7 +23,8 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The routes of the responder.
 pub fn router(ca: Arc<Ca>) -> Router {
-    let asked = || -> MethodRouter<Arc<Ca>> { post(by_post) };
+    // A GET of nothing is no request, and told so like any other that is none.
+    let asked = || -> MethodRouter<Arc<Ca>> { post(by_post).get(by_get) };
     Router::new()
         .route(OCSP, asked())
         .route(&format!("{OCSP}/"), asked())
@@ -67,21 +69,24 @@ fn send(ca: &Ca, reply: OcspReply, headers: Option<&HeaderMap>) -> Response {
 }
 
 fn send_answer(ca: &Ca, answer: &Arc<OcspAnswer>, headers: Option<&HeaderMap>) -> Response {
-    let tag = format!("\"{}\"", answer.tag);
-    let known = headers.is_some_and(|headers| matches(headers, &tag));
+    let (tag, now) = (format!("\"{}\"", answer.tag), ca.now());
+    let known = headers.is_some_and(|headers| is_known(headers, &tag, answer.this_update, now));
     let response =
         if known { StatusCode::NOT_MODIFIED.into_response() } else { Response::new(Body::from(octets(answer))) };
-    let left = answer.next_update.since(ca.now()).as_secs();
-    let age = left.min(ca.settings.ocsp.max_age.as_secs());
+    // Where it is about to be signed anew, it is kept until then.
+    let left = answer.next_update.since(now);
+    let renewed = Some(answer.renewal.since(now)).filter(|left| !left.is_zero());
+    let age = renewed.unwrap_or(left).min(left).min(ca.settings.ocsp.max_age).as_secs();
     let age = format!("max-age={age}, public, no-transform, must-revalidate");
     let mut response = with_type(response, HeaderValue::from_str(&age).unwrap_or(NO_STORE));
-    for (name, time) in [(header::LAST_MODIFIED, answer.this_update), (header::EXPIRES, answer.next_update)] {
-        if let Some(value) = http_date(time) {
-            response.headers_mut().insert(name, value);
+    let headers = response.headers_mut();
+    let modified = last_modified(answer.this_update, now).and_then(|date| HeaderValue::from_str(&date).ok());
+    let expires = http_date(answer.next_update);
+    let tag = HeaderValue::from_str(&tag).ok();
+    for (name, value) in [(header::LAST_MODIFIED, modified), (header::EXPIRES, expires), (header::ETAG, tag)] {
+        if let Some(value) = value {
+            headers.insert(name, value);
         }
-    }
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        response.headers_mut().insert(header::ETAG, tag);
     }
     response
 }

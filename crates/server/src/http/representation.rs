@@ -18,6 +18,8 @@ pub(super) struct Representation {
     pub(super) content_type: &'static str,
     /// How long it may be kept, in seconds.
     pub(super) age_max: u64,
+    /// The time of the answer.
+    pub(super) now: Timestamp,
 }
 
 /// What is to be sent of it.
@@ -50,7 +52,7 @@ impl Representation {
         say(header::ETAG, &self.tag);
         say(header::CACHE_CONTROL, &format!("public, max-age={}", self.age_max));
         say(header::ACCEPT_RANGES, "bytes");
-        if let Some(modified) = http_date(self.modified) {
+        if let Some(modified) = last_modified(self.modified, self.now) {
             say(header::LAST_MODIFIED, &modified);
         }
         let octets = self.octets;
@@ -68,14 +70,7 @@ impl Representation {
 
     fn wanted(&self, method: &Method, asked: &HeaderMap) -> Wanted {
         let said = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
-        // If-None-Match is stronger: the time is not looked at beside it (RFC 9110 §13.2.2).
-        let unchanged = match said(header::IF_NONE_MATCH) {
-            Some(tags) => tags.split(',').map(str::trim).any(|tag| tag == "*" || weak(tag) == self.tag),
-            None => said(header::IF_MODIFIED_SINCE)
-                .and_then(read_http_date)
-                .is_some_and(|since| self.modified.seconds() <= since.seconds()),
-        };
-        if unchanged {
+        if is_known(asked, &self.tag, self.modified, self.now) {
             return Wanted::NotModified;
         }
         let same = said(header::IF_RANGE).is_none_or(|seen| {
@@ -106,6 +101,26 @@ impl Representation {
     }
 }
 
+/// Whether the client has this already: the tag tells, or, if it says none, the time.
+pub(super) fn is_known(asked: &HeaderMap, tag: &str, modified: Timestamp, now: Timestamp) -> bool {
+    let said = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
+    // If-None-Match is stronger: the time is not looked at beside it (RFC 9110 §13.2.2).
+    match said(header::IF_NONE_MATCH) {
+        Some(tags) => tags.split(',').map(str::trim).any(|one| one == "*" || weak(one) == tag),
+        // A time of the future says nothing (RFC 9110 §13.1.3), and one that is not just this one may be that of
+        // something else: after a clock was wrong, later is not newer.
+        None => said(header::IF_MODIFIED_SINCE)
+            .and_then(read_http_date)
+            .is_some_and(|since| since <= now && since.seconds() == modified.seconds()),
+    }
+}
+
+/// Last-Modified: no later than the answer (RFC 9110 §8.8.2.1), so that what was made by a clock that was ahead has
+/// none.
+pub(super) fn last_modified(modified: Timestamp, now: Timestamp) -> Option<String> {
+    http_date(modified).filter(|_| modified.seconds() <= now.seconds())
+}
+
 /// Whether something is known is asked by weak comparison (RFC 9110 §13.1.2).
 fn weak(tag: &str) -> &str {
     tag.strip_prefix("W/").unwrap_or(tag)
@@ -131,6 +146,7 @@ mod tests {
         octets: 100,
         content_type: "application/pkix-crl",
         age_max: 60,
+        now: Timestamp::from_seconds(784_111_800),
     };
 
     fn wanted(asked: &[(HeaderName, &'static str)]) -> Wanted {
@@ -183,6 +199,26 @@ mod tests {
         assert_eq!(wanted(std::slice::from_ref(&since)), Wanted::NotModified);
         assert_eq!(wanted(&[earlier]), Wanted::Whole);
         assert_eq!(wanted(&[since, (header::IF_NONE_MATCH, "\"6\"")]), Wanted::Whole, "the tag counts");
+    }
+
+    #[test]
+    fn times_that_are_not_just_that_of_the_file_say_nothing() {
+        for (since, why) in [
+            ("Sun, 06 Nov 1994 08:50:00 GMT", "later than the file, as of one that a wrong clock dated"),
+            ("Sun, 06 Nov 1994 08:50:01 GMT", "later than the answer"),
+            ("Mon, 07 Nov 1994 08:49:37 GMT", "tomorrow"),
+            ("yesterday", "no date"),
+        ] {
+            assert_eq!(wanted(&[(header::IF_MODIFIED_SINCE, since)]), Wanted::Whole, "{why}");
+        }
+        let ahead = Representation { modified: FILE.now.plus(std::time::Duration::from_secs(1)), ..FILE };
+        let since = HeaderMap::from_iter([(
+            header::IF_MODIFIED_SINCE,
+            HeaderValue::from_static("Sun, 06 Nov 1994 08:50:01 GMT"),
+        )]);
+        assert_eq!(ahead.wanted(&Method::GET, &since), Wanted::Whole, "a file of the future");
+        assert_eq!(ahead.answer(&Method::GET, &since).0.headers().get(header::LAST_MODIFIED), None);
+        assert!(FILE.answer(&Method::GET, &since).0.headers().contains_key(header::LAST_MODIFIED));
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn send_crl(door: &Arc<StatusDoor>, crl: CrlRecord, method: &Method, headers: &H
         octets: crl.octets(),
         content_type: "application/pkix-crl",
         age_max: crl.next_update.since(door.ca.now()).as_secs().min(CRL_AGE_MAX),
+        now: door.ca.now(),
     };
     let (mut response, (from, to)) = representation.answer(method, headers);
     let expires = http_date(crl.next_update);
@@ -204,6 +205,7 @@ async fn issuer(
         octets: contents.len() as u64,
         content_type,
         age_max: ISSUER_AGE_MAX,
+        now: door.ca.now(),
     };
     let (mut response, (from, to)) = representation.answer(&method, &headers);
     if method == Method::GET && from < to {
@@ -223,12 +225,6 @@ fn above<'a>(ca: &'a Ca, label: &str) -> Option<&'a Certificate> {
         issuer.chain.iter().chain(issuer.alternates.iter().flat_map(|chain| chain.certificates.iter().skip(1)))
     };
     ca.issuers.iter().flat_map(chains).find(|one| issuer_label(&one.public_key().spki_hash()) == label)
-}
-
-/// Whether the client has what this tag names already (RFC 9110 §13.1.2).
-pub(super) fn matches(headers: &HeaderMap, tag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    known.is_some_and(|tags| tags.split(',').any(|one| one.trim() == tag || one.trim() == "*"))
 }
 
 /// A time as a header says it.

@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use crate::support::client::Client;
 use crate::support::server::{Server, run, temporary_folder};
+use crate::support::world::within;
 
 /// A revocation that is not on its CRL by then never comes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,6 +153,30 @@ async fn crls_are_served_with_validators_and_in_parts() {
     let other = ask(&server, "GET", &path, "Range: bytes=0-9\r\nIf-Range: \"another\"\r\n").await;
     assert_eq!((other.status, other.body.len()), (200, whole.body.len()));
     assert_eq!(ask(&server, "GET", &path, "Range: bytes=100000-\r\n").await.status, 416);
+}
+
+#[tokio::test]
+async fn crl_with_a_damaged_part_is_broken_off() {
+    let mut server = Server::start("").await;
+    let mut client = server.client();
+    let (account, chain) = issued(&mut client).await;
+    let path = path_of(Certificate::from_der(&chain[0]).expect("a certificate").crl_url().expect("a URL"));
+    let asked = json!({ "certificate": base64url_encode(&chain[0]), "reason": 4 });
+    assert_eq!(client.post(&account, "/revoke-cert", &asked).await.status, 200);
+    until_listed(&server, &path, 1).await;
+    assert!(server.terminate().await.success());
+    let database = rusqlite::Connection::open(server.data().join("cairn.db")).expect("a database");
+    for octets in [&[][..], &[0x30]] {
+        database.execute("UPDATE crl_parts SET octets = ?1", [octets]).expect("it can be damaged");
+        server.start_again();
+        server.wait_until_it_serves().await;
+        for range in ["", "Range: bytes=-80\r\n"] {
+            let broken = within(PATIENCE, "it ends", ask(&server, "GET", &path, range)).await;
+            let length: usize = broken.header("content-length").expect("a length").parse().expect("a number");
+            assert!(broken.body.len() < length, "{octets:?} {range}");
+        }
+        assert!(server.terminate().await.success());
+    }
 }
 
 #[tokio::test]

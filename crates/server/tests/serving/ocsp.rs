@@ -105,6 +105,22 @@ async fn an_answer_can_be_kept_until_it_ends_and_a_revocation_is_told_at_once() 
     let tag = by_get.header("etag").expect("a tag").to_owned();
     let again = get(&server, &path, &format!("\r\nIf-None-Match: {tag}")).await;
     assert_eq!((again.status, again.body.len(), again.header("etag")), (304, 0, Some(tag.as_str())));
+    let length = by_get.body.len().to_string();
+    let modified = by_get.header("last-modified").expect("a date").to_owned();
+    let other = format!("\r\nIf-None-Match: \"{}\"\r\nIf-Modified-Since: {modified}", "0".repeat(32));
+    for (asked, known) in [
+        (format!("\r\nIf-None-Match: {tag}"), true),
+        (format!("\r\nIf-None-Match: \"another\", W/{tag}"), true),
+        (format!("\r\nIf-Modified-Since: {modified}"), true),
+        ("\r\nIf-Modified-Since: Fri, 31 Dec 2199 23:59:59 GMT".to_owned(), false),
+        (other, false),
+    ] {
+        let answer = get(&server, &path, &asked).await;
+        assert_eq!(answer.status, if known { 304 } else { 200 }, "{asked}");
+        // Where nothing is sent, it is the length of what is not sent, or none (RFC 9110 §8.6).
+        let expected = Some(length.as_str()).filter(|_| !known);
+        assert_eq!((answer.header("content-length"), answer.body.is_empty()), (expected, known), "{}", answer.head);
+    }
     let head = send(&server, &format!("HEAD /ocsp/{path} HTTP/1.1"), &[]).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("content-length"), Some(by_get.body.len().to_string().as_str()));
@@ -152,6 +168,7 @@ async fn bad_input_gets_the_protocols_own_error() {
         (format!("{path}%2"), "half an octet"),
         ("M".repeat(5_000), "too long"),
         ("%00".to_owned(), "zero"),
+        (String::new(), "nothing"),
     ] {
         let answer = get(&server, &path, "").await;
         assert!(answer.status == 200 && answer.is(OcspError::MalformedRequest), "{what}: {}", answer.head);
@@ -194,4 +211,59 @@ async fn a_serial_that_waits_is_an_error_of_the_server() {
     for answer in [post(&server, &request).await, by_get] {
         assert!(answer.status == 500 && answer.is(OcspError::InternalError), "{}", answer.head);
     }
+}
+
+/// What an answer says, verified up to the issuer; the responder that it carries.
+fn verified(server: &Server, der: &[u8]) -> (CertStatus, Certificate) {
+    let Ok(OcspResponse::Successful(basic)) = OcspResponse::from_der(der) else { panic!("{der:?}") };
+    let responder = basic.certificate().expect("a delegated responder").clone();
+    responder.verify_signed_by(issuer(server).public_key()).expect("the issuer's signature");
+    basic.verify_signed_by(responder.public_key()).expect("the responder's signature");
+    let single = &basic.data().expect("a ResponseData").responses[0];
+    let validity = responder.validity();
+    assert!(validity.not_before <= single.this_update && single.next_update.expect("an end") <= validity.not_after);
+    (single.status.expect("a status that is known"), responder)
+}
+
+#[tokio::test]
+async fn a_new_key_of_the_responder_takes_over_and_answers_of_the_old_one_stay_valid() {
+    let mut server = Server::start("[ocsp]\nin-certificates = true").await;
+    let (_, serial) = issued(&server).await;
+    let request = request(&server, serial);
+    let of_old = post(&server, &request).await.body;
+    assert!(server.terminate().await.success());
+    std::fs::remove_file(server.data().join("keys/ocsp.pem")).expect("it has a key");
+    server.start_again();
+    server.wait_until_it_serves().await;
+    let of_new = post(&server, &request).await.body;
+    let path = BASE64.encode(&request).replace('/', "%2F");
+    assert_eq!(get(&server, &path, "").await.body, of_new);
+    let ((old_status, old), (new_status, new)) = (verified(&server, &of_old), verified(&server, &of_new));
+    assert_eq!((old_status, new_status), (CertStatus::Good, CertStatus::Good));
+    assert_ne!(old.public_key(), new.public_key());
+    server.kill().await;
+    server.start_again();
+    server.wait_until_it_serves().await;
+    assert_eq!(verified(&server, &post(&server, &request).await.body).1, new, "it is used again");
+    server.assert_sound().await;
+}
+
+/// The certificate of the responder is made by the server, not by who asks: however often clients hang up, it is made
+/// once.
+#[tokio::test]
+async fn clients_that_hang_up_leave_nothing_behind() {
+    let mut server = Server::start("").await;
+    let (_, serial) = issued(&server).await;
+    let request = request(&server, serial);
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.status_port())).await.expect("it listens");
+        let head = format!("POST /ocsp HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", request.len());
+        stream.write_all(&[head.as_bytes(), &request[..]].concat()).await.expect("it takes a request");
+    }
+    let (_, responder) = verified(&server, &post(&server, &request).await.body);
+    server.kill().await;
+    server.start_again();
+    server.wait_until_it_serves().await;
+    assert_eq!(verified(&server, &post(&server, &request).await.body).1, responder);
+    server.assert_sound().await;
 }

@@ -2,13 +2,17 @@
 //! clients use them.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use acme::{Algorithm, MacKey, base64url_encode, bind_externally};
 use http::Method;
-use pki::Certificate;
+use pki::{Certificate, Crl};
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use crate::renewal;
@@ -18,6 +22,7 @@ use crate::support::csr::openssl_csr;
 use crate::support::pebble::{Pebble, command};
 use crate::support::problem::{assert_refused, refusal};
 use crate::support::server::run;
+use crate::support::world::{PATIENCE, within};
 
 /// What makes a run of Pebble quick and certain.
 const CALM: [(&str, &str); 3] =
@@ -163,6 +168,54 @@ async fn its_management_interface_knows_the_status_of_a_serial() {
     }
     let overview = management.read("/").await;
     assert!(overview.text().contains("DEVELOPMENT MODE"), "{}", overview.text());
+}
+
+/// What stands behind a URL of the status listener.
+async fn fetched(url: &str) -> Vec<u8> {
+    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("plain HTTP");
+    let port: u16 = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.expect("it listens");
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it takes a request");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("it answers");
+    let end = answer.windows(4).position(|octets| octets == b"\r\n\r\n").expect("an answer has a head");
+    answer.split_off(end + 4)
+}
+
+#[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "a CRL is made in its own time, and nobody is told of it")]
+async fn what_is_revoked_there_is_seen_in_ocsp_and_on_the_crl() {
+    let pebble = Pebble::start(json!({}), &CALM).await;
+    let (mut client, mut management) = (pebble.client(), pebble.management());
+    let account = client.account(Algorithm::Es256).await;
+    let issued = client.issued(&account, &["revoked.localhost"]).await;
+    let leaf = client.chain(&account, &issued.object).await.remove(0);
+    let certificate = Certificate::from_der(&leaf).expect("a certificate");
+    let crl_url = certificate.crl_url().expect("it names its CRL").to_owned();
+    let folder = pebble.path("");
+    fs::write(pebble.path("leaf.pem"), pki::pem::encode("CERTIFICATE", &leaf)).expect("a file can be written");
+    for (path, name) in [("/roots/0", "root.pem"), ("/intermediates/0", "issuer.pem")] {
+        let answer = management.read(path).await;
+        fs::write(pebble.path(name), answer.text()).expect("a file can be written");
+    }
+    let port = crl_url.split(['/', ':']).nth(4).expect("a port");
+    let ask = format!("ocsp -issuer issuer.pem -CAfile root.pem -cert leaf.pem -url http://127.0.0.1:{port}/ocsp");
+    assert!(openssl(&folder, &ask).await.contains("leaf.pem: good"));
+    let asked = json!({ "certificate": base64url_encode(&leaf), "reason": 5 });
+    assert_eq!(client.post(&account, "/revoke-cert", &asked).await.status, 200);
+    let said = openssl(&folder, &ask).await;
+    assert!(said.contains("leaf.pem: revoked") && said.contains("Reason: cessationOfOperation"), "{said}");
+    within(PATIENCE, "it is on the CRL", async {
+        loop {
+            let crl = Crl::from_der(&fetched(&crl_url).await);
+            if crl.is_ok_and(|crl| crl.entries().iter().any(|entry| entry.serial == certificate.serial())) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

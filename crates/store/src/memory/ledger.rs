@@ -484,8 +484,8 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).responder(serial).cloned())
     }
 
-    async fn responders(&self, limit: u32) -> Stored<Vec<ResponderRecord>> {
-        Ok(lock(&self.records).responders.iter().rev().take(limit as usize).cloned().collect())
+    async fn responders(&self, issuer: Sha256, spki_hash: Sha256, limit: u32) -> Stored<Vec<ResponderRecord>> {
+        Ok(lock(&self.records).responders_of(issuer, spki_hash).take(limit as usize).cloned().collect())
     }
 
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {

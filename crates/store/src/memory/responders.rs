@@ -1,7 +1,7 @@
 //! What OCSP answers are made from.
 
 use ca::ports::{Recorded, ResponderRecord, StatusRecord};
-use pki::Serial;
+use pki::{Serial, Sha256};
 
 use super::records::Records;
 
@@ -29,6 +29,12 @@ impl Records {
         let Some(known) = self.responders.iter_mut().find(|one| one.serial == serial) else { return false };
         known.certificate.get_or_insert_with(|| certificate.to_vec());
         true
+    }
+
+    /// Those with a certificate, added last first.
+    pub(super) fn responders_of(&self, issuer: Sha256, spki_hash: Sha256) -> impl Iterator<Item = &ResponderRecord> {
+        let asked = move |one: &&ResponderRecord| one.issuer == issuer && one.spki_hash == spki_hash;
+        self.responders.iter().rev().filter(asked).filter(|one| one.certificate.is_some())
     }
 
     pub(super) fn responder(&self, serial: Serial) -> Option<&ResponderRecord> {

@@ -13,7 +13,7 @@ macro_rules! suite {
             responder_is_on_record_from_when_it_is_added
             serial_of_a_responder_is_no_others
             first_certificate_of_a_responder_stays
-            responders_come_latest_first
+            responders_of_an_issuer_and_key_come_latest_first
         );
     };
 }
@@ -64,7 +64,8 @@ pub(crate) async fn serial_of_a_responder_is_no_others(stores: &Stores) {
     assert!(!stores.ledger.add_responder(other).await.unwrap());
     let issued = stores.begun().await;
     assert!(!stores.ledger.add_responder(responder(stores, issued.serial)).await.unwrap());
-    assert_eq!(stores.ledger.responders(10).await.unwrap(), [record]);
+    assert_eq!(stores.ledger.responder(issued.serial).await.unwrap(), None);
+    assert_eq!(stores.ledger.responder(record.serial).await.unwrap(), Some(record));
 }
 
 pub(crate) async fn first_certificate_of_a_responder_stays(stores: &Stores) {
@@ -77,14 +78,28 @@ pub(crate) async fn first_certificate_of_a_responder_stays(stores: &Stores) {
     assert_eq!(stored, ResponderRecord { certificate: Some(b"first".to_vec()), ..record });
 }
 
-pub(crate) async fn responders_come_latest_first(stores: &Stores) {
-    let mut added = Vec::new();
-    for _ in 0..3 {
+pub(crate) async fn responders_of_an_issuer_and_key_come_latest_first(stores: &Stores) {
+    let mut signed = Vec::new();
+    for number in 0_u8..3 {
         let record = responder(stores, stores.serial());
         stores.ledger.add_responder(record.clone()).await.unwrap();
-        added.insert(0, record);
+        stores.ledger.store_responder(record.serial, &[number]).await.unwrap();
+        signed.insert(0, ResponderRecord { certificate: Some(vec![number]), ..record });
         stores.clock.pass_seconds(60);
     }
-    assert_eq!(stores.ledger.responders(10).await.unwrap(), added);
-    assert_eq!(stores.ledger.responders(2).await.unwrap(), added[..2]);
+    // Tries that failed, and responders of others, hide nothing.
+    for other in [
+        ResponderRecord { spki_hash: Sha256::of(b"another key"), ..responder(stores, stores.serial()) },
+        ResponderRecord { issuer: Sha256::of(b"another issuer"), ..responder(stores, stores.serial()) },
+    ] {
+        stores.ledger.add_responder(other.clone()).await.unwrap();
+        stores.ledger.store_responder(other.serial, b"signed").await.unwrap();
+    }
+    for _ in 0..150 {
+        stores.ledger.add_responder(responder(stores, stores.serial())).await.unwrap();
+    }
+    let (issuer, key) = (signed[0].issuer, signed[0].spki_hash);
+    assert_eq!(stores.ledger.responders(issuer, key, 10).await.unwrap(), signed);
+    assert_eq!(stores.ledger.responders(issuer, key, 2).await.unwrap(), signed[..2]);
+    assert_eq!(stores.ledger.responders(key, issuer, 10).await.unwrap(), []);
 }

@@ -139,6 +139,11 @@ const OF_ANSWERS: &[Case] = &[
         let responder = responder(&world::p384(), |fields| fields.validity.not_after = now().plus(DAY));
         Bench { responder, ..good() }.findings()
     }),
+    case("answer_ends_within_the_responders_validity", &[], || {
+        // Its issuer lives on: another responder would be there.
+        let responder = responder(&world::p384(), |fields| fields.validity.not_after = now().plus(HOUR * 4));
+        Bench { responder, next_update: now().plus(HOUR * 8).minus(Duration::from_secs(1)), ..good() }.findings()
+    }),
     case("nonce_is_the_requests", &[], || Bench { nonce: Some(b"one"), asked: Some(b"other"), ..good() }.findings()),
     case("nonce_is_the_requests", &[], || Bench { asked: Some(b"one"), ..good() }.findings()),
     case("extensions_are_known", &[], || good().edited(|fields| fields.push(other_extension()))),

@@ -431,8 +431,8 @@ impl Ledger for SqliteLedger {
         self.database.read(|connection| responders::by_serial(connection, serial))
     }
 
-    async fn responders(&self, limit: u32) -> Stored<Vec<ResponderRecord>> {
-        self.database.scan(move |connection| responders::list(connection, limit)).await
+    async fn responders(&self, issuer: Sha256, spki_hash: Sha256, limit: u32) -> Stored<Vec<ResponderRecord>> {
+        self.database.scan(move |connection| responders::list(connection, issuer, spki_hash, limit)).await
     }
 
     async fn audit_mark(&self, instance: InstanceId) -> Stored<Option<AuditMark>> {

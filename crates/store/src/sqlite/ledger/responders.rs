@@ -1,7 +1,7 @@
 //! What OCSP answers are made from: the status of a serial, and the certificates of responders.
 
 use ca::ports::{Recorded, ResponderRecord, StatusRecord};
-use pki::Serial;
+use pki::{Serial, Sha256};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::sqlite::columns::{Col, col, maybe};
@@ -72,13 +72,19 @@ pub(super) fn by_serial(connection: &Connection, serial: Serial) -> Step<Option<
         .optional()?)
 }
 
-pub(super) fn list(connection: &Connection, limit: u32) -> Step<Vec<ResponderRecord>> {
+/// Those with a certificate, added last first.
+pub(super) fn list(
+    connection: &Connection,
+    issuer: Sha256,
+    spki_hash: Sha256,
+    limit: u32,
+) -> Step<Vec<ResponderRecord>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.responders
         SELECT serial, issuer, spki_hash, made, not_after, linting_certificate, certificate FROM ocsp_responders
-        ORDER BY row DESC LIMIT ?1",
+        WHERE issuer = ?1 AND spki_hash = ?2 AND certificate IS NOT NULL ORDER BY row DESC LIMIT ?3",
     )?;
-    let rows = statement.query_map([limit], from_columns)?;
+    let rows = statement.query_map(params![Col(issuer), Col(spki_hash), limit], from_columns)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
