@@ -310,7 +310,7 @@ fn acme_state(config: &Config, ca: &Arc<Ca>) -> Arc<AcmeDoor> {
 }
 
 fn status_router(config: &Config, assembly: &Assembly) -> axum::Router {
-    let router = status::router(Arc::clone(&assembly.ca), assembly.root.clone(), Arc::clone(&assembly.root_crl));
+    let router = status::router(Arc::clone(&assembly.ca), &assembly.root, Arc::clone(&assembly.root_crl));
     if config.ct_public { router.merge(admin::log_router(assembly.logs.clone())) } else { router }
 }
 

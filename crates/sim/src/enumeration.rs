@@ -120,6 +120,7 @@ impl Life {
             (0..clients).map(|number| Task { number, temper, orders: 1, begins: Duration::ZERO }).collect();
         let with_ct = self != Self::OrderWithoutCt;
         scenario.settings.profiles.retain(|profile| profile.ct.is_some() == with_ct);
+        scenario.relying_parties = usize::from(matches!(self, Self::Scripted(Script::Revokes)));
         match self {
             Self::TwoServers => scenario.machines = 2,
             Self::ShortDeadline => scenario.settings.times.issue_deadline = Duration::from_millis(50),

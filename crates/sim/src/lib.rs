@@ -16,6 +16,7 @@ mod mishaps;
 pub mod network;
 pub mod planted;
 pub mod ports;
+mod relying_party;
 pub mod run;
 pub mod scenario;
 pub mod story;

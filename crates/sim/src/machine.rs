@@ -9,14 +9,15 @@ use ca::ports::{AuditLog, Clock, CtSubmitter, LogKey, Signer, Validator};
 use ca::settings::Settings;
 use ca::shares::TestShares;
 use ca::signing::SignerRules;
-use ca::{Ca, InstanceId};
+use ca::{Ca, InstanceId, urls};
 use ct::{Acceptance, BuiltinLog, Endpoint, Log, LogState, Submitter, SubmitterSettings};
-use keys::{FileLogKey, FileSigner, ThrowawayKeys};
+use keys::{FileLogKey, FileSigner, KeyPair, ThrowawayKeys};
 use server::config::RetryAfter;
 use server::dev::Faults as DevFaults;
 use server::http::acme::{AcmeDoor, router};
 use server::http::errands::Errands;
 use server::http::limits::ListenerLimits;
+use server::http::status;
 use server::upkeep;
 use store::memory::MemoryAuditLog;
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ use crate::world::World;
 /// What all ACME URLs begin with.
 pub const BASE: &str = "https://ca.example.com";
 const AUDIT_OCTETS_MAX: u64 = 64 << 20;
+/// No machine has this number.
+const WITNESS: usize = 200;
 
 /// A machine: its clock, its audit log and its disk outlive the processes on it.
 #[derive(Debug)]
@@ -51,8 +54,10 @@ pub struct Machine {
 #[derive(Debug, Default)]
 struct Live {
     node: Option<Node>,
-    /// Once it serves.
+    /// Once it serves: to clients.
     router: Option<Router>,
+    /// And to relying parties.
+    status: Option<Router>,
     ca: Option<Arc<Ca>>,
     starts: u32,
     stop: Option<watch::Sender<bool>>,
@@ -75,10 +80,20 @@ impl Machine {
         self.live().node
     }
 
-    /// Where requests go, if it serves.
-    pub fn door(&self) -> Option<(Node, Router)> {
+    /// Where requests for this path go, if it serves.
+    pub fn door(&self, path: &str) -> Option<(Node, Router)> {
         let live = self.live();
-        Some((live.node?, live.router.clone()?))
+        let of_status = path.starts_with("/crl/") || path.starts_with(urls::OCSP);
+        let router = if of_status { &live.status } else { &live.router };
+        Some((live.node?, router.clone()?))
+    }
+
+    /// What would be told of certificates by a process that nothing befalls, which holds no folder and writes nothing:
+    /// the issuer's own key signs its answers.
+    pub(crate) fn witness(world: &World) -> Router {
+        let machine = Self::new(WITNESS, world.machines[0].clock.clone(), world.seed);
+        let (ca, _logs) = machine.assemble(world, &world.layers, None);
+        status::issuers(ca)
     }
 
     /// The CA of the process, if it serves.
@@ -93,7 +108,7 @@ impl Machine {
         if live.node != Some(node) {
             return false;
         }
-        let gone = (live.router.take(), live.stop.take(), live.ca.take());
+        let gone = (live.router.take(), live.status.take(), live.stop.take(), live.ca.take());
         live.node = None;
         drop(live);
         drop(gone);
@@ -116,7 +131,7 @@ impl Machine {
     }
 
     async fn run(&self, world: &Arc<World>, node: Node) {
-        let (ca, logs) = self.assemble(world, node);
+        let (ca, logs) = self.assemble(world, &self.layers(world, node), Some(of_responder()));
         match ca.recover().await {
             Ok(recovered) => {
                 world.story.tell(|| format!("server {}: recovered: {recovered:?}", self.number));
@@ -137,29 +152,28 @@ impl Machine {
         let mut live = self.live();
         if live.node == Some(node) {
             live.router = Some(router(Arc::new(door)));
+            live.status = Some(status::issuers(Arc::clone(&ca)));
             live.ca = Some(ca);
             live.stop = Some(stop);
         }
     }
 
-    fn assemble(&self, world: &Arc<World>, node: Node) -> (Arc<Ca>, Vec<Arc<BuiltinLog>>) {
+    /// `responder`: the key of the delegated OCSP responder, if there is one.
+    fn assemble(&self, world: &World, layers: &Layers, responder: Option<KeyPair>) -> (Arc<Ca>, Vec<Arc<BuiltinLog>>) {
         let settings = world.settings.clone();
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
-        let layers = self.layers(world, node);
+        let delegate = responder.as_ref().map(|pair| pair.public_key().clone());
         let ledger = layers.around(world.stores.ledger.clone() as _, |layer, port| layer.ledger(port));
         let workbench = layers.around(world.stores.workbench.clone() as _, |layer, port| layer.workbench(port));
         let audit: Arc<dyn AuditLog> = layers.around(self.audit.clone() as _, |layer, port| layer.audit(port));
         let hierarchy = Hierarchy::shared();
-        let signer: Arc<dyn Signer> = Arc::new(
-            FileSigner::new(
-                [hierarchy.issuer_key()],
-                ledger.clone(),
-                clock.clone(),
-                SignerRules::of(&settings),
-                ca::crl::CrlScheme::of(&settings),
-            )
-            .with_responder(of_responder()),
-        );
+        let rules = SignerRules::of(&settings);
+        let keys = [hierarchy.issuer_key()];
+        let signer = FileSigner::new(keys, ledger.clone(), clock.clone(), rules, ca::crl::CrlScheme::of(&settings));
+        let signer: Arc<dyn Signer> = match responder {
+            Some(responder) => Arc::new(signer.with_responder(responder)),
+            None => Arc::new(signer),
+        };
         let signer = layers.around(signer, |layer, port| layer.signer(port));
         let log_store = layers.around(world.stores.logs.clone() as _, |layer, port| layer.log_store(port));
         let acceptance = Arc::new(Acceptance::new(vec![hierarchy.issuer.clone()], ledger.clone()));
@@ -176,18 +190,14 @@ impl Machine {
             unreadable: ca::UnreadableOrders::default(),
             blocked: ca::Bell::default(),
             stop_numbers: ca::StopNumbers::default(),
-            ocsp: ca::ocsp::OcspAnswers::new(
-                &settings.ocsp,
-                std::slice::from_ref(&hierarchy.issuer),
-                Some(of_responder().public_key().clone()),
-            ),
+            ocsp: ca::ocsp::OcspAnswers::new(&settings.ocsp, std::slice::from_ref(&hierarchy.issuer), delegate),
             test_shares: TestShares::new(&settings.limits),
             instance: instance(self.number),
             issuers: vec![hierarchy.issuer.clone()],
             random: self.random.clone(),
             linting_key: layers.around(Arc::new(ThrowawayKeys::new()) as _, |layer, port| layer.linting_key(port)),
             validator: layers.around(self.validator(world), |layer, port| layer.validator(port)),
-            ct: self.submitter(&layers, &logs, &settings),
+            ct: self.submitter(layers, &logs, &settings),
             settings,
             ledger,
             workbench,
@@ -218,7 +228,7 @@ impl Machine {
         layers
     }
 
-    fn validator(&self, world: &Arc<World>) -> Arc<dyn Validator> {
+    fn validator(&self, world: &World) -> Arc<dyn Validator> {
         let settings = validation::Settings {
             targets: TargetPolicy::private(),
             caa_identities: vec![CAA_IDENTITY.to_owned()],

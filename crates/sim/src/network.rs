@@ -123,7 +123,7 @@ impl Network {
             self.executor.sleep(PATIENCE).await;
             return Err(NoAnswer);
         }
-        let Some((node, router)) = machine.door() else {
+        let Some((node, router)) = machine.door(path) else {
             // Nobody listens: the connection is refused.
             self.travel().await;
             return Err(NoAnswer);

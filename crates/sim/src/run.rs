@@ -15,6 +15,8 @@ use crate::world::{Options, World};
 const CALM_MAX: Duration = Duration::from_secs(3 * 86_400);
 /// So long a storm goes on when all clients are done.
 const AFTERMATH: Duration = Duration::from_secs(100);
+/// So long servers are asked for all there is at the end.
+const LAST_QUESTIONS: Duration = Duration::from_secs(30);
 /// More steps than this are no small run any more: something turns in a circle.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -79,6 +81,11 @@ fn rest(world: &Arc<World>) {
     let mut calm = until(world, limit, |_| false);
     if calm && world.auditor.is_at_work() {
         limit += times.issue_deadline;
+        calm = until(world, limit, |_| false);
+    }
+    if calm {
+        world.begin_last_questions();
+        limit += LAST_QUESTIONS;
         calm = until(world, limit, |_| false);
     }
     if calm {

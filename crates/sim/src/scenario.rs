@@ -41,6 +41,8 @@ pub struct Scenario {
     pub machines: usize,
     /// Who asks for certificates.
     pub clients: Vec<Task>,
+    /// Who asks for the status of certificates.
+    pub relying_parties: usize,
     /// So many of 100,000 calls of ports meet a fault.
     pub fault_rate: u32,
     /// At most so many faults.
@@ -115,6 +117,7 @@ impl Scenario {
         Self {
             machines,
             clients,
+            relying_parties: Chance::new(seed, "relying parties").one_of(&[0, 1, 1, 2]),
             fault_rate: chance.one_of(&[0, 200, 1_000, 3_000, 8_000]),
             faults_max: 10 + u32::try_from(chance.below(30)).unwrap_or(0),
             fates,
@@ -155,6 +158,7 @@ impl Scenario {
         Self {
             machines: 1,
             clients: vec![client],
+            relying_parties: 0,
             fault_rate: 0,
             faults_max: 0,
             fates: Vec::new(),

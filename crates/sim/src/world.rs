@@ -162,12 +162,14 @@ impl World {
 
     /// Machines and clients begin.
     pub fn begin(self: &Arc<Self>) {
+        self.auditor.asks(Machine::witness(self));
         for machine in &self.machines {
             machine.start(self);
         }
         for task in &self.scenario.clients {
             self.executor.spawn(Node::WORLD, task.clone().run(Arc::clone(self)));
         }
+        self.begin_relying_parties();
         self.begin_mishaps();
     }
 

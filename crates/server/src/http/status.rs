@@ -25,13 +25,18 @@ const CRL_AGE_MAX: u64 = 3600;
 /// An issuer's certificate doesn't change.
 const ISSUER_AGE_MAX: u64 = 86_400;
 
-/// What the status listener needs.
-struct StatusDoor {
+/// What is told of issuers.
+struct IssuersDoor {
     ca: Arc<Ca>,
-    root: Certificate,
-    root_crl: Arc<RootCrl>,
     /// Whoever has a part read for him holds one.
-    part_reads: Arc<Semaphore>,
+    part_reads: Semaphore,
+}
+
+/// What is told of a root.
+struct RootDoor {
+    issuers: Arc<IssuersDoor>,
+    root: Sha256,
+    crl: Arc<RootCrl>,
 }
 
 /// Parts of CRLs that are read side by side, for whoever fetches them: they take turns, and what makes CRLs has not to
@@ -39,32 +44,54 @@ struct StatusDoor {
 const PART_READS: usize = 4;
 
 /// The routes of the status listener.
-pub fn router(ca: Arc<Ca>, root: Certificate, root_crl: Arc<RootCrl>) -> Router {
-    let ocsp = ocsp::router(Arc::clone(&ca));
-    let part_reads = Arc::new(Semaphore::new(PART_READS));
-    let door = Arc::new(StatusDoor { ca, root, root_crl, part_reads });
+pub fn router(ca: Arc<Ca>, root: &Certificate, root_crl: Arc<RootCrl>) -> Router {
+    let root = root.public_key().spki_hash();
+    let path = format!("/crl/{}/{{file}}", issuer_label(&root));
+    let issuers = IssuersDoor::of(ca);
+    let door = Arc::new(RootDoor { issuers: Arc::clone(&issuers), root, crl: root_crl });
+    let of_root = Router::new().route(&path, get(crl_of_root)).with_state(door);
+    of_root.merge(routes_of(issuers)).fallback(nothing_here)
+}
+
+/// What issuers tell of their certificates, and of themselves: CRLs, OCSP, their own certificates.
+pub fn issuers(ca: Arc<Ca>) -> Router {
+    routes_of(IssuersDoor::of(ca))
+}
+
+impl IssuersDoor {
+    fn of(ca: Arc<Ca>) -> Arc<Self> {
+        Arc::new(Self { ca, part_reads: Semaphore::new(PART_READS) })
+    }
+}
+
+fn routes_of(door: Arc<IssuersDoor>) -> Router {
+    let ocsp = ocsp::router(Arc::clone(&door.ca));
     Router::new()
-        .route("/crl/{issuer}/{shard}", get(crl))
+        .route("/crl/{issuer}/{file}", get(crl))
         .route("/issuer/{file}", get(issuer))
-        .fallback(nothing_here)
         .with_state(door)
         .merge(ocsp)
 }
 
+async fn crl_of_root(
+    State(door): State<Arc<RootDoor>>,
+    Path(file): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response {
+    match file.as_str() {
+        "0.crl" => send_crl(&door.issuers, root_crl_record(door.root, &door.crl.current()), &method, &headers),
+        _ => not_found("The root has one CRL, 0.crl."),
+    }
+}
+
 async fn crl(
-    State(door): State<Arc<StatusDoor>>,
+    State(door): State<Arc<IssuersDoor>>,
     Path((label, file)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
     let ca = &door.ca;
-    let root = door.root.public_key().spki_hash();
-    if label == issuer_label(&root) {
-        return match file.as_str() {
-            "0.crl" => send_crl(&door, root_crl_record(root, &door.root_crl.current()), &method, &headers),
-            _ => not_found("The root has one CRL, 0.crl."),
-        };
-    }
     let Some(issuer) = by_label(ca, &label) else { return not_found("This CA has no issuer of that name.") };
     let shards = ca.settings.crl_shards;
     let Some(shard) = shard_of(&file).filter(|shard| *shard < shards) else {
@@ -101,7 +128,7 @@ fn shard_of(file: &str) -> Option<u16> {
     digits.parse::<u16>().ok().filter(|shard| shard.to_string() == digits)
 }
 
-fn send_crl(door: &Arc<StatusDoor>, crl: CrlRecord, method: &Method, headers: &HeaderMap) -> Response {
+fn send_crl(door: &Arc<IssuersDoor>, crl: CrlRecord, method: &Method, headers: &HeaderMap) -> Response {
     let representation = Representation {
         tag: format!("\"{}-{}\"", crl.shard, crl.number),
         modified: crl.this_update,
@@ -128,7 +155,7 @@ fn send_crl(door: &Arc<StatusDoor>, crl: CrlRecord, method: &Method, headers: &H
 
 /// A CRL on its way to somebody: each part of it is read when the one before was taken.
 struct Sending {
-    door: Arc<StatusDoor>,
+    door: Arc<IssuersDoor>,
     crl: CrlRecord,
     at: u64,
     to: u64,
@@ -184,13 +211,14 @@ fn within(octets: &[u8], from: u64, to: u64) -> Bytes {
 
 /// In DER, as certificates point to it (RFC 5280 §4.2.2.1), or in PEM, for people.
 async fn issuer(
-    State(door): State<Arc<StatusDoor>>,
+    State(door): State<Arc<IssuersDoor>>,
     Path(file): Path<String>,
     method: Method,
     headers: HeaderMap,
 ) -> Response {
+    let ca = &door.ca;
     let (label, form) = file.split_once('.').unwrap_or_default();
-    let found = by_label(&door.ca, label).map(|issuer| &issuer.certificate).or_else(|| above(&door.ca, label));
+    let found = by_label(ca, label).map(|issuer| &issuer.certificate).or_else(|| above(ca, label));
     let Some(certificate) = found else {
         return not_found("This CA has no issuer of that name.");
     };

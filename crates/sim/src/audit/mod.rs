@@ -3,6 +3,7 @@
 
 mod contract;
 mod deaths;
+mod ocsp;
 mod rest;
 mod told;
 mod watch;
@@ -10,9 +11,10 @@ mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use ca::OrderId;
 use ca::ports::{SerialRecord, SerialStatus};
 use ca::settings::Settings;
@@ -88,6 +90,10 @@ struct Facts {
     entries_read: BTreeMap<(Sha256, u16, Node), u64>,
     /// When the entries of a CRL began to be read, by its number, which is allocated after that.
     crls_begun: BTreeMap<(Sha256, u16, u64), u64>,
+    /// The newest CRL of each shard that a relying party has fetched: its number, and what it lists.
+    crls_fetched: BTreeMap<u16, (u64, BTreeSet<Serial>)>,
+    /// OCSP answers that verify.
+    verified: BTreeSet<Sha256>,
     violations: Vec<Violation>,
 }
 
@@ -107,6 +113,8 @@ pub struct Auditor {
     pub(crate) workbench_forgets: bool,
     facts: Mutex<Facts>,
     leases: contract::Leases,
+    /// Asked for the status of a serial at each write.
+    witness: OnceLock<Router>,
 }
 
 /// What an auditor needs to see.
@@ -138,6 +146,7 @@ impl Auditor {
             workbench_forgets: sight.workbench_forgets,
             facts: Mutex::default(),
             leases: contract::Leases::default(),
+            witness: OnceLock::new(),
         }
     }
 

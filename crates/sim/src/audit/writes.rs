@@ -69,6 +69,7 @@ impl Auditor {
         }
         self.good_is_signed(&record);
         self.one_certificate(&record);
+        self.ask_witness(serial);
     }
 
     /// 4, 10: what is good was signed, and the line of that was written before.
