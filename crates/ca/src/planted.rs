@@ -53,11 +53,21 @@ pub enum Bug {
     LogNotReconciled,
     /// An order that only the ledger knows doesn't come back to the workbench.
     LostWithWorkbench,
+    /// An OCSP answer that was signed once is given without a look at the ledger.
+    OcspStatusNotRead,
+    /// An OCSP answer is given again though the ledger says something else by now.
+    OcspOlderAnswer,
+    /// OCSP says `good` of `wait`, and the signer doesn't mind.
+    OcspGoodForWait,
+    /// No stop of issuance is for any order.
+    StopCoversNothing,
+    /// The signer doesn't look at stops.
+    SignerBlindToStops,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::OtherBytesSigned,
         Self::SerialReused,
         Self::StaleCaa,
@@ -79,6 +89,11 @@ impl Bug {
         Self::SweepBeforeLog,
         Self::LogNotReconciled,
         Self::LostWithWorkbench,
+        Self::OcspStatusNotRead,
+        Self::OcspOlderAnswer,
+        Self::OcspGoodForWait,
+        Self::StopCoversNothing,
+        Self::SignerBlindToStops,
     ];
 
     /// Its name.
@@ -105,6 +120,11 @@ impl Bug {
             Self::SweepBeforeLog => "sweep-before-log",
             Self::LogNotReconciled => "log-not-reconciled",
             Self::LostWithWorkbench => "lost-with-workbench",
+            Self::OcspStatusNotRead => "ocsp-status-not-read",
+            Self::OcspOlderAnswer => "ocsp-older-answer",
+            Self::OcspGoodForWait => "ocsp-good-for-wait",
+            Self::StopCoversNothing => "stop-covers-nothing",
+            Self::SignerBlindToStops => "signer-blind-to-stops",
         }
     }
 }

@@ -64,7 +64,7 @@ pub enum Life {
 
 impl Life {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Order,
         Self::OrderWithoutCt,
         Self::TwoOrders,
@@ -78,6 +78,7 @@ impl Life {
         Self::ShortDeadline,
         Self::TwoServers,
         Self::Scripted(Script::Revokes),
+        Self::Scripted(Script::Stopped),
     ];
 
     /// Its name.
@@ -92,6 +93,7 @@ impl Life {
             Self::LedgerAway => "a ledger that is away",
             Self::Scripted(Script::Intrudes) => "an intruder",
             Self::Scripted(Script::Revokes) => "a revocation",
+            Self::Scripted(Script::Stopped) => "a stop",
             Self::Scripted(Script::Waits) => "a late finalize",
             Self::Scripted(Script::Leaves) => "a deactivation",
             Self::Scripted(Script::Repeats) => "repetitions",
@@ -102,7 +104,9 @@ impl Life {
     /// Schedules that are worth looking at where nothing else fails.
     pub const fn schedules(self) -> u64 {
         match self {
-            Self::TwoOrders | Self::TwoServers | Self::Scripted(Script::Revokes | Script::Repeats) => 12,
+            Self::TwoOrders
+            | Self::TwoServers
+            | Self::Scripted(Script::Revokes | Script::Repeats | Script::Stopped) => 12,
             Self::Order
             | Self::OrderWithoutCt
             | Self::ShortDeadline
@@ -134,7 +138,12 @@ impl Life {
             | Self::SignerAway
             | Self::LedgerAway
             | Self::Scripted(
-                Script::Revokes | Script::Leaves | Script::Repeats | Script::LosesWorkbench | Script::Intrudes,
+                Script::Revokes
+                | Script::Leaves
+                | Script::Repeats
+                | Script::LosesWorkbench
+                | Script::Intrudes
+                | Script::Stopped,
             ) => {}
         }
         scenario
@@ -143,7 +152,7 @@ impl Life {
     /// How long each call takes, before it is done and after.
     const fn latency(self) -> Duration {
         match self {
-            Self::Scripted(Script::Revokes) => Duration::from_millis(300),
+            Self::Scripted(Script::Revokes | Script::Stopped) => Duration::from_millis(300),
             Self::TwoServers => Duration::from_millis(10),
             Self::Order
             | Self::OrderWithoutCt

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod machine;
 mod mishaps;
 pub mod network;
+pub mod operators;
 pub mod planted;
 pub mod ports;
 mod relying_party;

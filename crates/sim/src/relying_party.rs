@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::world::World;
 
 /// The longest that one has no question.
-const PAUSE_MAX: Duration = Duration::from_secs(20);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The longest that one waits before it asks the same again, which may be answered from what was kept.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
 

@@ -16,7 +16,7 @@ const CALM_MAX: Duration = Duration::from_secs(3 * 86_400);
 /// So long a storm goes on when all clients are done.
 const AFTERMATH: Duration = Duration::from_secs(100);
 /// So long servers are asked for all there is at the end.
-const LAST_QUESTIONS: Duration = Duration::from_secs(30);
+const LAST_QUESTIONS: Duration = Duration::from_secs(5);
 /// More steps than this are no small run any more: something turns in a circle.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -59,8 +59,8 @@ pub fn run(seed: u64, scenario: Scenario, options: Options) -> Report {
     ended = ended && until(&world, after, |_| false);
     world.calm();
     let limit = world.executor.now() + CALM_MAX;
-    ended = ended && until(&world, limit, World::clients_done);
-    if ended && !world.clients_done() {
+    ended = ended && until(&world, limit, |world| world.clients_done() && world.operators_done());
+    if ended && !(world.clients_done() && world.operators_done()) {
         world
             .auditor
             .gave_up("somebody", &format!("not done within {} days without faults", CALM_MAX.as_secs() / 86_400));

@@ -10,6 +10,7 @@ use crate::chance::Chance;
 use crate::client::{Task, Temper};
 use crate::machine::BASE;
 use crate::network::Weather;
+use crate::operators::Operations;
 use crate::ports::Fate;
 
 const DAY: u64 = 86_400;
@@ -43,6 +44,8 @@ pub struct Scenario {
     pub clients: Vec<Task>,
     /// Who asks for the status of certificates.
     pub relying_parties: usize,
+    /// What operators do.
+    pub operations: Operations,
     /// So many of 100,000 calls of ports meet a fault.
     pub fault_rate: u32,
     /// At most so many faults.
@@ -118,6 +121,7 @@ impl Scenario {
             machines,
             clients,
             relying_parties: Chance::new(seed, "relying parties").one_of(&[0, 1, 1, 2]),
+            operations: Operations::draw(seed),
             fault_rate: chance.one_of(&[0, 200, 1_000, 3_000, 8_000]),
             faults_max: 10 + u32::try_from(chance.below(30)).unwrap_or(0),
             fates,
@@ -159,6 +163,7 @@ impl Scenario {
             machines: 1,
             clients: vec![client],
             relying_parties: 0,
+            operations: Operations::default(),
             fault_rate: 0,
             faults_max: 0,
             fates: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -70,6 +70,8 @@ pub struct World {
     pub chance: Chance,
     seldom: Option<Arc<Seldom>>,
     is_calm: AtomicBool,
+    /// Operators who have something to do yet.
+    pub(crate) operators: AtomicUsize,
     at_work: Mutex<BTreeSet<usize>>,
 }
 
@@ -142,6 +144,7 @@ impl World {
             logs: scenario.logs,
             clocks,
             is_calm: AtomicBool::new(false),
+            operators: AtomicUsize::new(0),
             poll_wait: Duration::from_secs(10),
             chance: Chance::new(seed, "world"),
             auditor: Arc::new(auditor),
@@ -170,6 +173,7 @@ impl World {
             self.executor.spawn(Node::WORLD, task.clone().run(Arc::clone(self)));
         }
         self.begin_relying_parties();
+        self.begin_operators();
         self.begin_mishaps();
     }
 
@@ -219,6 +223,7 @@ impl World {
         self.internet.calm();
         self.ct_logs.calm();
         self.set_clocks_right();
+        self.see_to_stops();
         self.watch_deadlines();
     }
 
@@ -256,6 +261,11 @@ impl World {
     /// Whether all clients have.
     pub fn clients_done(&self) -> bool {
         self.at_work.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Whether all operators have.
+    pub(crate) fn operators_done(&self) -> bool {
+        self.operators.load(Ordering::Relaxed) == 0
     }
 
     /// A profile to ask for, or none.

@@ -1,15 +1,23 @@
 //! Each call of a port that an order's life takes meets each outcome once: not done and fails, done and fails, the
 //! process dies before it, or after it. No fault may be planned in vain.
 
+use sim::client::Script;
 use sim::enumeration::{Case, Life, after, run};
+use sim::ports::Call;
 
 /// Runs all cases with one fault; says how many there were.
 fn every_single_fault(life: Life, schedule: u64) {
+    single_faults(life, schedule, |_| true);
+}
+
+/// The same, at these calls alone.
+fn single_faults(life: Life, schedule: u64, at: impl Fn(Call) -> bool) {
     let calm = Case::calm(life, schedule);
     let ended = run(&calm, None, false);
     assert_eq!(ended.violations, [], "where nothing fails everything holds");
-    let cases = after(&calm, &ended.calls);
-    assert!(cases.len() > 100, "{}: only {} cases", life.name(), cases.len());
+    let mut cases = after(&calm, &ended.calls);
+    cases.retain(|(_, call)| at(*call));
+    assert!(cases.len() > 60, "{}: only {} cases", life.name(), cases.len());
     let mut found = Vec::new();
     for (case, call) in &cases {
         let ended = run(case, None, false);
@@ -46,4 +54,38 @@ fn two_orders_outlive_every_single_fault_under_the_second_schedule() {
 #[test]
 fn two_orders_outlive_every_single_fault_under_the_third_schedule() {
     every_single_fault(Life::TwoOrders, 3);
+}
+
+/// What can't be undone, or is told to somebody for good: long lives have too many other calls.
+fn counts(call: Call) -> bool {
+    matches!(
+        call,
+        Call::Begin
+            | Call::MarkGood
+            | Call::StoreFinal
+            | Call::Finish
+            | Call::Revoke
+            | Call::Block
+            | Call::SettleBlock
+            | Call::Stop
+            | Call::Resume
+            | Call::AppendPrecertificate
+            | Call::AppendCertificate
+            | Call::AppendOther
+            | Call::SignPrecertificate
+            | Call::SignCertificate
+            | Call::SignOcspAnswer
+            | Call::SignOcspResponder
+            | Call::StoreResponder
+    )
+}
+
+#[test]
+fn a_revocation_outlives_every_single_fault_that_counts() {
+    single_faults(Life::Scripted(Script::Revokes), 4, counts);
+}
+
+#[test]
+fn a_stop_outlives_every_single_fault_that_counts() {
+    single_faults(Life::Scripted(Script::Stopped), 4, counts);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sim::run;
 
 /// Whatever can go wrong does, in each of these tests; what stands in parentheses came of it.
-const FAULTS: [&str; 25] = [
+const FAULTS: [&str; 28] = [
     "(worker fenced)",
     "CT log away",
     "CT log overloaded",
@@ -21,8 +21,11 @@ const FAULTS: [&str; 25] = [
     "done and fails",
     "done and stops",
     "forbidden by CAA",
+    "issuance stopped",
+    "key blocked by an operator",
     "killed",
     "look-up failed",
+    "many revoked at once",
     "not done and fails",
     "not done, no room",
     "power cut",

@@ -26,6 +26,7 @@ pub enum StopScope {
 impl StopScope {
     /// Whether no issuance may begin for this order while the stop stands.
     pub fn covers(&self, order: &Order) -> bool {
+        planted!(StopCoversNothing { return false });
         match self {
             Self::All => true,
             Self::Profile(name) => order.profile == *name,

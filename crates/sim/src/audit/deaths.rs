@@ -144,6 +144,10 @@ impl Auditor {
     fn not_issued(&self, order: &Order, kind: &ProblemType) -> Option<&'static str> {
         let of_order = SerialFilter { order: Some(order.id), ..SerialFilter::default() };
         let serials = now(self.ledger.serials(of_order, 1_000)).unwrap_or_default();
+        let of_a_stop = matches!(kind, ProblemType::Unauthorized | ProblemType::RejectedIdentifier);
+        if of_a_stop && self.stop_was_asked(order) {
+            return Some("issuance was stopped for it");
+        }
         if *kind == ProblemType::Unauthorized {
             return serials.iter().any(|one| one.revocation.is_some()).then_some("a serial of it was revoked");
         }
@@ -165,7 +169,7 @@ impl Auditor {
         }
         // The deadline counts from when the request came, a look at the ledger and a write before the order is entered.
         let asked = order.finalize_request().map_or(entered, |finalize| finalize.received.since(START).min(entered));
-        self.late(asked, entered)
+        self.late(asked, entered, self.stop_was_asked(order))
     }
 
     fn key_is_blocked(&self, order: &Order) -> bool {
@@ -175,13 +179,13 @@ impl Auditor {
     }
 
     /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order
-    /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself.
-    fn late(&self, asked: Duration, entered: Duration) -> Option<&'static str> {
+    /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself; or issuance was stopped.
+    fn late(&self, asked: Duration, entered: Duration, stopped: bool) -> Option<&'static str> {
         let times = &self.settings.times;
         let (at, off) = (self.executor.now(), self.off());
         let passed = at.saturating_sub(asked) + off >= times.issue_deadline;
         let enough = times.issue_lease + times.sweep * 2 + ONE_TRY;
-        let troubled = off > WRONG_CLOCK || self.tally.longest_calm(entered, at) < enough;
+        let troubled = off > WRONG_CLOCK || stopped || self.tally.longest_calm(entered, at) < enough;
         (passed && troubled).then_some("trouble never left it alone until its deadline")
     }
 }

@@ -4,6 +4,7 @@
 mod contract;
 mod deaths;
 mod ocsp;
+mod operators;
 mod rest;
 mod told;
 mod watch;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use ca::OrderId;
-use ca::ports::{SerialRecord, SerialStatus};
+use ca::ports::{SerialRecord, SerialStatus, StopScope};
 use ca::settings::Settings;
 use futures_util::FutureExt;
 use pki::{Certificate, Serial, Sha256};
@@ -92,6 +93,12 @@ struct Facts {
     crls_begun: BTreeMap<(Sha256, u16, u64), u64>,
     /// The newest CRL of each shard that a relying party has fetched: its number, and what it lists.
     crls_fetched: BTreeMap<u16, (u64, BTreeSet<Serial>)>,
+    /// Stops of which an operator was told, by their numbers.
+    stops: BTreeMap<u64, operators::StopTold>,
+    /// Stops for which an operator has asked.
+    stops_asked: Vec<StopScope>,
+    /// Keys of which an operator was told that they are blocked.
+    told_blocked: BTreeSet<Sha256>,
     /// OCSP answers that verify.
     verified: BTreeSet<Sha256>,
     violations: Vec<Violation>,

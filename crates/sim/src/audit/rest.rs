@@ -45,6 +45,8 @@ impl Auditor {
         let misplaced = self.workbench.misplaced();
         self.holds(6, misplaced.is_empty(), || format!("orders stand in no place or in two: {misplaced:?}"));
         self.told_stands();
+        self.stops_stand();
+        self.blocks_stand();
         self.marks_are_true();
         self.crls_list_only_revoked();
     }
@@ -57,10 +59,13 @@ impl Auditor {
         }
         let lines = self.lines();
         self.signatures_are_logged(&lines);
-        for record in self.records() {
-            self.serial_at_rest(&record, &lines);
-            self.names_are_permitted(&record);
+        let records = self.records();
+        for record in &records {
+            self.serial_at_rest(record, &lines);
+            self.names_are_permitted(record);
         }
+        self.nothing_left_of_blocked(&records);
+        self.nothing_is_stopped();
         self.fsck();
     }
 

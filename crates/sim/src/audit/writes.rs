@@ -22,6 +22,7 @@ impl Auditor {
         let most = self.settings.limits.issuances;
         let within = failed < most as usize;
         self.holds(0, within, || format!("order {} had {failed} issuances that failed, and begins another", order.id));
+        self.nothing_stops(order, None, "an issuance begins");
         let known = self.facts().statuses.contains_key(&serial);
         self.holds(2, !known, || format!("serial {serial} was allocated twice"));
         let ids = order.authorization_ids();
@@ -66,10 +67,10 @@ impl Auditor {
                 facts.revoked.insert(serial, at);
             }
             self.story.tell(|| format!("ledger: {} is {}", serial, record.status.name()));
+            self.ask_witness(serial);
         }
         self.good_is_signed(&record);
         self.one_certificate(&record);
-        self.ask_witness(serial);
     }
 
     /// 4, 10: what is good was signed, and the line of that was written before.
@@ -186,6 +187,9 @@ impl Auditor {
         let facts = self.facts();
         let (revoked, read) = (facts.revoked.get(&serial).copied(), facts.read.get(&serial).copied().unwrap_or(0));
         drop(facts);
+        if let Ok(Some(known)) = now(self.ledger.order(record.order)) {
+            self.nothing_stops(&known.order, Some(read), "something is signed");
+        }
         let unseen = revoked.is_none_or(|at| at > read);
         self.holds(4, unseen, || format!("serial {serial} was signed, and the signer could see that it is revoked"));
         let precertificate = certificate.is_precertificate();
@@ -203,6 +207,7 @@ impl Auditor {
         let of_kind = if precertificate { &mut facts.precertificates } else { &mut facts.certificates };
         let first = of_kind.insert(serial, signed).is_none();
         drop(facts);
+        self.ask_witness(serial);
         self.holds(2, first, || format!("serial {serial} was signed twice (precertificate: {precertificate})"));
     }
 

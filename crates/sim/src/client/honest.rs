@@ -18,6 +18,8 @@ use crate::world::World;
 
 /// So many orders for one certificate.
 const ORDERS_MAX: u32 = 40;
+/// Where the keys begin that a client takes when its own is blocked.
+const OTHER_KEYS: usize = 56;
 /// So many looks at one object.
 const POLLS_MAX: u32 = 2_000;
 /// After so many looks a client whose order may have been forgotten begins anew.
@@ -41,6 +43,8 @@ pub(super) enum Came {
     Certificate(Serial),
     /// It is invalid, and the client can't help it: it makes a new one.
     Again,
+    /// It is invalid, since its key is blocked: it makes a new one with another key.
+    OtherKey,
     /// It can't have one.
     Never,
 }
@@ -72,7 +76,7 @@ impl Session {
     pub(super) async fn certificate(
         &mut self,
         names: &[String],
-        key: &SubjectKey,
+        mut key: &SubjectKey,
         mut replaces: Option<String>,
     ) -> Option<Serial> {
         let mut pause = Duration::from_secs(10);
@@ -81,11 +85,15 @@ impl Session {
                 Ok(Came::Certificate(serial)) => return Some(serial),
                 Ok(Came::Never) => return None,
                 Ok(Came::Again) => {}
+                Ok(Came::OtherKey) => key = self.another_key(key),
                 Err(trouble) => {
                     self.tell(|| format!("gives this order up: {trouble:?}"));
                     if let Trouble::Nonsense(what) = &trouble {
                         self.world.auditor.gave_up(&self.name, what);
                         return None;
+                    }
+                    if trouble.is(&ProblemType::BadPublicKey) {
+                        key = self.another_key(key);
                     }
                     // An order of its own, that it gave up, has this place.
                     if trouble.is(&ProblemType::AlreadyReplaced) {
@@ -98,6 +106,13 @@ impl Session {
         }
         self.world.auditor.gave_up(&self.name, &format!("{ORDERS_MAX} orders brought no certificate for {names:?}"));
         None
+    }
+
+    /// One is told that its key is compromised only if somebody has said so.
+    fn another_key(&self, key: &SubjectKey) -> &'static SubjectKey {
+        let blocked = self.world.auditor.is_blocked(key.pair.public_key().spki_hash());
+        self.world.auditor.must_not_be(!blocked, "a key is refused, and nobody has blocked it");
+        of_certificate(OTHER_KEYS + self.chance.place(8))
     }
 
     async fn one_order(&mut self, names: &[String], key: &SubjectKey, replaces: Option<&str>) -> Result<Came, Trouble> {
@@ -163,6 +178,7 @@ impl Session {
         self.tell(|| format!("its order is invalid: {:?}", problem.map(|problem| &problem.detail)));
         match problem.map(|problem| &problem.kind) {
             Some(ProblemType::Caa) if self.world.scenario.forbids => Came::Never,
+            Some(ProblemType::BadPublicKey) => Came::OtherKey,
             _ => Came::Again,
         }
     }

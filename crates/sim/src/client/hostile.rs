@@ -71,7 +71,7 @@ impl Session {
         finalized?;
         match self.end(&url).await? {
             Came::Certificate(serial) => Ok(Some(serial)),
-            Came::Again | Came::Never => Ok(None),
+            Came::Again | Came::OtherKey | Came::Never => Ok(None),
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) async fn run(world: &Arc<World>, task: &Task) {
         for _ in 0..ORDERS_MAX {
             match session.hurry(&names).await {
                 Ok(Came::Certificate(_) | Came::Never) => break,
-                Ok(Came::Again) => {}
+                Ok(Came::Again | Came::OtherKey) => {}
                 Err(trouble) => session.tell(|| format!("gives this order up: {trouble:?}")),
             }
             session.executor().sleep(pause).await;

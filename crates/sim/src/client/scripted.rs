@@ -6,7 +6,7 @@ use std::time::Duration;
 use acme::{
     AuthorizationObject, AuthorizationStatus, ChallengeKind, OrderObject, OrderStatus, ProblemType, base64url_encode,
 };
-use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, Revocation, SerialFilter, SerialRecord, SerialStatus};
+use ca::ports::{AuditEvent, AuditLog, Clock, Ledger, Revocation, SerialFilter, SerialRecord, SerialStatus, StopScope};
 use futures_util::future::join;
 use pki::{Reason, Serial};
 use serde_json::json;
@@ -15,6 +15,7 @@ use super::{Session, Task, Trouble};
 use crate::audit::now;
 use crate::client::session::read;
 use crate::keys::{SubjectKey, of_account, of_certificate};
+use crate::operators::Operator;
 use crate::world::World;
 
 /// What a client sets out to do.
@@ -32,6 +33,8 @@ pub enum Script {
     Intrudes,
     /// Goes on while the workbench is lost.
     LosesWorkbench,
+    /// Finalizes while an operator stops issuance, which goes on later.
+    Stopped,
 }
 
 /// The whole life of the client.
@@ -47,6 +50,7 @@ pub(super) async fn run(world: &Arc<World>, task: &Task, script: Script) {
         Script::Repeats => session.repeats().await,
         Script::Intrudes => session.intrudes().await,
         Script::LosesWorkbench => session.loses_workbench().await,
+        Script::Stopped => session.is_stopped().await,
     };
     match ended {
         Err(Trouble::Nonsense(what)) => session.world.auditor.found(8, format!("{}: {what}", session.name)),
@@ -138,6 +142,47 @@ impl Session {
         }
         let order = self.poll(&url, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
         self.tell(|| format!("its fourth order is {:?}", order.status));
+        Ok(())
+    }
+
+    /// Sooner or later in the midst of an issuance: the seed says when, and for what.
+    async fn is_stopped(&mut self) -> Result<(), Trouble> {
+        const NAME: &str = "stopped.example.com";
+        let (url, _) = self.ready_order(NAME).await?;
+        let account = self.kid.as_deref().and_then(|kid| kid.rsplit('/').next()).and_then(|id| id.parse().ok());
+        let name = acme::DnsName::parse("example.com").ok();
+        let scopes = [
+            Some(StopScope::All),
+            account.map(StopScope::Account),
+            name.map(StopScope::Name),
+            self.world.settings.profiles.first().map(|profile| StopScope::Profile(profile.name.clone())),
+        ];
+        let seed = usize::try_from(self.world.seed).unwrap_or(0);
+        let scope = scopes[seed % scopes.len()].clone().ok_or_else(|| Trouble::Nonsense("no account".to_owned()))?;
+        let (operator, executor) = (Operator::new(&self.world, "a stop"), self.executor().clone());
+        let offset = Duration::from_millis(400) * u32::try_from(seed % 11).unwrap_or(0);
+        let csr = json!({ "csr": Self::csr(&[NAME.to_owned()], of_certificate(FIRST)) }).to_string();
+        let finalize = format!("{url}/finalize");
+        let (finalized, ()) = join(self.post(&finalize, csr.as_bytes()), async {
+            executor.sleep(offset).await;
+            operator.stop(&scope).await;
+            executor.sleep(Duration::from_secs(30)).await;
+            operator.go_on(&scope).await;
+        })
+        .await;
+        self.tell(|| format!("its finalize was {}", if finalized.is_ok() { "taken" } else { "not taken" }));
+        if let Err(Trouble::Refused(_)) = finalized {
+            // It was told that it is stopped, and is told that it goes on; or it was taken, and the answer got lost.
+            let _taken = self.post(&finalize, csr.as_bytes()).await;
+        }
+        let order = self.poll(&url, &[OrderStatus::Ready, OrderStatus::Processing]).await?;
+        if order.status == OrderStatus::Valid {
+            return Ok(());
+        }
+        let (again, _) = self.ready_order(NAME).await?;
+        if self.issued_order(&again, NAME, of_certificate(FIRST)).await?.is_none() {
+            self.world.auditor.found(8, "issuance goes on, and an order did not".to_owned());
+        }
         Ok(())
     }
 

@@ -7,7 +7,8 @@ use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditMark, Begin, BeginRefused, Blocked, IssuanceCaps, IssuanceNumber, KeyBlock, Ledger, LedgerEnd, LedgerOrder,
-    MarkedGood, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, Stored, StoredFinal,
+    MarkedGood, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, StopRecord, Stored,
+    StoredFinal,
 };
 use ca::{InstanceId, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -289,6 +290,28 @@ pub(super) struct BlockForgotten;
 impl LedgerLayer for BlockForgotten {
     async fn block(&self, _inner: &dyn Ledger, _block: KeyBlock) -> Stored<Blocked> {
         Ok(Blocked::default())
+    }
+}
+
+/// What is left of a blocked key is not found.
+#[derive(Debug)]
+pub(super) struct BlockNotFollowed;
+
+#[async_trait]
+impl LedgerLayer for BlockNotFollowed {
+    async fn unrevoked_of_key(&self, _: &dyn Ledger, _: Sha256, _: Option<Serial>, _: u32) -> Stored<Vec<Serial>> {
+        Ok(Vec::new())
+    }
+}
+
+/// A stop of issuance is answered and not written.
+#[derive(Debug)]
+pub(super) struct StopForgotten;
+
+#[async_trait]
+impl LedgerLayer for StopForgotten {
+    async fn stop(&self, _: &dyn Ledger, _: StopRecord) -> Stored<bool> {
+        Ok(true)
     }
 }
 

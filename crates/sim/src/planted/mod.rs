@@ -128,6 +128,7 @@ impl Planted {
 
 const REVOKES: Life = Life::Scripted(Script::Revokes);
 const REPEATS: Life = Life::Scripted(Script::Repeats);
+const STOPPED: Life = Life::Scripted(Script::Stopped);
 const INTRUDES: Life = Life::Scripted(Script::Intrudes);
 
 /// Those of ports.
@@ -142,6 +143,8 @@ pub const OF_PORTS: &[Planted] = &[
         .shows(Life::ShortDeadline),
     port("certificate-forgotten", "Ledger", || Around::Ledger(Arc::new(ledger::CertificateForgotten))),
     port("authorization-forgotten", "Ledger", || Around::Ledger(Arc::new(ledger::AuthorizationForgotten))),
+    port("block-not-followed", "Ledger", || Around::Ledger(Arc::new(ledger::BlockNotFollowed))).shows(REVOKES),
+    port("stop-forgotten", "Ledger", || Around::Ledger(Arc::new(ledger::StopForgotten))).shows(STOPPED),
     port("crl-omits-revoked", "Ledger", || Around::Ledger(Arc::new(ledger::CrlOmits))).shows(REVOKES),
     port("crl-lists-wait", "Ledger", || Around::Ledger(Arc::new(ledger::CrlListsWait))).shows(REVOKES),
     caller("unknown-taken-for-done", "Ledger", || Around::Ledger(Arc::new(ledger::TakenForDone))),
@@ -230,7 +233,8 @@ const fn shows(bug: ca::planted::Bug) -> Life {
         Bug::DeathOnWorkbenchFirst | Bug::SweepBeforeLog => Life::ShortDeadline,
         Bug::FinalizeTwice => REPEATS,
         Bug::DeactivatedAccount => Life::Scripted(Script::Leaves),
-        Bug::RevokedBeforeLine => REVOKES,
+        Bug::RevokedBeforeLine | Bug::OcspStatusNotRead | Bug::OcspOlderAnswer => REVOKES,
+        Bug::StopCoversNothing | Bug::SignerBlindToStops => STOPPED,
         Bug::LostWithWorkbench => Life::Scripted(Script::LosesWorkbench),
         Bug::AppliedTooEarly => Life::TwoServers,
         Bug::OtherBytesSigned
@@ -241,6 +245,7 @@ const fn shows(bug: ca::planted::Bug) -> Life {
         | Bug::CrlNumberReused
         | Bug::MarkBeforeLines
         | Bug::CertificateLinesIgnored
+        | Bug::OcspGoodForWait
         | Bug::LogNotReconciled => Life::Order,
     }
 }

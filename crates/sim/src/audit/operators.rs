@@ -1,0 +1,157 @@
+//! What operators were told counts: a stop that stands, a key that is blocked.
+
+use acme::Identifier;
+use ca::order::Order;
+use ca::ports::{Ledger, SerialRecord, SerialStatus, StopRecord, StopScope};
+use pki::Sha256;
+
+use super::{Auditor, now};
+
+const ALL: u32 = 10_000;
+
+/// A stop of which its operator was told.
+#[derive(Clone, Debug)]
+pub(super) struct StopTold {
+    scope: StopScope,
+    /// When, as facts are counted.
+    at: u64,
+    /// When somebody asked for its end.
+    end_asked: Option<u64>,
+    ended: bool,
+}
+
+impl Auditor {
+    /// From now on orders may end by this stop.
+    pub(crate) fn asks_to_stop(&self, scope: &StopScope) {
+        self.story.tell(|| format!("an operator stops issuance for {scope}"));
+        self.facts().stops_asked.push(scope.clone());
+        self.tally.trouble_for(std::time::Duration::ZERO);
+    }
+
+    /// An operator was told that this stop stands.
+    pub(crate) fn told_stopped(&self, stop: &StopRecord) {
+        self.story.tell(|| format!("an operator is told that {stop}"));
+        let mut facts = self.facts();
+        facts.clock += 1;
+        let told = StopTold { scope: stop.scope.clone(), at: facts.clock, end_asked: None, ended: false };
+        facts.stops.entry(stop.number).or_insert(told);
+        drop(facts);
+        self.stops_stand();
+    }
+
+    /// An operator is about to end stops.
+    pub(crate) fn asks_to_resume(&self, which: impl Fn(&StopRecord) -> bool) {
+        let known = now(self.ledger.stops(true, ca::STOPS_MAX)).unwrap_or_default();
+        let mut facts = self.facts();
+        facts.clock += 1;
+        let at = facts.clock;
+        for stop in known.iter().filter(|stop| which(stop)) {
+            if let Some(told) = facts.stops.get_mut(&stop.number) {
+                told.end_asked.get_or_insert(at);
+            }
+        }
+    }
+
+    /// He was told that this one has ended.
+    pub(crate) fn told_resumed(&self, number: u64) {
+        self.story.tell(|| format!("an operator is told that stop {number} has ended"));
+        self.tally.trouble_for(std::time::Duration::ZERO);
+        if let Some(told) = self.facts().stops.get_mut(&number) {
+            told.ended = true;
+        }
+        self.stops_stand();
+    }
+
+    /// Whether somebody was told of this stop and has not asked for its end.
+    pub(crate) fn is_to_stand(&self, stop: &StopRecord) -> bool {
+        self.facts().stops.get(&stop.number).is_some_and(|told| told.end_asked.is_none())
+    }
+
+    /// 9: stops are as their operators were told.
+    pub(super) fn stops_stand(&self) {
+        let told: Vec<(u64, StopTold)> =
+            self.facts().stops.iter().map(|(number, told)| (*number, told.clone())).collect();
+        for (number, told) in told {
+            let known = now(self.ledger.stop_of_number(number)).ok().flatten();
+            let stands = known.as_ref().is_some_and(|known| known.scope == told.scope && known.ended.is_none());
+            if told.end_asked.is_none() || told.ended {
+                self.holds(9, stands != told.ended, || format!("stop {number} is {known:?}, and was told: {told:?}"));
+            }
+        }
+    }
+
+    /// 0: nothing begins while a stop stands. Of an issuance that has begun, the signer compares what it reads.
+    pub(super) fn nothing_stops(&self, order: &Order, read: Option<u64>, what: &str) {
+        let facts = self.facts();
+        let standing = facts.stops.iter().find(|(_, told)| {
+            let before = read.is_none_or(|read| told.at < read);
+            let stood = told.end_asked.is_none_or(|end| read.is_some_and(|read| read < end));
+            before && stood && covers(&told.scope, order)
+        });
+        let number = standing.map(|(number, _)| *number);
+        drop(facts);
+        self.holds(0, number.is_none(), || format!("{what} of order {}, which stop {number:?} covers", order.id));
+    }
+
+    /// Whether an operator has asked for a stop that covers this order.
+    pub(super) fn stop_was_asked(&self, order: &Order) -> bool {
+        self.facts().stops_asked.iter().any(|scope| covers(scope, order))
+    }
+
+    /// An operator was told that a key is blocked.
+    pub(crate) fn told_blocked(&self, key: Sha256) {
+        self.facts().told_blocked.insert(key);
+        self.blocks_stand();
+    }
+
+    /// Whether a key was blocked, by whomever.
+    pub(crate) fn is_blocked(&self, key: Sha256) -> bool {
+        self.facts().blocked.contains_key(&key)
+    }
+
+    /// 9, 12: keys are blocked for ever.
+    pub(super) fn blocks_stand(&self) {
+        let told = self.facts().told_blocked.clone();
+        for key in told {
+            let blocked = now(self.ledger.is_blocked(key)) == Ok(true);
+            self.holds(9, blocked, || format!("{key} was told to be blocked, and is not"));
+        }
+    }
+
+    /// 12: at rest nothing is left of a blocked key.
+    pub(super) fn nothing_left_of_blocked(&self, records: &[SerialRecord]) {
+        let keys = now(self.ledger.blocked_keys(None, false, ALL)).unwrap_or_default();
+        let accounts = now(self.ledger.accounts(None, ALL)).unwrap_or_default();
+        for key in keys {
+            let hash = key.block.spki_hash;
+            self.holds(12, key.settled.is_some(), || format!("nobody has seen to the blocked key {hash}"));
+            let left = records.iter().find(|one| one.spki_hash == hash && one.status != SerialStatus::Revoked);
+            self.holds(12, left.is_none(), || {
+                format!("{:?} has the blocked key {hash}, and is not revoked", left.map(|one| one.serial))
+            });
+            let account = accounts.iter().find(|one| one.is_valid() && Sha256::of(&one.key.spki_der()) == hash);
+            self.holds(12, account.is_none(), || {
+                format!("account {:?} has the blocked key {hash}, and is valid", account.map(|one| one.id))
+            });
+        }
+    }
+
+    /// 0: after the last resume nothing is stopped.
+    pub(super) fn nothing_is_stopped(&self) {
+        let standing = now(self.ledger.stops(true, ca::STOPS_MAX)).unwrap_or_default();
+        self.holds(0, standing.is_empty(), || format!("at rest issuance is stopped: {standing:?}"));
+    }
+}
+
+/// Said here once more: what is checked must not be what checks it. No order here has a wildcard.
+fn covers(scope: &StopScope, order: &Order) -> bool {
+    match scope {
+        StopScope::All => true,
+        StopScope::Profile(profile) => order.profile == *profile,
+        StopScope::Account(account) => order.account == *account,
+        StopScope::Name(stopped) => order.identifiers.iter().filter_map(Identifier::name).any(|name| {
+            let (name, stopped) = (name.as_str(), stopped.as_str());
+            name == stopped || name.strip_suffix(stopped).is_some_and(|above| above.ends_with('.'))
+        }),
+    }
+}
