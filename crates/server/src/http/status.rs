@@ -311,7 +311,7 @@ mod tests {
         };
         assert!(ledger.store_crl(record).await.unwrap());
         let path = ca::urls::crl(&issuer, 0);
-        (router(Arc::clone(&assembly.ca), assembly.root.clone(), Arc::clone(&assembly.root_crl)), path)
+        (router(Arc::clone(&assembly.ca), &assembly.root, Arc::clone(&assembly.root_crl)), path)
     }
 
     #[tokio::test]
