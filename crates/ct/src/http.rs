@@ -117,6 +117,11 @@ impl TlsTrust {
         Self::new(roots.iter().cloned().map(CertificateDer::from).collect(), "the configuration", clock)
     }
 
+    /// What a TLS connection that is to be verified with them is made with.
+    pub fn client_config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     fn new(roots: Vec<CertificateDer<'static>>, from: &str, clock: Arc<dyn Clock>) -> Result<Self, TlsTrustError> {
         let mut store = RootCertStore::empty();
         let (usable, _) = store.add_parsable_certificates(roots);

@@ -44,7 +44,7 @@ pub async fn encode(
     ca: &Ca,
     database: &Database,
     logs: &[Arc<BuiltinLog>],
-    publication: Option<&Publication>,
+    publications: &[Arc<Publication>],
 ) -> Stored<String> {
     let mut registry = Registry::with_prefix("cairn");
     register_orders(&mut registry, ca).await?;
@@ -52,7 +52,7 @@ pub async fn encode(
     register_clock(&mut registry, ca).await?;
     register_stops(&mut registry, ca).await?;
     register_ocsp(&mut registry, ca);
-    register_crls(&mut registry, ca, publication);
+    register_crls(&mut registry, ca, publications);
     register_panics(&mut registry);
     register_store(&mut registry, database);
     register_logs(&mut registry, logs).await;
@@ -210,7 +210,7 @@ fn register_ocsp(registry: &mut Registry, ca: &Ca) {
     }
 }
 
-fn register_crls(registry: &mut Registry, ca: &Ca, publication: Option<&Publication>) {
+fn register_crls(registry: &mut Registry, ca: &Ca, publications: &[Arc<Publication>]) {
     let now = ca.now();
     let troubles = ca.crl_watch.troubles();
     let damaged = ca.crl_watch.damaged().len() as u64;
@@ -220,10 +220,13 @@ fn register_crls(registry: &mut Registry, ca: &Ca, publication: Option<&Publicat
         ("crls_damaged", "Shards whose last CRL was found damaged in the store since the start", damaged),
         ("crls_failing_seconds", "For how long one of them couldn't", since),
     ];
-    if let Some(publication) = publication {
-        let failing = publication.failing().map_or(0, |since| now.since(since).as_secs());
-        gauges.push(("crl_publication_failing_seconds", "For how long CRLs can't be published", failing));
-        if let Some(oldest) = publication.oldest() {
+    if !publications.is_empty() {
+        let since =
+            publications.iter().filter_map(|one| one.trouble()).map(|(since, _)| now.since(since).as_secs()).max();
+        let files = publications.iter().map(|one| one.failing()).sum();
+        gauges.push(("crl_publication_failing", "CRLs and certificates that can't be published", files));
+        gauges.push(("crl_publication_failing_seconds", "For how long one of them can't", since.unwrap_or(0)));
+        if let Some(oldest) = publications.iter().filter_map(|one| one.oldest()).max() {
             gauges.push(("crl_published_age_seconds", "Age of the oldest CRL that is published", oldest.as_secs()));
         }
     }

@@ -28,7 +28,7 @@ use crate::http::listener::Listener;
 use crate::http::tls::{OwnCertificate, server_config};
 use crate::http::{acme, admin, status};
 use crate::own::{OwnClient, OwnError};
-use crate::publication::Publication;
+use crate::publication::{Bucket, Folder, Publication, PublicationError};
 use crate::upkeep::{self, pause, stopping};
 use crate::world::raise_descriptor_limit;
 
@@ -71,6 +71,9 @@ pub enum ServeError {
     /// Its own certificate.
     #[error(transparent)]
     Own(#[from] crate::own::OwnError),
+    /// CRLs can't be published as the configuration says.
+    #[error(transparent)]
+    Publication(#[from] PublicationError),
     /// TLS.
     #[error(transparent)]
     Tls(#[from] crate::http::tls::TlsError),
@@ -118,8 +121,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tasks.spawn(checkpoints::keep(Arc::clone(checkpointer), Arc::clone(&assembly.ca.clock), stop.clone()));
     }
     tasks.spawn(keep_root_crl(Arc::clone(&assembly.ca), Arc::clone(&assembly.root_crl), stop.clone()));
-    let publication = publication(&config, &assembly);
-    if let Some(publication) = &publication {
+    let publications = publications(&config, &assembly)?;
+    for publication in &publications {
         tasks.spawn(Arc::clone(publication).run(stop.clone()));
     }
     if config.tls.is_none() {
@@ -146,7 +149,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
         tokio::spawn(acme_door.serve(acme::router(Arc::clone(&acme_state)), clock(), stop.clone())),
         tokio::spawn(status_door.serve(status_router(&config, &assembly), clock(), stop.clone())),
         tokio::spawn(admin_door.serve(
-            admin::router(admin_state(&config, &assembly, publication)),
+            admin::router(admin_state(&config, &assembly, publications)),
             clock(),
             stop.clone(),
         )),
@@ -314,15 +317,24 @@ fn status_router(config: &Config, assembly: &Assembly) -> axum::Router {
     if config.ct_public { router.merge(admin::log_router(assembly.logs.clone())) } else { router }
 }
 
-fn publication(config: &Config, assembly: &Assembly) -> Option<Arc<Publication>> {
-    let folder = config.publish_folder.clone()?;
-    let (ca, root_crl) = (Arc::clone(&assembly.ca), Arc::clone(&assembly.root_crl));
-    Some(Arc::new(Publication::new(ca, assembly.root.clone(), root_crl, folder)))
+/// Nothing is asked of the places yet: one that is away must not keep a server from starting.
+fn publications(config: &Config, assembly: &Assembly) -> Result<Vec<Arc<Publication>>, PublicationError> {
+    let (ca, root, root_crl) = (&assembly.ca, &assembly.root, &assembly.root_crl);
+    let mut publications = Vec::new();
+    if let Some(folder) = &config.publish.folder {
+        let folder = Folder::new(folder.clone());
+        publications.push(Publication::new(Arc::clone(ca), root.clone(), Arc::clone(root_crl), folder));
+    }
+    if let Some(s3) = &config.publish.s3 {
+        let bucket = Bucket::open(s3, Arc::clone(&ca.clock))?;
+        publications.push(Publication::new(Arc::clone(ca), root.clone(), Arc::clone(root_crl), bucket));
+    }
+    Ok(publications.into_iter().map(Arc::new).collect())
 }
 
-fn admin_state(config: &Config, assembly: &Assembly, publication: Option<Arc<Publication>>) -> Arc<admin::AdminDoor> {
+fn admin_state(config: &Config, assembly: &Assembly, publications: Vec<Arc<Publication>>) -> Arc<admin::AdminDoor> {
     Arc::new(admin::AdminDoor {
-        publication,
+        publications,
         ca: Arc::clone(&assembly.ca),
         database: assembly.database.clone(),
         logs: assembly.logs.clone(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::{S3_VARIABLES, S3Variables};
 use ca::ports::{Clock, Random};
 use futures_util::future::BoxFuture;
 use pki::Timestamp;
@@ -67,6 +68,12 @@ pub fn variables() -> BTreeMap<String, String> {
     let named = |name: &str| name.starts_with("PEBBLE_") || name.starts_with(crate::dev::VARIABLE_PREFIX);
     let texts = std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
     texts.filter(|(name, _)| named(name)).map(|(name, value)| (name, value.to_string_lossy().into_owned())).collect()
+}
+
+/// The variables of the environment that requests to S3 are signed with.
+pub fn s3_variables() -> S3Variables {
+    let value = |name: &str| std::env::var(name).ok();
+    S3Variables(S3_VARIABLES.iter().filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect())
 }
 
 /// Raises the number of files and connections that this process may have open to what the system permits it at most;

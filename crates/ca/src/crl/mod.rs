@@ -1,6 +1,7 @@
 //! CRLs (RFC 5280 §5): one for each issuer and shard, numbered strictly upwards. Entries are read from the ledger by
 //! pages and written back to it by parts, so that no CRL is ever held as a whole.
 
+mod elsewhere;
 mod parts;
 mod scheme;
 mod sweep;

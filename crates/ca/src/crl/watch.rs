@@ -98,6 +98,11 @@ impl CrlWatch {
         self.lock().looks.insert(issuer, look);
     }
 
+    /// All shards of this issuer are looked at again, whatever was known.
+    pub(crate) fn look_anew(&self, issuer: Sha256) {
+        self.lock().looks.remove(&issuer);
+    }
+
     /// When it may be tried to make it: now, or later, since that has failed.
     pub(crate) fn next_try(&self, issuer: Sha256, shard: u16, now: Timestamp) -> Timestamp {
         let known = self.lock();

@@ -51,6 +51,22 @@ impl CrlOutline {
         Some(Self { head: tbs_head.to_vec(), tail: tail.to_vec(), entries, entry_octets })
     }
 
+    /// Where the entries lie of a CRL that is too long to be read as a whole. `start`: its first octets, one more than
+    /// those that stand before the entries at least. `None`: it is no CRL, or more octets are needed.
+    pub fn entries_within(start: &[u8]) -> Option<std::ops::Range<u64>> {
+        let (_, tbs) = contents(start)?;
+        let (_, fields) = contents(tbs)?;
+        let mut reader = Reader::new(fields);
+        let mut octets = 0;
+        for expected in [&[tag::INTEGER][..], &[tag::SEQUENCE], &[tag::SEQUENCE], &TIMES, &TIMES] {
+            octets += reader.any().filter(|value| expected.contains(&value.tag))?.encoded.len();
+        }
+        let list = &fields[octets..];
+        let (length, behind) = if *list.first()? == tag::SEQUENCE { contents(list)? } else { (0, list) };
+        let begin = (start.len() - behind.len()) as u64;
+        Some(begin..begin.checked_add(length)?)
+    }
+
     /// What stands before the entries.
     pub fn head(&self) -> &[u8] {
         &self.head

@@ -23,7 +23,11 @@ fn pieced(fields: &CrlFields<'_>, entries: &[CrlEntry]) -> Vec<u8> {
     assert!(reader.is_between_entries());
     let (head, tail) = outline.signed(SignatureAlgorithm::Ed25519, &[7; 300]);
     assert_eq!(CrlOutline::of_signed(&head, outline.entries(), &tail), Some(outline.clone()));
-    assert_eq!(Crl::from_der(&[&head[..], &octets, &tail].concat()).unwrap().entries(), entries);
+    let whole = [&head[..], &octets, &tail].concat();
+    assert_eq!(Crl::from_der(&whole).unwrap().entries(), entries);
+    let (begin, end) = (head.len() as u64, (head.len() + octets.len()) as u64);
+    assert_eq!(CrlOutline::entries_within(&whole[..=head.len()]), Some(begin..end));
+    assert_eq!(CrlOutline::entries_within(&whole[..head.len() - 3]), None);
     [outline.head(), &octets, outline.tail()].concat()
 }
 

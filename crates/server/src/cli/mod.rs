@@ -168,6 +168,7 @@ fn run_serve(serve: Serve) -> Result<(), Failure> {
         key: serve.key,
         listen: config::Listen { acme: serve.acme, status: serve.status, admin: serve.admin },
         variables: development_variables(),
+        s3_variables: world::s3_variables(),
         pebble: None,
     };
     let config = Config::new(serve.data, &file, &choices).map_err(usage)?;
@@ -177,6 +178,7 @@ fn run_serve(serve: Serve) -> Result<(), Failure> {
         other @ (ServeError::Bind { .. }
         | ServeError::ExternalAccountKey(_)
         | ServeError::Own(_)
+        | ServeError::Publication(_)
         | ServeError::Tls(_)
         | ServeError::AdminSocket(_)
         | ServeError::Signals(_)) => Failure::failed(other),

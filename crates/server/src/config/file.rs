@@ -242,15 +242,7 @@ pub struct Crl {
     /// Hours from `thisUpdate` to `nextUpdate`.
     pub validity_hours: Option<u32>,
     /// Where else they are to be found.
-    pub publish: Publish,
-}
-
-/// Where CRLs and issuers' certificates are brought to.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Publish {
-    /// A folder.
-    pub folder: Option<std::path::PathBuf>,
+    pub publish: super::publish::Publish,
 }
 
 /// Times of the pipeline, in seconds.

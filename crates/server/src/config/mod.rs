@@ -6,6 +6,7 @@ mod file;
 mod http;
 mod ocsp;
 mod profiles;
+mod publish;
 mod terms;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use pki::Timestamp;
 pub use audit::AuditSettings;
 pub use dropin::{PebbleChoices, RetryAfter, TlsFiles, require_dev_for_faults};
 pub use file::{File, Listen, Orders, RegimeName};
+pub use publish::{PublishSettings, S3_VARIABLES, S3Credentials, S3Settings, S3Variables};
 
 use crate::dev::Dev;
 use crate::http::limits::ListenerLimits;
@@ -54,6 +56,8 @@ pub struct Choices {
     pub listen: file::Listen,
     /// The variables `CAIRN_DEV_…`.
     pub variables: BTreeMap<String, String>,
+    /// The variables that say what requests to S3 are signed with.
+    pub s3_variables: S3Variables,
     /// What a configuration of Pebble says and ours can't.
     pub pebble: Option<PebbleChoices>,
 }
@@ -122,8 +126,8 @@ pub struct Config {
     pub polls_per_account: usize,
     /// Limits of connections and requests.
     pub http: ListenerLimits,
-    /// Where CRLs and issuers' certificates are brought to, for another web server to serve.
-    pub publish_folder: Option<PathBuf>,
+    /// Where CRLs and issuers' certificates are brought to, for others to serve.
+    pub publish: PublishSettings,
     /// The audit log's files and checkpoints.
     pub audit: AuditSettings,
     /// Octets of a request's body.
@@ -250,7 +254,7 @@ impl Config {
             poll_wait: seconds(file.times.poll_wait, 2),
             polls_per_account: file.limits.polls_per_account.unwrap_or(64).into(),
             http: http::limits(file)?,
-            publish_folder: file.crl.publish.folder.clone(),
+            publish: publish::read(&file.crl.publish, &choices.s3_variables)?,
             audit: audit::settings(file.audit)?,
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),

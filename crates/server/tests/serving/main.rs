@@ -18,6 +18,7 @@ mod ocsp;
 mod orders;
 mod pebble;
 mod protocol;
+mod publication;
 mod recover;
 mod renewal;
 mod revocation;

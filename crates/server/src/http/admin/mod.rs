@@ -39,7 +39,7 @@ pub struct AdminDoor {
     /// Those that have ended.
     pub retired: Vec<RetiredLog>,
     /// What brings CRLs elsewhere.
-    pub publication: Option<Arc<Publication>>,
+    pub publications: Vec<Arc<Publication>>,
     /// Where the keys are that Pebble's paths give away: in the regime `dev` alone.
     pub dev: Option<Files>,
 }
@@ -91,7 +91,7 @@ async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
         Ok::<_, ca::ports::StoreError>(door.ca.check_clock().await?.map(|()| stops))
     };
     match stores.await {
-        Ok(Ok(stops)) => match crl_trouble(&door.ca) {
+        Ok(Ok(stops)) => match crl_trouble(&door.ca).or_else(|| publication_trouble(&door)) {
             // A stop is no fault: whoever watches this has nothing to restart.
             None => {
                 let stops: String = stops.iter().map(|stop| format!("{stop}: {}\n", stop.reason)).collect();
@@ -124,8 +124,15 @@ fn crl_damage(ca: &Ca) -> String {
     told.take(DAMAGE_SHOWN).collect()
 }
 
+/// Relying parties see what was published before.
+fn publication_trouble(door: &AdminDoor) -> Option<String> {
+    let mut troubles = door.publications.iter().filter_map(|publication| publication.trouble());
+    let lasting = troubles.find(|(since, _)| door.ca.now().since(*since) >= TROUBLE);
+    lasting.map(|(_, line)| line)
+}
+
 async fn metrics(State(door): State<Arc<AdminDoor>>) -> Response {
-    match metrics::encode(&door.ca, &door.database, &door.logs, door.publication.as_deref()).await {
+    match metrics::encode(&door.ca, &door.database, &door.logs, &door.publications).await {
         Ok(text) => {
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, content_type)], text).into_response()
