@@ -290,9 +290,9 @@ async fn stop_that_makes_no_sense_is_refused(backend: Backend) {
 
 async fn logged_stops(world: &World) -> Vec<(u64, StopScope)> {
     let lines = world.lines().await.into_iter();
-    let stops = lines.filter_map(|line| match line.event {
-        AuditEvent::IssuanceStopped { stop } => Some((stop.number, stop.scope)),
-        _ => None,
+    let stops = lines.filter_map(|line| {
+        let AuditEvent::IssuanceStopped { stop } = line.event else { return None };
+        Some((stop.number, stop.scope))
     });
     stops.collect()
 }

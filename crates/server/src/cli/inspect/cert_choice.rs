@@ -186,9 +186,9 @@ impl Pages<'_> {
 }
 
 impl<'a> Below<'a> {
-    fn of(domain: &'a DnsName, only: SerialFilter) -> Self {
+    fn of(domain: &'a DnsName, only: SerialFilter) -> Box<Self> {
         let beginning = reversed_labels(domain.as_str());
-        Self { domain, beginning, names: VecDeque::new(), last: None, current: None, only }
+        Box::new(Self { domain, beginning, names: VecDeque::new(), last: None, current: None, only })
     }
 
     async fn next(&mut self, ledger: &dyn Ledger) -> Result<Option<Vec<SerialRecord>>, Failure> {
