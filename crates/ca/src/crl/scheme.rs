@@ -6,8 +6,8 @@ use crate::ports::Issuer;
 use crate::settings::Settings;
 use crate::urls;
 
-/// How an issuer's CRL is cut into shards, and where those are fetched. Who makes CRLs and who signs them each have one,
-/// of their own configuration.
+/// How an issuer's CRL is cut into shards, and where those are fetched. Who makes CRLs and who signs them each have
+/// one, of their own configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrlScheme {
     shards: u16,

@@ -122,7 +122,8 @@ impl CrlOutline {
         Crl::from_der(&tbs.with_signature(algorithm, &[0]))
     }
 
-    /// The signature of the CRL that this is the outline of, from what stands behind its entries. `None`: none is there.
+    /// The signature of the CRL that this is the outline of, from what stands behind its entries. `None`: none is
+    /// there.
     pub fn signature<'t>(&self, algorithm: SignatureAlgorithm, tail: &'t [u8]) -> Option<&'t [u8]> {
         let behind = tail.strip_prefix(&*self.tail)?.strip_prefix(algorithm.algorithm_identifier_der())?;
         let mut reader = Reader::new(behind);

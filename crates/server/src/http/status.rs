@@ -181,8 +181,8 @@ impl Sending {
         Some(piece)
     }
 
-    /// What of these octets of the entries stands in the part that they begin in. One that is gone since a newer CRL was
-    /// made ends the answer: whoever asks again gets the newer one.
+    /// What of these octets of the entries stands in the part that they begin in. One that is gone, since a newer CRL
+    /// was made, ends the answer: whoever asks again gets the newer one.
     async fn part(&self, from: u64, to: u64) -> io::Result<Bytes> {
         let part = from / CrlRecord::PART_OCTETS;
         let begins = part * CrlRecord::PART_OCTETS;

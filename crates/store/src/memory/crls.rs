@@ -1,14 +1,42 @@
 //! CRLs, and the revocations that they list.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
-use ca::ports::{CrlLeftover, CrlPart, CrlRecord, Recorded};
+use ca::ports::{CrlLeftover, CrlPart, CrlRecord, CrlState, Recorded};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
 
 use super::records::Records;
 
 impl Records {
+    pub(super) fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> CrlState {
+        CrlState {
+            allocated: self.crl_numbers.get(&(issuer, shard)).copied().unwrap_or(0),
+            last: self.crls.get(&(issuer, shard)).cloned(),
+            last_revocation: self.last_revocation(issuer, shard, shards),
+        }
+    }
+
+    pub(super) fn allocate_crl_number(
+        &mut self,
+        (issuer, shard, number): (Sha256, u16, u64),
+        this_update: Timestamp,
+    ) -> bool {
+        let last = self.crl_numbers.entry((issuer, shard)).or_default();
+        let above = number > *last;
+        *last = number.max(*last);
+        if above {
+            self.dated(this_update, Recorded::Crl { shard, number });
+        }
+        above
+    }
+
+    pub(super) fn crl_part(&self, part: CrlPart, octets: &Range<u64>) -> Option<Vec<u8>> {
+        let number = |octets: u64| usize::try_from(octets).unwrap_or(usize::MAX);
+        let (from, length) = (number(octets.start), number(octets.end.saturating_sub(octets.start)));
+        self.crl_parts.get(&part).map(|part| part.iter().copied().skip(from).take(length).collect())
+    }
+
     pub(super) fn put_crl_part(&mut self, part: CrlPart, octets: Vec<u8>) -> bool {
         let last = self.crls.get(&(part.issuer, part.shard));
         let above = last.is_none_or(|last| part.number > last.number);

@@ -393,12 +393,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
-        let records = lock(&self.records);
-        Ok(CrlState {
-            allocated: records.crl_numbers.get(&(issuer, shard)).copied().unwrap_or(0),
-            last: records.crls.get(&(issuer, shard)).cloned(),
-            last_revocation: records.last_revocation(issuer, shard, shards),
-        })
+        Ok(lock(&self.records).crl_state(issuer, shard, shards))
     }
 
     async fn last_crl(&self, issuer: Sha256, shard: u16) -> Stored<Option<CrlRecord>> {
@@ -412,14 +407,7 @@ impl Ledger for MemoryLedger {
         number: u64,
         this_update: Timestamp,
     ) -> Stored<bool> {
-        let mut records = lock(&self.records);
-        let last = records.crl_numbers.entry((issuer, shard)).or_default();
-        let above = number > *last;
-        *last = number.max(*last);
-        if above {
-            records.dated(this_update, Recorded::Crl { shard, number });
-        }
-        Ok(above)
+        Ok(lock(&self.records).allocate_crl_number((issuer, shard, number), this_update))
     }
 
     async fn put_crl_part(&self, part: CrlPart, octets: Vec<u8>) -> Stored<bool> {
@@ -427,17 +415,11 @@ impl Ledger for MemoryLedger {
     }
 
     async fn crl_part(&self, part: CrlPart, octets: Range<u64>) -> Stored<Option<Vec<u8>>> {
-        let (from, to) = (octets.start, octets.end.saturating_sub(octets.start));
-        let piece = |part: &Vec<u8>| {
-            let octets = part.iter().copied().skip(usize::try_from(from).unwrap_or(usize::MAX));
-            octets.take(usize::try_from(to).unwrap_or(usize::MAX)).collect()
-        };
-        Ok(lock(&self.records).crl_parts.get(&part).map(piece))
+        Ok(lock(&self.records).crl_part(part, &octets))
     }
 
     async fn store_crl(&self, crl: CrlRecord) -> Stored<bool> {
-        let now = self.clock.now();
-        Ok(lock(&self.records).store_crl(crl, now))
+        Ok(lock(&self.records).store_crl(crl, self.clock.now()))
     }
 
     async fn crl_leftovers(&self, issuer: Sha256, shard: u16, limit: u32) -> Stored<Vec<CrlLeftover>> {

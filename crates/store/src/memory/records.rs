@@ -175,7 +175,7 @@ impl Records {
         found.take(limit as usize).map(|issued| self.show(issued)).collect()
     }
 
-    fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
+    pub(super) fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
         let shown = self.show(issued);
         filter.status.is_none_or(|status| shown.status == status)
             && (!filter.abandoned || shown.is_abandoned())

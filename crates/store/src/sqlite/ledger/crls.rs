@@ -144,7 +144,8 @@ pub(super) fn store_crl(batch: &Batch<'_>, crl: &CrlRecord, now: Timestamp) -> S
 pub(super) fn leftovers(connection: &Connection, issuer: Sha256, shard: u16, limit: u32) -> Step<Vec<CrlLeftover>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.crl_leftovers
-        SELECT number, (SELECT replaced FROM replaced_crls WHERE issuer = ?1 AND shard = ?2 AND number = crl_parts.number)
+        SELECT number, (SELECT replaced FROM replaced_crls
+            WHERE issuer = ?1 AND shard = ?2 AND number = crl_parts.number)
         FROM crl_parts WHERE issuer = ?1 AND shard = ?2
             AND NOT EXISTS (SELECT 1 FROM crls WHERE issuer = ?1 AND shard = ?2 AND number = crl_parts.number)
         GROUP BY number ORDER BY number LIMIT ?3",
