@@ -263,6 +263,13 @@ impl Order {
             || self.authorizations.iter().any(|authorization| authorization.end.is_some_and(|end| !end.is_good(now)))
     }
 
+    /// Whether time has ended it, and nothing else: its own, or that of one of its authorizations.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        let over = |end| matches!(end, AuthorizationEnd::Valid { expires } if now > expires);
+        self.stage() == Stage::TestChallenge
+            && (now > self.expires || self.authorizations.iter().any(|one| one.end.is_some_and(over)))
+    }
+
     /// Whether an authorization that it took over from another order is no longer good.
     pub fn lost_a_reused_authorization(&self, now: Timestamp) -> bool {
         let lost = |one: &Authorization| one.id.order != self.id && one.end.is_some_and(|end| !end.is_good(now));

@@ -12,7 +12,7 @@ use crate::account::Account;
 use crate::authority::Ca;
 use crate::authorization::{Authorization, AuthorizationEnd, EndedAuthorization, Method};
 use crate::error::{Answer, Error};
-use crate::order::{Finalize, MoveRefused, Order, Progress, Stage};
+use crate::order::{Finalize, MoveRefused, Order, Outcome, Progress, Stage};
 use crate::ports::{LeaseTerms, SerialRecord, StoreErrorKind, Stored};
 use crate::signing::general_name;
 use crate::{AuthorizationId, OrderId};
@@ -35,7 +35,26 @@ impl Ca {
     /// `malformed` (404) if there is none, `unauthorized` if it is another account's.
     pub async fn order(&self, account: &Account, id: OrderId) -> Answer<Order> {
         let order = self.read_order(id).await?.ok_or_else(|| unknown("order"))?;
-        if order.account == account.id { Ok(order) } else { Err(foreign("order")) }
+        if order.account != account.id {
+            return Err(foreign("order"));
+        }
+        if order.is_over(self.now()) { self.end_by_time(order).await } else { Ok(order) }
+    }
+
+    /// What a client is told to be over has ended before, whatever another clock says, or this one later. A clock that
+    /// has just leapt forward ends nothing, and nobody is told by it.
+    async fn end_by_time(&self, order: Order) -> Answer<Order> {
+        let (id, now) = (order.id, self.now());
+        if !self.clock_watch.ends_by_time(now, self.clock.monotonic(), self.settings.times.issue_deadline) {
+            return Err(Error::Failed(format!("the clock leapt forward: whether order {id} has expired is not known")));
+        }
+        if self.ledger_knew_better(id).await? {
+            return self.read_order(id).await?.ok_or_else(|| unknown("order"));
+        }
+        let Some(failure) = order.cause_of_death(now) else { return Ok(order) };
+        let ended = self.workbench.settle(id, &[], Some((Outcome::Invalid(failure), now))).await?;
+        tracing::info!(order = %id, "its time is over");
+        ended.ok_or_else(|| unknown("order"))
     }
 
     /// As [`Ca::order`], but waits up to `wait` for the order to change, if it is one that we work on.

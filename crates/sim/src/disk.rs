@@ -159,7 +159,12 @@ impl WorkbenchLayer for Unsynced {
         outcome: Option<(Outcome, Timestamp)>,
     ) -> Stored<Option<Order>> {
         self.step_begins();
-        inner.settle(order, ended, outcome).await
+        let is_told = outcome.is_some();
+        let settled = inner.settle(order, ended, outcome).await;
+        if is_told {
+            self.synced();
+        }
+        settled
     }
 
     async fn sweep(

@@ -266,8 +266,8 @@ pub trait Workbench: Send + Sync + std::fmt::Debug {
 
     /// Ends an order without a lease (a death by deadline, or what the ledger says has ended): copies back `ended`, and
     /// finishes with `outcome` if there is one and the order has not ended ([`Order::settle`]: one that has come to
-    /// `Issue` does not end by what was found before). Whoever held a lease has lost it, if the order changed. The
-    /// order as it then is.
+    /// `Issue` does not end by what was found before). Whoever held a lease has lost it, if the order changed.
+    /// **Synced** with an outcome, of which a client may be told. The order as it then is.
     async fn settle(
         &self,
         order: OrderId,

@@ -1,5 +1,7 @@
 //! Deadlines and caps: nothing is tried for ever, and an order that dies says in which stage.
 
+use std::time::Duration;
+
 use acme::{OrderStatus, ProblemType};
 use ca::Worked;
 use ca::order::Stage;
@@ -13,6 +15,8 @@ const WEEK: u64 = 7 * 86_400;
 on_all_back_ends! {
     order_that_nobody_answers_expires_and_names_the_stage
     order_that_is_never_finalized_expires
+    order_that_was_told_to_have_expired_stays_so_when_the_clock_is_set_back
+    nobody_is_told_that_an_order_expired_by_a_clock_that_leapt
     order_in_issue_does_not_expire_with_its_validity_as_pending
     order_past_the_deadline_of_issue_dies_in_the_ledger
     worker_that_comes_after_the_deadline_finds_the_end
@@ -31,8 +35,8 @@ async fn order_that_nobody_answers_expires_and_names_the_stage(backend: Backend)
     world.clock.pass_seconds(WEEK - 1);
     assert_eq!(world.sweep().await.died, 0);
     world.clock.pass_seconds(2);
-    assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid, "before a sweep has seen it");
     assert_eq!(world.sweep().await.died, 1);
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
     let (stage, problem) = client.death(&world, order.id).await;
     assert_eq!(stage, Stage::TestChallenge);
     assert!(problem.detail.contains("testchallenge"), "{}", problem.detail);
@@ -46,10 +50,42 @@ async fn order_that_is_never_finalized_expires(backend: Backend) {
     let order = client.ready(&world, &["one.example.com"]).await;
     world.clock.pass_seconds(WEEK + 1);
     assert_eq!(refused(client.finalize(&world, &order, &pair()).await).kind, ProblemType::OrderNotReady);
-    assert_eq!(world.sweep().await.died, 1);
+    assert_eq!(world.standing(order.id).await, Standing::PendingDone, "before a sweep has seen it");
+    assert_eq!(world.sweep().await.died, 0);
     let (stage, problem) = client.death(&world, order.id).await;
     assert_eq!(stage, Stage::TestChallenge);
     assert!(problem.detail.contains("expired"), "{}", problem.detail);
+}
+
+async fn order_that_was_told_to_have_expired_stays_so_when_the_clock_is_set_back(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let ready = client.ready(&world, &["one.example.com"]).await;
+    let pending = client.order(&world, &["two.example.com"]).await;
+    world.clock.set_ahead(Duration::from_secs(WEEK + 1));
+    for order in [&ready, &pending] {
+        assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
+    }
+    world.clock.set_back(Duration::from_secs(WEEK + 1));
+    for order in [&ready, &pending] {
+        assert_eq!(client.status(&world, order.id).await, OrderStatus::Invalid);
+        assert!(client.death(&world, order.id).await.1.detail.contains("expired"));
+    }
+    assert_eq!(refused(client.finalize(&world, &ready, &pair()).await).kind, ProblemType::OrderNotReady);
+}
+
+async fn nobody_is_told_that_an_order_expired_by_a_clock_that_leapt(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.ready(&world, &["one.example.com"]).await;
+    world.sweep().await;
+    world.clock.set_ahead(Duration::from_secs(WEEK + 1));
+    assert!(matches!(world.ca.order(&client.account, order.id).await, Err(ca::Error::Failed(_))));
+    world.clock.set_back(Duration::from_secs(WEEK + 1));
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+    client.finalize(&world, &order, &pair()).await.unwrap();
+    world.until_done(order.id).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Valid);
 }
 
 async fn order_in_issue_does_not_expire_with_its_validity_as_pending(backend: Backend) {

@@ -256,7 +256,9 @@ impl Workbench for SqliteWorkbench {
         outcome: Option<(Outcome, Timestamp)>,
     ) -> Stored<Option<Order>> {
         let ended = ended.to_vec();
-        self.step(Durability::Ordered, move |batch, now, effects| {
+        // A client may be told of an end.
+        let durability = if outcome.is_some() { Durability::Synced } else { Durability::Ordered };
+        self.step(durability, move |batch, now, effects| {
             let Some(mut active) = rows::load(batch, order)? else {
                 return Ok(None);
             };
