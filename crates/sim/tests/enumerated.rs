@@ -17,7 +17,7 @@ fn single_faults(life: Life, schedule: u64, at: impl Fn(Call) -> bool) {
     assert_eq!(ended.violations, [], "where nothing fails everything holds");
     let mut cases = after(&calm, &ended.calls);
     cases.retain(|(_, call)| at(*call));
-    assert!(cases.len() > 60, "{}: only {} cases", life.name(), cases.len());
+    assert!(cases.len() > 40, "{}: only {} cases", life.name(), cases.len());
     let mut found = Vec::new();
     for (case, call) in &cases {
         let ended = run(case, None, false);
