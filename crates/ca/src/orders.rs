@@ -45,7 +45,7 @@ impl Ca {
     /// has just leapt forward ends nothing, and nobody is told by it.
     async fn end_by_time(&self, order: Order) -> Answer<Order> {
         let (id, now) = (order.id, self.now());
-        if !self.clock_watch.ends_by_time(now, self.clock.monotonic(), self.settings.times.issue_deadline) {
+        if self.clock_is_doubted() {
             return Err(Error::Failed(format!("the clock leapt forward: whether order {id} has expired is not known")));
         }
         if self.ledger_knew_better(id).await? {

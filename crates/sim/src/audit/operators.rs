@@ -72,7 +72,7 @@ impl Auditor {
         let told: Vec<(u64, StopTold)> =
             self.facts().stops.iter().map(|(number, told)| (*number, told.clone())).collect();
         for (number, told) in told {
-            let known = now(self.ledger.stop_of_number(number)).ok().flatten();
+            let known = now(self.ledger.stops_of(number, None)).ok().and_then(|found| found.into_iter().next());
             let stands = known.as_ref().is_some_and(|known| known.scope == told.scope && known.ended.is_none());
             if told.end_asked.is_none() || told.ended {
                 self.holds(9, stands != told.ended, || format!("stop {number} is {known:?}, and was told: {told:?}"));

@@ -15,7 +15,7 @@ use ca::ports::{
     CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder,
     LineCounts, ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice,
     RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
-    Settled, SigningRecord, StatusRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    Settled, SigningRecord, StatusRecord, StopRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -304,24 +304,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {
-        let records = lock(&self.records);
-        let Some(issued) = records.serials.get(&serial) else {
-            return Ok(None);
-        };
-        let missing =
-            || StoreError::new(StoreErrorKind::Corrupt, format!("serial {serial} lacks its order or account"));
-        let order = records.orders.get(&issued.record.order).ok_or_else(missing)?.order.clone();
-        let account = records.accounts.get(&issued.record.account).ok_or_else(missing)?.clone();
-        let ids = order.authorization_ids();
-        Ok(Some(SigningRecord {
-            serial: records.show(issued),
-            account,
-            authorizations: ids.iter().filter_map(|id| records.authorizations.get(id)).cloned().collect(),
-            rechecks: records.rechecks.get(&order.id).cloned().unwrap_or_default(),
-            key_blocked: records.blocked.contains_key(&issued.record.spki_hash),
-            stops: records.stops_of(&order),
-            order,
-        }))
+        lock(&self.records).signing_record(serial)
     }
 
     async fn revoke(&self, revocation: Revocation) -> Stored<Revoked> {

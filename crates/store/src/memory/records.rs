@@ -11,7 +11,7 @@ use ca::ports::{
     AuditMark, BlockSettled, Blocked, BlockedKey, CrlPart, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord,
     KeyNotChanged, LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord,
     RenewalRule, RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
-    StopRecord, StoredFinal,
+    SigningRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
@@ -175,7 +175,27 @@ impl Records {
         found.take(limit as usize).map(|issued| self.show(issued)).collect()
     }
 
-    pub(super) fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
+    pub(super) fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {
+        let Some(issued) = self.serials.get(&serial) else {
+            return Ok(None);
+        };
+        let missing =
+            || StoreError::new(StoreErrorKind::Corrupt, format!("serial {serial} lacks its order or account"));
+        let order = self.orders.get(&issued.record.order).ok_or_else(missing)?.order.clone();
+        let account = self.accounts.get(&issued.record.account).ok_or_else(missing)?.clone();
+        let ids = order.authorization_ids();
+        Ok(Some(SigningRecord {
+            serial: self.show(issued),
+            account,
+            authorizations: ids.iter().filter_map(|id| self.authorizations.get(id)).cloned().collect(),
+            rechecks: self.rechecks.get(&order.id).cloned().unwrap_or_default(),
+            key_blocked: self.blocked.contains_key(&issued.record.spki_hash),
+            stops: self.stops_of(&order),
+            order,
+        }))
+    }
+
+    fn matches(&self, issued: &Issued, filter: &SerialFilter) -> bool {
         let shown = self.show(issued);
         filter.status.is_none_or(|status| shown.status == status)
             && (!filter.abandoned || shown.is_abandoned())

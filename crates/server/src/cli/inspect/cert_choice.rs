@@ -71,7 +71,7 @@ impl Choice {
             (Self::Found(_) | Self::Below(_), None) => Place::Listed(&[]),
             (Self::Found(filter), Some(_)) => Place::Found(SerialFilter { until: last, ..filter.clone() }),
             (Self::Below(domain), Some(_)) => {
-                Place::Below(Box::new(Below::of(domain, SerialFilter { until: last, ..SerialFilter::default() })))
+                Place::Below(Below::of(domain, SerialFilter { until: last, ..SerialFilter::default() }))
             }
         };
         Pages { ledger, place }
@@ -83,7 +83,7 @@ impl Choice {
             Self::Listed(_) => Place::Listed(&[]),
             Self::Found(filter) => Place::Found(SerialFilter { after: last, ..filter.clone() }),
             Self::Below(domain) => {
-                Place::Below(Box::new(Below::of(domain, SerialFilter { after: last, ..SerialFilter::default() })))
+                Place::Below(Below::of(domain, SerialFilter { after: last, ..SerialFilter::default() }))
             }
         };
         Pages { ledger, place }
