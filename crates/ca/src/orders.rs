@@ -53,7 +53,9 @@ impl Ca {
         }
         let Some(failure) = order.cause_of_death(now) else { return Ok(order) };
         let ended = self.workbench.settle(id, &[], Some((Outcome::Invalid(failure), now))).await?;
-        tracing::info!(order = %id, "its time is over");
+        if ended.as_ref().is_some_and(|ended| ended.outcome().is_some()) {
+            tracing::info!(order = %id, "its time is over");
+        }
         ended.ok_or_else(|| unknown("order"))
     }
 

@@ -195,7 +195,7 @@ impl Ca {
                 }
             }
             AuditEvent::KeyBlock { spki_hash, by } => {
-                let block = KeyBlock { spki_hash: *spki_hash, at: at.whole_second(), by: by.clone() };
+                let block = KeyBlock { spki_hash: *spki_hash, at: at.min(self.now()).whole_second(), by: by.clone() };
                 let blocked = self.ledger.block(block).await?;
                 self.account_ended(blocked.account).await;
             }

@@ -8,6 +8,7 @@ use acme::{DnsName, Identifier, Problem, ProblemType};
 use futures_util::future::try_join_all;
 use pki::{Certificate, GeneralName, LogId, Serial, Sha256, Timestamp};
 
+use crate::crl::NUMBER_MAX;
 use crate::order::{Failure, Order, Progress, Stage};
 use crate::ports::{
     AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, KeyBlock, Ledger, LineCounts, RecoveryRecord,
@@ -22,9 +23,6 @@ const PAGE: usize = 256;
 /// BR 6.3.2: no certificate of the time before 2026 was valid for longer. What is revoked and otherwise unknown stays
 /// on CRLs for so long.
 const LIFETIME_MAX: Duration = Duration::from_secs(398 * 86_400);
-/// No CA ever makes so many CRLs: a log that names a higher number would leave too few above it.
-const CRL_NUMBER_MAX: u64 = 1 << 40;
-
 /// A line that speaks of what the ledger never knew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
@@ -335,7 +333,7 @@ impl Restoration<'_> {
                 if !authorities.0.iter().any(|one| one.public_key().spki_hash() == *issuer) {
                     return Err(unreadable(format!("it is of a CRL of issuer {issuer}, which is none of this CA's")));
                 }
-                if *number > CRL_NUMBER_MAX {
+                if *number > NUMBER_MAX {
                     return Err(unreadable(format!("CRL number {number} is none that this CA has come to")));
                 }
                 RestoredLine::CrlNumber { issuer: *issuer, shard: *shard, number: *number }

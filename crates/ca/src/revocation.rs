@@ -201,9 +201,7 @@ impl Ca {
         let (reason, revoked) = (Reason::KeyCompromise, earlier.revoked);
         let event = AuditEvent::Revocation { serial, reason, revoked, by: by.to_owned() };
         let line = self.audit.append(event).await?;
-        let upgraded = self.ledger.upgrade_to_key_compromise(serial, by).await?;
-        self.audit.applied(line);
-        Ok(upgraded)
+        Ok(self.insist_on_line(line, self.ledger.upgrade_to_key_compromise(serial, by).await)?)
     }
 
     /// The account or the key that signed a revokeCert request.

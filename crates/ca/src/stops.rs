@@ -32,6 +32,15 @@ impl StopNumbers {
 struct Numbers {
     /// The highest that this process has logged, or met in its log: whether the ledger took it or not.
     logged: u64,
+    /// What was logged last and could not be written: it comes before whatever an operator says next.
+    left: Option<(u64, Left)>,
+}
+
+/// What the ledger did not take, by its line.
+#[derive(Clone, Debug)]
+enum Left {
+    Stop(StopRecord),
+    End { number: u64, since: Timestamp, at: Timestamp },
 }
 
 /// Which stops are to end.
@@ -99,6 +108,7 @@ impl Ca {
         }
         self.require_known(&scope).await?;
         let mut numbers = self.stop_numbers.lock().await;
+        self.write_left(&mut numbers).await?;
         let standing = self.ledger.standing_stops().await?;
         if let Some(earlier) = standing.iter().find(|stop| stop.scope == scope) {
             return Err(refused(format!("{earlier}: {}", earlier.reason)));
@@ -125,6 +135,9 @@ impl Ca {
                 refused.push(line);
                 continue;
             }
+            if written.is_err() {
+                numbers.left = Some((line, Left::Stop(stop.clone())));
+            }
             self.insist_on_line(line, written)?;
             refused.into_iter().for_each(|line| self.audit.applied(line));
             tracing::warn!(number = stop.number, scope = %stop.scope, reason = %stop.reason, "issuance stopped");
@@ -149,7 +162,8 @@ impl Ca {
     /// # Errors
     /// `malformed`: none of them stands.
     pub async fn resume_issuance(&self, which: &Resumed, by: &str) -> Answer<Vec<StopRecord>> {
-        let _one_at_a_time = self.stop_numbers.lock().await;
+        let mut numbers = self.stop_numbers.lock().await;
+        self.write_left(&mut numbers).await?;
         let mut standing = self.ledger.standing_stops().await?.to_vec();
         standing.retain(|stop| match which {
             Resumed::Number(number) => stop.number == *number,
@@ -165,13 +179,33 @@ impl Ca {
         }
         let mut ended = Vec::with_capacity(standing.len());
         for StopRecord { number, since, .. } in standing {
-            let (at, by, since) = (self.now(), by.to_owned(), Some(since));
-            let line = self.audit.append(AuditEvent::IssuanceResumed { number, since, ended: at, by }).await?;
-            let stop = self.insist_on_line(line, self.ledger.resume(number, at).await)?;
+            let (at, by) = (self.now(), by.to_owned());
+            let event = AuditEvent::IssuanceResumed { number, since: Some(since), ended: at, by };
+            let line = self.audit.append(event).await?;
+            let written = self.ledger.resume(number, at).await;
+            if written.is_err() {
+                numbers.left = Some((line, Left::End { number, since, at }));
+            }
+            let stop = self.insist_on_line(line, written)?;
             tracing::warn!(number, "issuance goes on: a stop has ended");
             ended.extend(stop);
         }
         Ok(ended)
+    }
+
+    /// Does what an operator said last, if the ledger could not be written then: he was told that it will be done, and
+    /// it must neither undo what he says now nor come back after it.
+    async fn write_left(&self, numbers: &mut Numbers) -> Answer<()> {
+        let Some((line, left)) = numbers.left.clone() else { return Ok(()) };
+        match left {
+            Left::Stop(stop) => self.write_stop(numbers, &stop).await?,
+            Left::End { number, since, at } => {
+                self.bring_in_end(number, Some(since), at).await?;
+            }
+        }
+        self.audit.applied(line);
+        numbers.left = None;
+        Ok(())
     }
 
     /// What stops that stand mean to this order.
@@ -182,8 +216,12 @@ impl Ca {
     /// Brings in a stop that was logged. If its number is another one's, since two processes took it at the same time
     /// or its own could not write it, it gets the next one: what was logged was to stand.
     pub(crate) async fn bring_in_stop(&self, logged: &StopRecord) -> Stored<()> {
-        let mut stop = logged.clone();
         let mut numbers = self.stop_numbers.lock().await;
+        self.write_stop(&mut numbers, logged).await
+    }
+
+    async fn write_stop(&self, numbers: &mut Numbers, logged: &StopRecord) -> Stored<()> {
+        let mut stop = logged.clone();
         loop {
             numbers.logged = numbers.logged.max(stop.number);
             if self.ledger.stop(stop.clone()).await? {
@@ -200,6 +238,9 @@ impl Ca {
     pub(crate) async fn bring_in_end(&self, number: u64, since: Option<Timestamp>, at: Timestamp) -> Stored<bool> {
         let stops = self.ledger.stops_of(number, since).await?;
         let Some(stop) = StopRecord::meant_by(&stops, number, since) else { return Ok(false) };
+        if stop.ended.is_none() {
+            tracing::warn!(number = stop.number, scope = %stop.scope, "a stop ends late, as an operator said before");
+        }
         Ok(self.ledger.resume(stop.number, at).await?.is_some())
     }
 

@@ -9,7 +9,10 @@ use crate::clock::BEHIND_MAX;
 use crate::ports::{CrlLeftover, Stored};
 
 /// The parts of a CRL that was replaced stay so long: whoever has begun to fetch it may go on.
-pub(super) const REPLACED_KEPT: Duration = Duration::from_secs(600);
+const REPLACED_KEPT: Duration = Duration::from_secs(600);
+/// And of so many of them at the most, the newest, of each shard: while many certificates are revoked one CRL follows the
+/// other, and each may be large.
+const REPLACED_MAX: usize = 3;
 /// Parts taken away in one write, a few MiB: other writes get their turn between.
 const PARTS: u32 = 16;
 /// CRLs seen to in one sweep; more wait for the next one.
@@ -46,8 +49,11 @@ impl Ca {
         if leftovers.len() == LEFTOVERS as usize {
             again = Some(now);
         }
+        let mut above = leftovers.iter().filter(|leftover| leftover.replaced.is_some()).count();
         for CrlLeftover { number, replaced } in leftovers {
+            above -= usize::from(replaced.is_some());
             let until = match replaced {
+                Some(_) if above >= REPLACED_MAX => now,
                 // One of the future was replaced while the clock was wrong.
                 Some(at) if at.since(now) <= BEHIND_MAX => at.plus(REPLACED_KEPT),
                 Some(_) => now,

@@ -24,6 +24,8 @@ on_all_back_ends! {
     number_that_was_logged_is_used_up_even_if_the_ledger_did_not_take_it
     logged_stop_whose_number_is_anothers_is_brought_in_and_ended
     end_of_a_stop_that_was_only_logged_is_applied
+    stop_outlasts_an_end_that_was_only_logged_before_it
+    stop_that_was_repeated_and_ended_does_not_come_back
     stop_outlives_a_restart
     stop_that_makes_no_sense_is_refused
 }
@@ -246,6 +248,33 @@ async fn end_of_a_stop_that_was_only_logged_is_applied(backend: Backend) {
     world.ca.recover().await.unwrap();
     assert_eq!(world.ledger.stops(true, 9).await.unwrap(), []);
     Client::new(&world).await.order(&world, &["one.example.com"]).await;
+}
+
+async fn stop_outlasts_an_end_that_was_only_logged_before_it(backend: Backend) {
+    let world = World::on(backend).await;
+    let first = stop(&world, StopScope::All).await;
+    world.points.fail(Side::Before, Call::Resume);
+    world.ca.resume_issuance(&Resumed::Number(first.number), "the operator").await.unwrap_err();
+    let second = stop(&world, StopScope::All).await;
+    assert_ne!(second.number, first.number, "the first is at its end");
+    world.clock.advance(world.ca.settings.times.issue_lease * 2);
+    world.sweep().await;
+    let standing = world.ca.ledger.stops(true, 10).await.unwrap();
+    assert_eq!(standing.iter().map(|one| one.number).collect::<Vec<_>>(), [second.number]);
+}
+
+async fn stop_that_was_repeated_and_ended_does_not_come_back(backend: Backend) {
+    let world = World::on(backend).await;
+    world.points.fail(Side::Before, Call::Stop);
+    let failed = world.ca.stop_issuance(StopScope::All, "a private reason", "the operator").await;
+    failed.unwrap_err();
+    // It was logged, so that it is the one that stands: a second one would be left when the first has ended.
+    let again = refused(world.ca.stop_issuance(StopScope::All, "a private reason", "the operator").await);
+    assert!(again.detail.contains("is stopped"), "{}", again.detail);
+    assert_eq!(world.ca.resume_issuance(&Resumed::Scope(StopScope::All), "the operator").await.unwrap().len(), 1);
+    world.clock.advance(world.ca.settings.times.issue_lease * 2);
+    world.sweep().await;
+    assert_eq!(world.ca.ledger.stops(true, 10).await.unwrap(), []);
 }
 
 async fn stop_outlives_a_restart(backend: Backend) {

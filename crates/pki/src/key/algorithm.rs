@@ -103,7 +103,6 @@ impl SignatureAlgorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.algorithm_identifier_der() == der)
     }
 
-    /// How such a signature is verified with a key of this kind; `None` if the two do not belong together.
     /// What a message is digested with before it is signed; `None`: it is signed as it is.
     pub(super) fn digest(self) -> Option<&'static digest::Algorithm> {
         match self {
@@ -114,6 +113,7 @@ impl SignatureAlgorithm {
         }
     }
 
+    /// How such a signature is verified with a key of this kind; `None` if the two do not belong together.
     pub(super) fn verification(self, kind: KeyKind) -> Option<&'static dyn VerificationAlgorithm> {
         Some(match (self, kind) {
             (Self::EcdsaSha256, KeyKind::P256) => &verification::ECDSA_P256_SHA256_ASN1,

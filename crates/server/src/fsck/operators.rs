@@ -40,9 +40,7 @@ impl OperatorLines {
             AuditEvent::IssuanceResumed { number, since, ended, .. } => {
                 self.ends.push((line.sequence, End { number: *number, since: *since, at: *ended }));
             }
-            AuditEvent::KeyBlock { spki_hash, .. } if self.blocks.len() >= BLOCKS_MAX => {
-                self.more_blocks |= !self.blocks.iter().any(|(key, _)| key == spki_hash);
-            }
+            AuditEvent::KeyBlock { .. } if self.blocks.len() >= BLOCKS_MAX => self.more_blocks = true,
             AuditEvent::KeyBlock { spki_hash, by } => {
                 self.blocks.insert((*spki_hash, Sha256::of(by.as_bytes())));
             }

@@ -101,12 +101,19 @@ impl Representation {
     }
 }
 
-/// Whether the client has this already: the tag tells, or, if it says none, the time.
-pub(super) fn is_known(asked: &HeaderMap, tag: &str, modified: Timestamp, now: Timestamp) -> bool {
+/// Whether the client says that it has what has this tag. `None`: it names no tags.
+pub(super) fn has_tag(asked: &HeaderMap, tag: &str) -> Option<bool> {
+    let tags = asked.get(header::IF_NONE_MATCH)?.to_str().ok()?;
+    Some(tags.split(',').map(str::trim).any(|one| one == "*" || weak(one) == tag))
+}
+
+/// Whether the client has this already: the tag tells, or, if it says none, the time. For what is changed at most once
+/// a second.
+fn is_known(asked: &HeaderMap, tag: &str, modified: Timestamp, now: Timestamp) -> bool {
     let said = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
     // If-None-Match is stronger: the time is not looked at beside it (RFC 9110 §13.2.2).
-    match said(header::IF_NONE_MATCH) {
-        Some(tags) => tags.split(',').map(str::trim).any(|one| one == "*" || weak(one) == tag),
+    match has_tag(asked, tag) {
+        Some(known) => known,
         // A time of the future says nothing (RFC 9110 §13.1.3), and one that is not just this one may be that of
         // something else: after a clock was wrong, later is not newer.
         None => said(header::IF_MODIFIED_SINCE)

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ca::crl::NUMBER_MAX;
 use ca::ports::{CrlRecord, Issuer};
-use pki::{Certificate, Crl, CrlOutline, PublicKey, Sha256, Timestamp};
+use pki::crl::CRL_OCTETS_MAX;
+use pki::{Certificate, Crl, CrlOutline, PublicKey, Sha256, SignatureAlgorithm, SignedPieces, Timestamp};
 
 use super::destination::{Destination, PublicationError, PublishedFile};
 
@@ -14,6 +16,8 @@ const CRL_AGE_MAX: Duration = Duration::from_secs(3600);
 const ISSUER_AGE_MAX: Duration = Duration::from_secs(86_400);
 /// Extensions and a signature are shorter.
 const TAIL_OCTETS_MAX: u64 = 16 * 1024;
+/// What is read at a time of one that is there.
+const PIECE_OCTETS: u64 = 1 << 20;
 
 /// What is to stand at a path.
 #[derive(Debug)]
@@ -116,9 +120,12 @@ impl CrlToPublish {
         crl.distribution_point().map(str::to_owned)
     }
 
-    /// Whether this key has signed that one, for this shard.
-    fn is_of_the_same(&self, other: &Crl) -> bool {
-        other.verify_signed_by(&self.key).is_ok() && other.distribution_point() == self.distribution_point().as_deref()
+    /// Verifies the signature of one of so many octets that says to be signed by this issuer. `None`: it can't be that.
+    fn verifier(&self, other: &Crl, octets: u64) -> Option<SignedPieces> {
+        let algorithm = other.signature_algorithm();
+        // It would have to be held as a whole.
+        let is_too_long = algorithm == SignatureAlgorithm::Ed25519 && octets > CRL_OCTETS_MAX as u64;
+        self.key.verify_pieces(algorithm).ok().filter(|_| !is_too_long)
     }
 }
 
@@ -134,8 +141,8 @@ pub(super) enum There {
     NotOlder(u64),
 }
 
-/// Compares what is there. Of a CRL that is older, the parts around its entries are read, whoever signed it; only one
-/// that claims not to be is read as a whole.
+/// Compares what is there. Of a CRL that is older, the parts around its entries are read, whoever signed it; one that
+/// claims not to be is read to its end, piece by piece.
 pub(super) async fn there(
     destination: &dyn Destination,
     path: &str,
@@ -151,7 +158,8 @@ pub(super) async fn there(
     let length = entries.end - entries.start;
     // How many entries there are is of no use here; an empty list is left out.
     let outline = CrlOutline::of_signed(head, (length.min(1), length), &tail);
-    let Some(theirs) = outline.and_then(|outline| outline.read().ok()) else { return Ok(There::Foreign) };
+    let read = outline.and_then(|outline| outline.read().ok().map(|theirs| (outline, theirs)));
+    let Some((outline, theirs)) = read else { return Ok(There::Foreign) };
     if theirs.number() < ours.number {
         return Ok(There::Older);
     }
@@ -159,10 +167,20 @@ pub(super) async fn there(
         return Ok(There::Same);
     }
     // Whoever may write there must not be able to have numbers used up, nor to keep CRLs away.
-    if octets > pki::crl::CRL_OCTETS_MAX as u64 {
-        return Ok(There::NotOlder(theirs.number()));
+    let is_of_the_same =
+        theirs.number() <= NUMBER_MAX && theirs.distribution_point() == ours.distribution_point().as_deref();
+    let signature = outline.signature(theirs.signature_algorithm(), &tail);
+    let (Some(mut signed), Some(signature), true) = (ours.verifier(&theirs, octets), signature, is_of_the_same) else {
+        return Ok(There::Foreign);
+    };
+    signed.add(outline.head());
+    let mut at = entries.start;
+    while at < entries.end {
+        let to = entries.end.min(at + PIECE_OCTETS);
+        signed.add(&destination.read(path, at..to).await?);
+        at = to;
     }
-    let whole = destination.read(path, 0..octets).await?;
-    let same = Crl::from_der(&whole).is_ok_and(|whole| ours.is_of_the_same(&whole));
-    Ok(if same { There::NotOlder(theirs.number()) } else { There::Foreign })
+    signed.add(outline.tail());
+    let is_ours = signed.verify(signature).is_ok();
+    Ok(if is_ours { There::NotOlder(theirs.number()) } else { There::Foreign })
 }

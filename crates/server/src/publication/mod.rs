@@ -94,7 +94,11 @@ impl Publication {
             return Ok(0);
         }
         let (mut written, mut first, mut in_a_row) = (0, None, 0);
-        for path in self.paths() {
+        let mut paths = self.paths();
+        // Where several fail for good, those behind them get their turn after the pause.
+        let begin = self.lock().begin(paths.len());
+        paths.rotate_left(begin);
+        for (looked, path) in (1..).zip(paths) {
             let Some((path, tried)) = self.look_after(path).await else { continue };
             match tried {
                 Ok(anew) => {
@@ -104,12 +108,13 @@ impl Publication {
                 Err(error) => {
                     self.lock().failed(&path, &error, (self.ca.now(), self.ca.clock.monotonic()));
                     // The place itself is as it should be then.
-                    in_a_row = if matches!(error, PublicationError::Newer { .. }) { 0 } else { in_a_row + 1 };
+                    let is_well = matches!(error, PublicationError::Newer { .. } | PublicationError::Store(_));
+                    in_a_row = if is_well { 0 } else { in_a_row + 1 };
                     first.get_or_insert(error);
                 }
             }
             if in_a_row == FAILURES_MAX {
-                self.lock().pause(self.ca.clock.monotonic());
+                self.lock().pause(begin + looked, self.ca.clock.monotonic());
                 break;
             }
         }

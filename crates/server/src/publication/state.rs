@@ -19,6 +19,8 @@ pub(super) struct State {
     files: BTreeMap<String, Known>,
     /// Nothing is tried for so long: how long, and until when.
     pause: Option<(Duration, Duration)>,
+    /// After a pause, so many are left for last.
+    tried: usize,
 }
 
 #[derive(Debug, Default)]
@@ -67,13 +69,20 @@ impl State {
     }
 
     /// All of it waits, longer each time.
-    pub(super) fn pause(&mut self, now: Duration) {
+    pub(super) fn pause(&mut self, tried: usize, now: Duration) {
+        self.tried = tried;
         let time = self.pause.map_or(LOOK * 2, |(time, _)| (time * 2).min(BACK_OFF_MAX));
         self.pause = Some((time, now + time));
     }
 
+    /// Which of so many is the first to be tried.
+    pub(super) fn begin(&self, count: usize) -> usize {
+        self.tried.checked_rem(count).unwrap_or(0)
+    }
+
     pub(super) fn goes_on(&mut self) {
         self.pause = None;
+        self.tried = 0;
     }
 
     /// The time of the oldest CRL that is there.

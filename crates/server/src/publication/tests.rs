@@ -184,6 +184,21 @@ async fn file_that_cannot_be_published_does_not_stop_those_behind_it() {
 }
 
 #[tokio::test]
+async fn several_that_cannot_be_published_do_not_stop_those_behind_them() {
+    let world = World::new("").await;
+    let publication = world.publication();
+    for shard in 0..3 {
+        fs::create_dir_all(world.at(&world.shard(shard))).unwrap();
+    }
+    publication.publish().await.unwrap_err();
+    assert_eq!(publication.failing(), 3);
+    assert!(!world.at(&world.shard(3)).exists(), "the place itself seems to be away");
+    world.wait(4);
+    publication.publish().await.unwrap_err();
+    assert_eq!(world.published(3).number(), world.last(3).await.number);
+}
+
+#[tokio::test]
 async fn crl_whose_parts_are_damaged_leaves_what_is_published_and_the_others_go_on() {
     let world = World::new("").await;
     let publication = world.publication();

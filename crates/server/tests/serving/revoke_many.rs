@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::keys::until_settled;
 use crate::support::account::Account;
 use crate::support::client::{Client, Issued, text};
 use crate::support::csr::{SubjectKey, csr};
@@ -239,11 +240,13 @@ async fn certificates_of_a_key_are_revoked_and_the_key_is_blocked_if_one_says_so
     let block = ["cert", "revoke", &serial(&kept), "--reason", "1"];
     let (code, message) = said(&server.command(&block).await);
     assert!(code == Some(0) && message.contains("cairn key block"), "{message}");
-    let block = ["cert", "revoke", &serial(&other), "--reason", "1", "--block-keys", "--yes"];
+    let block = ["cert", "revoke", &serial(&kept), "--reason", "1", "--block-keys", "--yes"];
     let (code, message) = said(&server.command(&block).await);
     assert_eq!(code, Some(0), "{message}");
+    let keys = server.json(&["key", "list"]).await;
+    assert_eq!(keys.as_array().map(Vec::len), Some(1), "what is revoked already has a key that is open: {keys}");
+    until_settled(&server, keys[0]["key"].as_str().expect("a hash")).await;
     assert_statuses(&server, &[], &[&kept, &other]).await;
-    assert_eq!(server.json(&["key", "list"]).await.as_array().map(Vec::len), Some(1));
     server.assert_sound().await;
 }
 

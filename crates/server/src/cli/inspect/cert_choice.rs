@@ -263,7 +263,8 @@ pub(super) struct Counts {
     issuers: BTreeMap<Sha256, u64>,
     profiles: BTreeMap<String, u64>,
     names: Vec<String>,
-    /// How many of those that are to be revoked have each key, if the keys are to be blocked.
+    /// How many of those that are to be revoked have each key, if the keys are to be blocked: also those of what is
+    /// revoked already.
     keys: Option<BTreeMap<Sha256, u64>>,
     /// Others that have these keys, and are revoked with them.
     others: u64,
@@ -322,9 +323,19 @@ impl Counts {
         self.chosen == 0 && self.revoked == 0 && self.expired == 0
     }
 
+    /// How many keys are to be blocked, those of what is revoked already among them.
+    pub(super) fn keys_to_block(&self) -> usize {
+        self.keys.as_ref().map_or(0, BTreeMap::len)
+    }
+
     fn add(&mut self, record: &SerialRecord, fate: Fate) {
         match fate {
-            Fate::Revoked => self.revoked += 1,
+            Fate::Revoked => {
+                self.revoked += 1;
+                if let Some(keys) = &mut self.keys {
+                    keys.entry(record.spki_hash).or_default();
+                }
+            }
             Fate::Expired => self.expired += 1,
             Fate::Chosen => {
                 self.chosen += 1;

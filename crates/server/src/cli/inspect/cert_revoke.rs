@@ -118,7 +118,7 @@ pub(super) async fn revoke(asked: &Revoke, paper: &mut Paper<'_>) -> Result<(), 
         return if counts.is_nothing() { Err(Failure::Failed(NOTHING_FOUND.to_owned())) } else { Ok(()) };
     };
     let mut done = RevokedTogether::default();
-    if counts.chosen > 0 {
+    if counts.chosen > 0 || counts.keys_to_block() > 0 {
         if !asked.yes {
             consent(&counts, asked, reason, paper)?;
         }
@@ -240,6 +240,10 @@ impl<'a> Work<'a> {
             for record in &records {
                 match Fate::of(record, self.now, self.expired_too) {
                     Fate::Chosen => {
+                        page.insert(record.serial);
+                    }
+                    // Their keys may still be open.
+                    Fate::Revoked if self.block_keys => {
                         page.insert(record.serial);
                     }
                     Fate::Revoked | Fate::Expired => {}
