@@ -230,7 +230,7 @@ impl Ca {
             let last = self.ledger.stops(false, 1).await?.first().map_or(0, |last| last.number);
             stop.number = last.max(numbers.logged) + 1;
             let (line, number) = (logged.number, stop.number);
-            tracing::warn!(line, number, scope = %stop.scope, "a logged stop gets another number, since its own is taken");
+            tracing::warn!(line, number, scope = %stop.scope, "a logged stop gets another number: its own is taken");
         }
     }
 

@@ -10,8 +10,8 @@ use crate::ports::{CrlLeftover, Stored};
 
 /// The parts of a CRL that was replaced stay so long: whoever has begun to fetch it may go on.
 const REPLACED_KEPT: Duration = Duration::from_secs(600);
-/// And of so many of them at the most, the newest, of each shard: while many certificates are revoked one CRL follows the
-/// other, and each may be large.
+/// And of so many of them at the most, the newest, of each shard: while many certificates are revoked one CRL follows
+/// the other, and each may be large.
 const REPLACED_MAX: usize = 3;
 /// Parts taken away in one write, a few MiB: other writes get their turn between.
 const PARTS: u32 = 16;

@@ -257,7 +257,7 @@ async fn stop_outlasts_an_end_that_was_only_logged_before_it(backend: Backend) {
     world.ca.resume_issuance(&Resumed::Number(first.number), "the operator").await.unwrap_err();
     let second = stop(&world, StopScope::All).await;
     assert_ne!(second.number, first.number, "the first is at its end");
-    world.clock.advance(world.ca.settings.times.issue_lease * 2);
+    world.clock.pass_seconds(world.ca.settings.times.issue_lease.as_secs() * 2);
     world.sweep().await;
     let standing = world.ca.ledger.stops(true, 10).await.unwrap();
     assert_eq!(standing.iter().map(|one| one.number).collect::<Vec<_>>(), [second.number]);
@@ -272,7 +272,7 @@ async fn stop_that_was_repeated_and_ended_does_not_come_back(backend: Backend) {
     let again = refused(world.ca.stop_issuance(StopScope::All, "a private reason", "the operator").await);
     assert!(again.detail.contains("is stopped"), "{}", again.detail);
     assert_eq!(world.ca.resume_issuance(&Resumed::Scope(StopScope::All), "the operator").await.unwrap().len(), 1);
-    world.clock.advance(world.ca.settings.times.issue_lease * 2);
+    world.clock.pass_seconds(world.ca.settings.times.issue_lease.as_secs() * 2);
     world.sweep().await;
     assert_eq!(world.ca.ledger.stops(true, 10).await.unwrap(), []);
 }
