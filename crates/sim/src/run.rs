@@ -84,6 +84,11 @@ fn rest(world: &Arc<World>) {
         calm = until(world, limit, |_| false);
     }
     if calm {
+        // So long a clock may be doubted, and what failed may have to wait.
+        limit += times.issue_deadline;
+        calm = until(world, limit, |_| false);
+    }
+    if calm {
         world.begin_last_questions();
         limit += LAST_QUESTIONS;
         calm = until(world, limit, |_| false);

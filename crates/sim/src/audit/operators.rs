@@ -56,9 +56,15 @@ impl Auditor {
     pub(crate) fn told_resumed(&self, number: u64) {
         self.story.tell(|| format!("an operator is told that stop {number} has ended"));
         self.tally.trouble_for(std::time::Duration::ZERO);
-        if let Some(told) = self.facts().stops.get_mut(&number) {
+        let mut facts = self.facts();
+        facts.clock += 1;
+        let at = facts.clock;
+        if let Some(told) = facts.stops.get_mut(&number) {
             told.ended = true;
+            // Whoever asked for it may have done so before the one who stopped it had his answer.
+            told.end_asked.get_or_insert(at);
         }
+        drop(facts);
         self.stops_stand();
     }
 

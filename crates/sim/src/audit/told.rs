@@ -12,14 +12,8 @@ use crate::executor::Node;
 use crate::machine::BASE;
 
 impl Auditor {
-    /// A client was told of an order, in answer to a request that it has just sent.
-    pub(crate) fn told_order(&self, url: &str, status: OrderStatus, certificate: Option<&str>) {
-        let sent = self.executor.now();
-        self.told_order_at(url, status, certificate, sent);
-    }
-
     /// A client was told of an order, in answer to a request of this time.
-    pub(crate) fn told_order_at(&self, url: &str, status: OrderStatus, certificate: Option<&str>, sent: Duration) {
+    pub(crate) fn told_order(&self, url: &str, status: OrderStatus, certificate: Option<&str>, sent: Duration) {
         let at = self.executor.now();
         let end = match status {
             OrderStatus::Valid => Some((true, certificate.map(str::to_owned), at)),

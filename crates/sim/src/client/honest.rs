@@ -8,7 +8,7 @@ use acme::{
     AuthorizationObject, AuthorizationStatus, ChallengeKind, KeyAuthorization, OrderObject, OrderStatus, ProblemType,
     base64url_encode,
 };
-use pki::{GeneralName, Serial};
+use pki::{GeneralName, Serial, Sha256};
 use serde_json::json;
 
 use super::{Session, Task, Trouble};
@@ -60,7 +60,10 @@ impl Session {
                 Some(())
             }
             Err(trouble) => {
-                self.world.auditor.gave_up(&self.name, &format!("no account: {trouble:?}"));
+                // An operator may have blocked the key before its client heard that it has an account.
+                if !self.world.auditor.is_blocked(Sha256::of(&self.key.jwk().spki_der())) {
+                    self.world.auditor.gave_up(&self.name, &format!("no account: {trouble:?}"));
+                }
                 None
             }
         }
@@ -137,10 +140,11 @@ impl Session {
         if let Some(replaces) = replaces {
             asked["replaces"] = json!(replaces);
         }
+        let sent = self.executor().now();
         let made = self.post(ca::urls::NEW_ORDER, asked.to_string().as_bytes()).await?;
         let url = made.header("location").ok_or_else(|| Trouble::Nonsense("an order has no URL".into()))?.to_owned();
         let order: OrderObject = read(&made)?;
-        self.told(&url, &order);
+        self.told(&url, &order, sent);
         Ok((url, order))
     }
 
@@ -183,8 +187,9 @@ impl Session {
         }
     }
 
-    pub(super) fn told(&self, url: &str, order: &OrderObject) {
-        self.world.auditor.told_order(url, order.status, order.certificate.as_deref());
+    /// In answer to a request of this time.
+    pub(super) fn told(&self, url: &str, order: &OrderObject, sent: Duration) {
+        self.world.auditor.told_order(url, order.status, order.certificate.as_deref(), sent);
     }
 
     /// Shows and answers a challenge of an authorization that is pending.
@@ -239,7 +244,7 @@ impl Session {
             }
             let sent = self.executor().now();
             let order: OrderObject = self.object(url, b"").await?;
-            self.world.auditor.told_order_at(url, order.status, order.certificate.as_deref(), sent);
+            self.told(url, &order, sent);
             if !states.contains(&order.status) {
                 return Ok(order);
             }

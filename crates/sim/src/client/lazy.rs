@@ -63,7 +63,7 @@ impl Session {
         let sent = self.executor().now();
         match self.object::<OrderObject>(url, b"").await {
             Ok(order) => {
-                self.world.auditor.told_order_at(url, order.status, order.certificate.as_deref(), sent);
+                self.world.auditor.told_order(url, order.status, order.certificate.as_deref(), sent);
                 Ok(Some(order))
             }
             Err(Trouble::Refused(problem)) if problem.status == 404 => {

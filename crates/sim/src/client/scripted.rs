@@ -65,10 +65,11 @@ impl Session {
     /// An order that is `ready`, with its URL.
     async fn ready_order(&mut self, name: &str) -> Result<(String, OrderObject), Trouble> {
         let asked = json!({ "identifiers": [{"type": "dns", "value": name}] });
+        let sent = self.executor().now();
         let made = self.post(ca::urls::NEW_ORDER, asked.to_string().as_bytes()).await?;
         let url = made.header("location").ok_or_else(|| Trouble::Nonsense("an order has no URL".into()))?.to_owned();
         let order: OrderObject = read(&made)?;
-        self.told(&url, &order);
+        self.told(&url, &order, sent);
         for authorization in &order.authorizations {
             self.answer(authorization).await?;
         }
