@@ -18,6 +18,8 @@ use crate::world::World;
 
 /// The longest that one has no question.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// So long after the first question each is to be answered.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
 /// The longest that one waits before it asks the same again, which may be answered from what was kept.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -88,6 +90,13 @@ impl World {
     pub(crate) fn begin_last_questions(self: &Arc<Self>) {
         let world = Arc::clone(self);
         self.executor.spawn(Node::WORLD, async move {
+            // Whom nobody has asked yet has to get a certificate for what answers, and may say so: once.
+            for machine in &world.machines {
+                if let Some(serial) = world.auditor.serials().first() {
+                    world.ask_for_status(machine, (*serial, USUAL), false, false).await;
+                }
+            }
+            world.executor.sleep(FIRST_ANSWER).await;
             for machine in &world.machines {
                 for serial in world.auditor.serials() {
                     world.ask_for_status(machine, (serial, USUAL), false, true).await;

@@ -16,7 +16,7 @@ const CALM_MAX: Duration = Duration::from_secs(3 * 86_400);
 /// So long a storm goes on when all clients are done.
 const AFTERMATH: Duration = Duration::from_secs(100);
 /// So long servers are asked for all there is at the end.
-const LAST_QUESTIONS: Duration = Duration::from_secs(5);
+const LAST_QUESTIONS: Duration = Duration::from_secs(60);
 /// More steps than this are no small run any more: something turns in a circle.
 const STEPS_MAX: u64 = 3_000_000;
 
