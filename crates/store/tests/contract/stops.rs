@@ -1,12 +1,12 @@
 //! Stops of issuance.
 
-use acme::DnsName;
+use acme::{DnsName, Identifier};
 use ca::AccountId;
 use ca::ports::{AuditMark, BeginRefused, RecoveryRecord, Restore, RestoredLine, StopRecord, StopScope};
 use pki::Sha256;
 
 use super::Stores;
-use super::fixtures::{HOLDER, Wanted, dns};
+use super::fixtures::{HOLDER, Wanted, dns, wildcard};
 
 macro_rules! suite {
     ($open:path) => {
@@ -175,14 +175,11 @@ pub(crate) async fn standing_stops_are_those_of_the_last_write(stores: &Stores) 
 
 pub(crate) async fn stop_of_a_name_is_found_among_many_others(stores: &Stores) {
     let account = stores.account(1).await;
-    let wanted = |names: &'static [&'static str]| {
-        let account = account.clone();
-        async move {
-            let names: Vec<_> = names.iter().map(|name| dns(name)).collect();
-            Wanted { order: stores.order_in_issue(&account, &names).await, ..stores.wanted().await }
-        }
+    let wanted = async |name: Identifier| {
+        let order = stores.order_in_issue(&account, &[name]).await;
+        Wanted { order, ..stores.wanted().await }
     };
-    let (plain, star) = (wanted(&["a.example.com"]).await, wanted(&["*.example.com"]).await);
+    let (plain, star) = (wanted(dns("a.example.com")).await, wanted(wildcard("example.com")).await);
     let refused = async |wanted: &Wanted| match stores.begin(wanted).await {
         Err(BeginRefused::Stopped(stops)) => stops.iter().map(|stop| stop.number).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
