@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::base64url::{Base64urlError, base64url_decode};
+use crate::base64url::{Base64urlError, base64url_decode, base64url_encode};
+use crate::evidence::flattened;
 use crate::jwk::{Jwk, JwkError};
 use crate::problem::{Problem, ProblemType};
 use crate::strict::{self, Presence, Text};
@@ -102,7 +103,6 @@ pub struct Jws {
     signing_input: Vec<u8>,
     payload: Vec<u8>,
     signature: Vec<u8>,
-    raw: Vec<u8>,
 }
 
 /// The members of the body. Members that nobody defined are ignored (RFC 7515 §7.2.1).
@@ -170,7 +170,7 @@ impl Jws {
         signing_input.extend_from_slice(protected_text.as_bytes());
         signing_input.push(b'.');
         signing_input.extend_from_slice(payload_text.as_bytes());
-        Ok(Self { protected, signing_input, payload, signature, raw: body.to_vec() })
+        Ok(Self { protected, signing_input, payload, signature })
     }
 
     /// The protected header. Nothing of it is proved before [`Jws::verify`].
@@ -179,19 +179,18 @@ impl Jws {
         &self.protected
     }
 
-    /// The body as the client sent it.
-    #[must_use]
-    pub fn raw(&self) -> &[u8] {
-        &self.raw
-    }
-
     /// Verifies the signature with this key: the account's, or the embedded one. Only then can the payload be read.
     ///
     /// # Errors
     /// [`JwsError`] if the header's algorithm is not the key's, or the signature is not good.
     pub fn verify(self, key: &VerifyingKey) -> Result<Verified, JwsError> {
         key.verify(self.protected.algorithm, &self.signing_input, &self.signature)?;
-        Ok(Verified { protected: self.protected, payload: self.payload, raw: self.raw })
+        Ok(Verified {
+            protected: self.protected,
+            payload: self.payload,
+            signing_input: self.signing_input,
+            signature: self.signature,
+        })
     }
 }
 
@@ -256,7 +255,8 @@ fn url(member: &'static str, text: Text<'_>) -> Result<String, JwsError> {
 pub struct Verified {
     protected: Protected,
     payload: Vec<u8>,
-    raw: Vec<u8>,
+    signing_input: Vec<u8>,
+    signature: Vec<u8>,
 }
 
 /// What a verified request says.
@@ -281,16 +281,13 @@ impl Verified {
         if self.payload.is_empty() { Payload::Empty } else { Payload::Json(self.payload.as_slice()) }
     }
 
-    /// The JWS as the client sent it: evidence that can be verified again.
+    /// The JWS as evidence that can be verified again: flattened, with its three members (RFC 7515 §7.2.2). White space
+    /// and members that nobody defined are left out: no signature covers them, so they prove nothing.
     #[must_use]
-    pub fn raw(&self) -> &[u8] {
-        &self.raw
-    }
-
-    /// The JWS as the client sent it, without a copy.
-    #[must_use]
-    pub fn into_raw(self) -> Vec<u8> {
-        self.raw
+    pub fn evidence(&self) -> Vec<u8> {
+        let mut signed = self.signing_input.splitn(2, |octet| *octet == b'.');
+        let (protected, payload) = (signed.next().unwrap_or_default(), signed.next().unwrap_or_default());
+        flattened(protected, payload, base64url_encode(&self.signature).as_bytes())
     }
 
     /// Reads the payload as one JSON object. Members that `T` knows may be there once only; others are ignored

@@ -12,6 +12,7 @@ pub mod contact;
 pub mod directory;
 pub mod dns_name;
 mod ed25519;
+mod evidence;
 pub mod external_account;
 pub mod identifier;
 mod idna2008;
@@ -36,6 +37,7 @@ pub use challenge::{
 pub use contact::{Contact, ContactError};
 pub use directory::{Directory, DirectoryMeta};
 pub use dns_name::DnsName;
+pub use evidence::Evidence;
 pub use external_account::{BindingError, ExternalAccountBinding, MacKey, bind_externally};
 pub use identifier::{Identifier, IdentifierError, WireIdentifier};
 pub use jwk::{Jwk, JwkError};

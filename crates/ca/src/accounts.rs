@@ -75,7 +75,7 @@ impl Ca {
             terms_of_service_agreed: asked.terms_of_service_agreed,
             terms_version: self.terms_version().filter(|_| asked.terms_of_service_agreed),
             created: self.now(),
-            jws: request.into_raw(),
+            jws: request.evidence(),
         };
         let (account, new) = match external_key {
             None => self.ledger.create_account(record).await?,
@@ -125,7 +125,7 @@ impl Ca {
                 format!("the key of this account was changed {max} times, the most there may be; make a new account"),
             ));
         }
-        let change = KeyChangeRecord { account: account.id, from: account.thumbprint(), to, jws: request.into_raw() };
+        let change = KeyChangeRecord { account: account.id, from: account.thumbprint(), to, jws: request.evidence() };
         match self.ledger.change_key(change).await? {
             Ok(account) => {
                 tracing::info!(account = %account.id, key = %account.key.description(), "key of the account changed");

@@ -27,6 +27,7 @@ pub mod clock;
 pub mod crl;
 mod error;
 pub mod external_account;
+mod finalize;
 mod guard;
 mod id;
 pub mod issuance;

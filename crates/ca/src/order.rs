@@ -11,6 +11,7 @@ use pki::{Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::authorization::{Authorization, AuthorizationEnd, ChallengeState, EndedAuthorization, Method};
+pub use crate::finalize::Finalize;
 use crate::validity::AskedValidity;
 use crate::{AccountId, AuthorizationId, OrderId};
 
@@ -76,19 +77,6 @@ pub enum Place {
     Client,
     /// In `pending-done`: it has ended and awaits its acknowledgement, or the end of its retention.
     PendingDone,
-}
-
-/// What the client asked for at finalize (RFC 8555 §7.4), as it signed it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finalize {
-    /// The PKCS#10 request, in DER.
-    #[serde(with = "crate::base64")]
-    pub csr: Vec<u8>,
-    /// The whole request, as the client signed it: what the signer believes.
-    #[serde(with = "crate::base64")]
-    pub jws: Vec<u8>,
-    /// When it came.
-    pub received: Timestamp,
 }
 
 /// Why an order died, and where: the `live` = False of the session database, which keeps the state it died in.

@@ -295,7 +295,7 @@ impl Ca {
         let der = asked.csr_der()?;
         self.check_request(account, &order, &der).await?;
         let now = self.now();
-        let finalize = Finalize { csr: der, jws: request.into_raw(), received: now };
+        let finalize = Finalize { csr: der, jws: request.evidence(), received: now };
         let deadline = now.plus(self.settings.times.issue_deadline);
         let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
         match self.workbench.finalize(id, finalize, deadline, &ended).await? {

@@ -93,7 +93,7 @@ async fn replaced_key_does_not_count_longer_than_an_order_may_wait(backend: Back
     client.change_key(&world, &pair()).await.unwrap();
     world.clock.pass_seconds(600);
     // A worker that lies about the time at which the request was received, too.
-    let received = ca::order::Finalize { csr: csr_of(&request), jws: request.into_raw(), received: now };
+    let received = ca::order::Finalize { csr: csr_of(&request), jws: request.evidence(), received: now };
     let deadline = world.ca.now().plus(Duration::from_secs(120));
     world.workbench.finalize(order.id, received, deadline, &[]).await.unwrap().unwrap().unwrap();
     is_refused_by_the_signer(&world, &client, order.id).await;
@@ -117,7 +117,7 @@ async fn key_that_was_written_without_its_request_is_refused_by_the_signer(backe
     let to = pair();
     // A worker that lies changes the key by itself: with the request of another path, which proves nothing.
     let request = client.key_change_at("/new-order", &to);
-    write_key(&world, &client, &to, request.into_raw()).await;
+    write_key(&world, &client, &to, request.evidence()).await;
     client.take_up(&world, &to).await;
     client.finalize(&world, &order, &pair()).await.unwrap();
     is_refused_by_the_signer(&world, &client, order.id).await;
@@ -128,7 +128,7 @@ async fn key_change_of_another_account_proves_nothing(backend: Backend) {
     let (mut client, other) = (Client::new(&world).await, Client::new(&world).await);
     let order = client.ready(&world, &["one.example.com"]).await;
     let to = pair();
-    write_key(&world, &client, &to, other.key_change_request(&to).into_raw()).await;
+    write_key(&world, &client, &to, other.key_change_request(&to).evidence()).await;
     client.take_up(&world, &to).await;
     client.finalize(&world, &order, &pair()).await.unwrap();
     is_refused_by_the_signer(&world, &client, order.id).await;

@@ -240,7 +240,8 @@ async fn changed_sct_is_found() {
 
 #[tokio::test]
 async fn certificate_for_another_request_than_the_clients_is_found() {
-    for request in ["'$.progress.finalize.csr'", "'$.progress.finalize.jws'"] {
+    for member in ["payload", "protected", "signature"] {
+        let request = format!("'$.progress.finalize.{member}'");
         let document = |serial: &str| format!("order_row = (SELECT order_row FROM serials WHERE serial = {serial})");
         let sql = format!(
             "UPDATE order_documents SET document = json_set(document, {request},
