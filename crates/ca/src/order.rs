@@ -443,6 +443,11 @@ impl Order {
         self.finish(outcome, ended)
     }
 
+    /// The serial of the certificate whose place it takes, if it takes one's.
+    pub fn replaced_serial(&self) -> Option<Serial> {
+        self.replaces.as_ref().and_then(|identifier| Serial::from_der_integer(identifier.serial()))
+    }
+
     /// What its client asked for at finalize, if the order is in `Issue`.
     pub const fn finalize_request(&self) -> Option<&Finalize> {
         match &self.progress {

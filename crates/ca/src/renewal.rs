@@ -202,8 +202,7 @@ impl Ca {
     /// # Errors
     /// `alreadyReplaced` for any other order.
     pub(crate) async fn standing_replacement(&self, order: &Order) -> Answer<Option<Order>> {
-        let Some(identifier) = &order.replaces else { return Ok(None) };
-        let Some(serial) = Serial::from_der_integer(identifier.serial()) else { return Ok(None) };
+        let (Some(identifier), Some(serial)) = (&order.replaces, order.replaced_serial()) else { return Ok(None) };
         match self.ledger.replacement(serial).await? {
             Some(other) if !self.came_to_nothing(other).await? => match self.open_as_asked(other, order).await? {
                 Some(open) => Ok(Some(open)),
@@ -239,8 +238,7 @@ impl Ca {
     /// The order takes the place of its predecessor: a compared write of the ledger, so that of two one wins. Done
     /// again, it changes nothing. The problem of an order that came too late.
     pub(crate) async fn take_place(&self, order: &Order) -> Stored<Option<Problem>> {
-        let Some(identifier) = &order.replaces else { return Ok(None) };
-        let Some(serial) = Serial::from_der_integer(identifier.serial()) else { return Ok(None) };
+        let (Some(identifier), Some(serial)) = (&order.replaces, order.replaced_serial()) else { return Ok(None) };
         let standing = self.ledger.replacement(serial).await?;
         match standing {
             Some(id) if id == order.id => return Ok(None),

@@ -12,6 +12,7 @@ use super::receipts::{
     Allocated, Authorized, Committed, Finished, Logged, Permitted, Planned, Precertified, Precommitted, Profiled,
 };
 use super::{FIRST_PAUSE, IssuanceEnd, Issued, Run};
+use crate::OrderId;
 use crate::authorization::{CaaDecision, CaaRecord, EndedAuthorization};
 use crate::crl::CrlScheme;
 use crate::order::Order;
@@ -181,6 +182,18 @@ impl<'a> Run<'a> {
         Ok(Profiled { allocated, profile, profile_hash: profile.hash() })
     }
 
+    /// A workbench that was lost for a while made room for another order in this one's place, and came back with it.
+    async fn replaced(&self, other: OrderId) -> IssuanceEnd {
+        match self.ca.take_place(self.order).await {
+            Ok(Some(problem)) => IssuanceEnd::Dead(Box::new(problem)),
+            Ok(None) => {
+                let detail = format!("order {other}, which came to nothing, had the place of this one");
+                IssuanceEnd::Wait { detail, after: Some(FIRST_PAUSE) }
+            }
+            Err(error) => IssuanceEnd::wait(&error),
+        }
+    }
+
     /// 5. The TBSCertificate is built, linted, signed with a throwaway key, and stored: status `wait`.
     pub(super) async fn precommit(&self, profiled: Profiled<'a>) -> Result<Precommitted<'a>, IssuanceEnd> {
         let Profiled { allocated, profile, profile_hash } = profiled;
@@ -211,6 +224,7 @@ impl<'a> Run<'a> {
         let number = match begun.await.map_err(|error| IssuanceEnd::over(serial, &error))? {
             Ok(number) => number,
             Err(BeginRefused::SerialTaken) => return Ok(Precommitted::SerialTaken(permitted)),
+            Err(BeginRefused::Replaced(other)) => return Err(self.replaced(other).await),
             Err(refused) => return Err(refused_begin(&refused, self.order, self.now())),
         };
         self.done(5, Some(serial), "linting certificate stored, status wait");
@@ -543,6 +557,7 @@ fn refused_begin(refused: &BeginRefused, order: &Order, now: Timestamp) -> Issua
         BeginRefused::AccountNotValid => {
             dead(ProblemType::Unauthorized, "the account is no longer valid (stage issue)".into())
         }
+        BeginRefused::Replaced(_) => IssuanceEnd::Wait { detail: refused.to_string(), after: Some(FIRST_PAUSE) },
         BeginRefused::AuthorizationNotGood(id) => {
             dead(ProblemType::Unauthorized, format!("authorization {id} is no longer valid (stage issue)"))
         }

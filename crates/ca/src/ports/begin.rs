@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use pki::{GeneralName, Serial, Sha256, Timestamp};
 
-use crate::AuthorizationId;
 use crate::order::Order;
 use crate::ports::StopRecord;
+use crate::{AuthorizationId, OrderId};
 
 /// What `begin` makes durable: steps 3 to 5 of the cycle.
 #[derive(Clone, Debug)]
@@ -99,6 +99,9 @@ pub enum BeginRefused {
     /// The account is no longer valid.
     #[error("the account is no longer valid")]
     AccountNotValid,
+    /// Another order has the place of the certificate that this one was to replace (RFC 9773 §5).
+    #[error("order {0} has the place of the certificate that this order replaces")]
+    Replaced(OrderId),
     /// An authorization is no longer good.
     #[error("authorization {0} is no longer good")]
     AuthorizationNotGood(AuthorizationId),

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use acme::{CertificateIdentifier, NewOrder, OrderStatus, ProblemType};
 use ca::Answer;
+use ca::InstanceId;
 use ca::order::{Order, Stage};
-use ca::ports::SerialRecord;
+use ca::ports::{LeaseTerms, SerialRecord};
 use pki::Certificate;
 use tokio::task::JoinHandle;
 
@@ -24,6 +25,8 @@ on_all_back_ends! {
     same_request_waits_for_the_order_that_is_being_made
     order_that_was_finalized_in_its_last_moment_keeps_its_place
     replacement_whose_maker_died_takes_its_place_later
+    order_that_comes_back_with_its_workbench_does_not_share_its_place
+    order_that_comes_back_with_its_workbench_has_its_place_again_if_the_other_came_to_nothing
     certificate_of_another_account_cannot_be_replaced
     what_is_no_certificate_with_a_shared_name_cannot_be_replaced
 }
@@ -207,6 +210,44 @@ async fn replacement_whose_maker_died_takes_its_place_later(backend: Backend) {
         assert_eq!(client.ask(&world, &replacing(&record, &[NAME])).await.unwrap().id, order);
         world.check_invariants().await;
     }
+}
+
+/// An order to replace a certificate that was finalized, was lost with the workbench, and came back with it after
+/// another one had taken its place: its certificate's record, and the two.
+async fn came_back(backend: Backend) -> (World, Client, SerialRecord, [Order; 2]) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let record = client.issued(&world, &[NAME], &pair()).await;
+    let first = replace(&world, &client, &record).await;
+    let first = client.finalize(&world, &first, &pair()).await.unwrap();
+    let world = world.restart_without_workbench();
+    world.ca.recover().await.unwrap();
+    let second = client.ask(&world, &replacing(&record, &[NAME, "two.example.com"])).await.unwrap();
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(second.id));
+    let terms = LeaseTerms { holder: InstanceId::from_bytes([9; 16]), length: Duration::ZERO };
+    world.workbench.create(first.clone(), terms).await.unwrap();
+    (world, client, record, [first, second])
+}
+
+async fn order_that_comes_back_with_its_workbench_does_not_share_its_place(backend: Backend) {
+    let (world, client, record, [first, second]) = came_back(backend).await;
+    world.sweep().await;
+    world.work(Stage::Issue).await;
+    let (stage, problem) = client.death(&world, first.id).await;
+    assert_eq!((stage, problem.kind), (Stage::Issue, ProblemType::AlreadyReplaced));
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(second.id));
+    world.check_invariants().await;
+}
+
+async fn order_that_comes_back_with_its_workbench_has_its_place_again_if_the_other_came_to_nothing(backend: Backend) {
+    let (world, client, record, [first, second]) = came_back(backend).await;
+    let gone = second.authorizations.iter().find(|one| one.id.order == second.id).unwrap().id;
+    world.ca.deactivate_authorization(&client.account, gone).await.unwrap();
+    world.sweep().await;
+    world.until_done(first.id).await;
+    assert_eq!(client.status(&world, first.id).await, OrderStatus::Valid);
+    assert_eq!(world.ledger.replacement(record.serial).await.unwrap(), Some(first.id));
+    world.check_invariants().await;
 }
 
 async fn certificate_of_another_account_cannot_be_replaced(backend: Backend) {

@@ -74,6 +74,10 @@ impl Records {
                 return Err(BeginRefused::AuthorizationNotGood(authorization.id));
             }
         }
+        let place = begin.order.replaced_serial().and_then(|serial| self.replacements.get(&serial).copied());
+        if let Some(other) = place.filter(|other| *other != begin.order.id) {
+            return Err(BeginRefused::Replaced(other));
+        }
         if self.blocked.contains_key(&begin.spki_hash) {
             return Err(BeginRefused::KeyBlocked);
         }

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ca::AuthorizationId;
+use acme::CertificateIdentifier;
 use ca::authorization::AuthorizationEnd;
 use ca::ports::{
     Begin, BeginRefused, IssuanceCaps, IssuanceNumber, KeyBlock, LedgerEnd, MarkedGood, Revocation, SerialFilter,
     SerialStatus, StoredFinal,
 };
+use ca::{AuthorizationId, OrderId};
 use pki::{Reason, Sha256};
 
 use super::Stores;
@@ -21,6 +22,7 @@ macro_rules! suite {
             begin_keeps_all_it_was_given
             begin_refuses_a_serial_that_is_taken
             begin_refuses_an_order_that_has_ended
+            begin_refuses_an_order_whose_place_another_has
             begin_refuses_more_issuances_than_the_cap
             begin_refuses_a_blocked_key
             begin_refuses_an_account_that_is_not_valid
@@ -97,6 +99,19 @@ pub(crate) async fn begin_refuses_an_order_that_has_ended(stores: &Stores) {
     stores.ledger.store_final(valid.serial, b"certificate", stores.now()).await.unwrap();
     let again = Wanted { serial: stores.serial(), ..valid };
     assert_eq!(stores.begin(&again).await, Err(BeginRefused::OrderEnded));
+}
+
+pub(crate) async fn begin_refuses_an_order_whose_place_another_has(stores: &Stores) {
+    let replaced = stores.begun().await;
+    let identifier = CertificateIdentifier::new(&[7; 20], replaced.serial.as_bytes()).unwrap();
+    let mut wanted = stores.wanted().await;
+    wanted.order.replaces = Some(identifier);
+    let (one, other) = (wanted.order.id, OrderId::random(stores.random.as_ref()));
+    stores.ledger.replace(replaced.serial, None, other).await.unwrap();
+    assert_eq!(stores.begin(&wanted).await, Err(BeginRefused::Replaced(other)));
+    assert_eq!(stores.ledger.order(one).await.unwrap(), None);
+    stores.ledger.replace(replaced.serial, Some(other), one).await.unwrap();
+    assert_eq!(stores.begin(&wanted).await, Ok(IssuanceNumber(1)));
 }
 
 pub(crate) async fn begin_refuses_more_issuances_than_the_cap(stores: &Stores) {

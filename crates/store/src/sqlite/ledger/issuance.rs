@@ -7,7 +7,7 @@ use ca::{AccountId, AuthorizationId, OrderId};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{authorizations, orders, serials, stops};
+use super::{authorizations, orders, renewal, serials, stops};
 use crate::sqlite::columns::{Col, col, document, maybe};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -85,6 +85,11 @@ impl Beginning {
         let bad = authorizations::first_not_good(connection, self.order.account, &self.authorizations, self.at)?;
         if let Some(bad) = bad {
             return Ok(Err(BeginRefused::AuthorizationNotGood(bad)));
+        }
+        if let Some(serial) = self.order.replaced_serial()
+            && let Some(other) = renewal::replacement(connection, serial)?.filter(|other| *other != self.order.id)
+        {
+            return Ok(Err(BeginRefused::Replaced(other)));
         }
         if found.key_blocked {
             return Ok(Err(BeginRefused::KeyBlocked));
