@@ -14,6 +14,7 @@ on_all_back_ends! {
     submission_that_fails_once_is_repeated_within_the_lease
     logs_that_fail_for_a_whole_lease_cost_a_serial
     logs_that_are_not_ready_cost_none
+    clock_set_right_between_scts_and_certificate_costs_a_serial_and_no_order
 }
 
 async fn submission_that_fails_once_is_repeated_within_the_lease(backend: Backend) {
@@ -85,5 +86,25 @@ async fn logs_that_are_not_ready_cost_none(backend: Backend) {
     }
     assert_eq!(world.serials(first.id).await.len(), 2);
     assert_eq!(world.serials(second.id).await.len(), 1);
+    world.check_invariants().await;
+}
+
+async fn clock_set_right_between_scts_and_certificate_costs_a_serial_and_no_order(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["one.example.com"]).await;
+    let ahead = Duration::from_secs(300);
+    let mut before = world.points.hold(Side::Before, Call::Submit);
+    let worker = world.start_work(Stage::Issue);
+    before.reached().await;
+    world.clock.set_ahead(ahead);
+    let mut after = world.points.hold(Side::After, Call::Submit);
+    before.release();
+    after.reached().await;
+    world.clock.set_back(ahead);
+    after.release();
+    assert_eq!(worker.await.unwrap(), Some(Worked::Parked));
+    world.until_done(order.id).await;
+    assert_eq!(client.certificate(&world, order.id).await.number.0, 2);
     world.check_invariants().await;
 }
