@@ -144,6 +144,33 @@ async fn lines_whose_sync_failed_are_on_disk_after_the_next_start() {
     assert_at_rest(&mut witnessed.server).await;
 }
 
+/// As with lines: what is committed behind a part of the write-ahead log that the disk never got must not hang on it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_behind_one_whose_sync_failed_outlive_a_power_cut() {
+    let mut witnessed = Witnessed::start(0).await;
+    let load = Load::start(&witnessed.server, 2, "gap");
+    load.book.wait_for_steps(40).await;
+    let fell = now();
+    witnessed.server.kill().await;
+    let path = witnessed.server.data().join("cairn.db-wal");
+    let octets = fs::metadata(&path).expect("it has a write-ahead log").len();
+    let gap = usize::try_from(octets).expect("it is small") * 3 / 4;
+    assert!(gap > 32 + 4096, "it has nothing that could be lost: {octets} octets");
+    witnessed.starts += 1;
+    witnessed.disk = Disk::of(&witnessed.server.data());
+    witnessed.disk.never_got(&path, gap);
+    witnessed.server.launch = launch(&witnessed.server.path(""), &witnessed.library, witnessed.starts, 0);
+    witnessed.server.start_again();
+    witnessed.server.wait_until_it_serves().await;
+    load.book.wait_for_steps(40).await;
+    witnessed.cut(Unsynced::Lost).await;
+    load.book.blow(fell);
+    witnessed.server.wait_until_it_serves().await;
+    let report = load.finish(END_TIME_MAX, "failed syncs").await;
+    assert!(report.valid >= 2, "only {} orders of {} became valid", report.valid, report.orders);
+    assert_at_rest(&mut witnessed.server).await;
+}
+
 /// What the tests above rely on.
 #[tokio::test]
 async fn power_cut_leaves_what_was_synced_and_nothing_else() {

@@ -195,6 +195,7 @@ pub(super) fn writer(path: &Path, options: &OpenOptions) -> Result<Connection, O
     if let Some(limit) = options.file_octets_max {
         connection.pragma_update(None, "max_page_count", Col(limit / octets))?;
     }
+    copy_what_was_left(&connection);
     match migrations::migrate(&mut connection) {
         Err(OpenError::Sqlite(error)) => return Err(told(path, error)),
         migrated => migrated?,
@@ -203,6 +204,21 @@ pub(super) fn writer(path: &Path, options: &OpenOptions) -> Result<Connection, O
         index_shards(&connection, shards).map_err(|error| told(path, error))?;
     }
     Ok(connection)
+}
+
+/// Copies the write-ahead log that a process left behind into the file, before anything is written behind it. If a sync
+/// of it failed, Linux takes it for written from then on: whoever reads it sees all of it, and the disk may have less.
+/// What were appended would be lost with the next power cut, since a log counts up to its first gap.
+fn copy_what_was_left(connection: &Connection) {
+    let copied: rusqlite::Result<(bool, i64)> =
+        connection.query_row("-- open.copy\nPRAGMA wal_checkpoint(TRUNCATE)", [], |row| Ok((row.get(0)?, row.get(2)?)));
+    match copied {
+        // Another process has the store open, and with it a log that goes on.
+        Ok((true, _)) | Ok((false, ..=0)) => {}
+        Ok((false, frames)) => tracing::debug!(frames, "the write-ahead log was copied into the store"),
+        // On a full disk the store opens, and serves what it can.
+        Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the store"),
+    }
 }
 
 /// No migration can make it: the number of shards is the operator's. Nothing but reads of revoked serials looks for it.
