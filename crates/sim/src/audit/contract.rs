@@ -193,6 +193,10 @@ impl Layer for LeaseWatch {
 #[async_trait]
 impl WorkbenchLayer for LeaseWatch {
     async fn create(&self, inner: &dyn Workbench, order: Order, terms: LeaseTerms) -> Stored<Lease> {
+        if order.stage() >= Stage::Issue {
+            // It comes back from the ledger, and takes the place of what the workbench had of it.
+            self.auditor.loosened(order.id);
+        }
         let lease = inner.create(order, terms).await?;
         self.auditor.granted(&lease, terms, self.node);
         Ok(lease)
