@@ -1,25 +1,29 @@
 //! Relying parties: they ask for the status of certificates and fetch CRLs, of whatever server and at whatever moment.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, Method};
 use bytes::Bytes;
+use ca::ports::Ledger;
 use ca::urls::{self, OCSP};
 use data_encoding::BASE64;
 use pki::ocsp::{IdAlgorithm, IdForm, IssuerIdentity};
 use pki::{OcspRequest, Serial};
 
+use crate::audit::now;
 use crate::chance::Chance;
 use crate::executor::Node;
-use crate::keys::Hierarchy;
+use crate::keys::{Hierarchy, of_responder};
 use crate::machine::Machine;
+use crate::network::NoAnswer;
 use crate::world::World;
 
 /// The longest that one has no question.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// So long after the first question each is to be answered.
-const FIRST_ANSWER: Duration = Duration::from_secs(20);
+/// What the first of all who ask may have to wait for is there after this time.
+const FIRST_ANSWER: Duration = Duration::from_secs(60);
 /// The longest that one waits before it asks the same again, which may be answered from what was kept.
 const AGAIN_MAX: Duration = Duration::from_secs(2);
 
@@ -70,9 +74,12 @@ impl World {
         } else {
             self.network.send(machine, Method::POST, OCSP, HeaderMap::new(), request.into()).await
         };
-        if let Ok(answer) = answer {
-            self.story.tell(|| format!("a relying party was told of {serial} by server {}", machine.number));
-            self.auditor.told_status(asked, &answer);
+        match answer {
+            Ok(answer) => {
+                self.story.tell(|| format!("a relying party was told of {serial} by server {}", machine.number));
+                self.auditor.told_status(asked, &answer);
+            }
+            Err(NoAnswer) => self.is_not_answered(machine, &format!("the status of {serial}"), strictly),
         }
     }
 
@@ -80,23 +87,43 @@ impl World {
         let path = urls::crl(&Hierarchy::shared().issuer.id, shard);
         let asked = self.auditor.asked_for_crl(shard, strictly);
         let answer = self.network.send(machine, Method::GET, &path, HeaderMap::new(), Bytes::new()).await;
-        if let Ok(answer) = answer {
-            self.story.tell(|| format!("a relying party has CRL {shard} of server {}", machine.number));
-            self.auditor.told_crl(asked, &answer);
+        match answer {
+            Ok(answer) => {
+                self.story.tell(|| format!("a relying party has CRL {shard} of server {}", machine.number));
+                self.auditor.told_crl(asked, &answer);
+            }
+            Err(NoAnswer) => self.is_not_answered(machine, &format!("CRL {shard}"), strictly),
         }
+    }
+
+    fn is_not_answered(&self, machine: &Machine, what: &str, strictly: bool) {
+        if strictly {
+            let detail = format!("server {} was asked for {what} at rest, and does not answer", machine.number);
+            self.auditor.found(5, detail);
+        }
+    }
+
+    /// Whether an issuer has signed a certificate for the responder, whoever asked for that.
+    fn has_responder(&self) -> bool {
+        let issuer = Hierarchy::shared().issuer.id;
+        let key = of_responder().public_key().spki_hash();
+        now(self.stores.ledger.responders(issuer, key, 1)).is_ok_and(|known| !known.is_empty())
     }
 
     /// When nothing fails any more each server is asked for all there is, and has to answer.
     pub(crate) fn begin_last_questions(self: &Arc<Self>) {
         let world = Arc::clone(self);
         self.executor.spawn(Node::WORLD, async move {
-            // Whom nobody has asked yet has to get a certificate for what answers, and may say so: once.
-            for machine in &world.machines {
-                if let Some(serial) = world.auditor.serials().first() {
-                    world.ask_for_status(machine, (*serial, USUAL), false, false).await;
-                }
+            // If certificates don't name the responder, it has no certificate before somebody asks. To make one takes
+            // eight calls of stores and keys that no request waits for at any other time: where each of them takes
+            // seconds, the first of all who ever ask is told to try later.
+            if !world.settings.ocsp.in_certificates
+                && !world.has_responder()
+                && let Some(serial) = world.auditor.serials().first()
+            {
+                world.ask_for_status(&world.machines[0], (*serial, USUAL), false, false).await;
+                world.executor.sleep(FIRST_ANSWER).await;
             }
-            world.executor.sleep(FIRST_ANSWER).await;
             for machine in &world.machines {
                 for serial in world.auditor.serials() {
                     world.ask_for_status(machine, (serial, USUAL), false, true).await;
@@ -105,6 +132,7 @@ impl World {
                     world.fetch_crl(machine, shard, true).await;
                 }
             }
+            world.last_answered.store(true, Ordering::Relaxed);
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ca::ports::Clock;
@@ -15,8 +16,8 @@ use crate::world::{Options, World};
 const CALM_MAX: Duration = Duration::from_secs(3 * 86_400);
 /// So long a storm goes on when all clients are done.
 const AFTERMATH: Duration = Duration::from_secs(100);
-/// So long servers are asked for all there is at the end.
-const LAST_QUESTIONS: Duration = Duration::from_secs(60);
+/// In this time servers have answered all there is to ask at the end.
+const LAST_QUESTIONS: Duration = Duration::from_secs(1_800);
 /// More steps than this are no small run any more: something turns in a circle.
 const STEPS_MAX: u64 = 3_000_000;
 
@@ -89,15 +90,23 @@ fn rest(world: &Arc<World>) {
         calm = until(world, limit, |_| false);
     }
     if calm {
+        world.executor.pass_until(limit);
         world.begin_last_questions();
         limit += LAST_QUESTIONS;
-        calm = until(world, limit, |_| false);
+        calm = until(world, limit, is_answered);
+        if calm && !is_answered(world) {
+            let asked_for = LAST_QUESTIONS.as_secs();
+            world.auditor.found(5, format!("after {asked_for} s servers have not answered all there is to ask"));
+        }
     }
-    if calm {
-        world.executor.pass_until(limit);
+    if calm && is_answered(world) {
         let now = world.machines[0].clock.now();
         world.auditor.look_at_rest(now);
     }
+}
+
+fn is_answered(world: &World) -> bool {
+    world.last_answered.load(Ordering::Relaxed)
 }
 
 /// Goes on until this time, or until it is enough. `false`: something does not hold.

@@ -137,7 +137,7 @@ impl Scenario {
             power_cuts: machines == 1 && chance.happens(500),
             forbids: chance.happens(250),
             logs: 2 + chance.place(2),
-            settings: hurried(settings(&chance), &Chance::new(seed, "deadlines")),
+            settings: pointing(hurried(settings(&chance), &Chance::new(seed, "deadlines")), seed),
             upkeep: Duration::from_secs(chance.one_of(&[2, 10, 30])),
             storm: chance.time(Duration::from_secs(60), Duration::from_secs(600)),
         }
@@ -207,6 +207,12 @@ fn hurried(mut settings: Settings, chance: &Chance) -> Settings {
     if chance.happens(250) {
         settings.times.issue_deadline = Duration::from_secs(chance.one_of(&[5, 30, 120]));
     }
+    settings
+}
+
+/// Half of them name the responder of OCSP in certificates: it has its certificate before anybody asks.
+fn pointing(mut settings: Settings, seed: u64) -> Settings {
+    settings.ocsp.in_certificates = Chance::new(seed, "pointers to OCSP").happens(500);
     settings
 }
 

@@ -72,6 +72,8 @@ pub struct World {
     is_calm: AtomicBool,
     /// Operators who have something to do yet.
     pub(crate) operators: AtomicUsize,
+    /// Whether relying parties have asked their last question.
+    pub(crate) last_answered: AtomicBool,
     at_work: Mutex<BTreeSet<usize>>,
 }
 
@@ -145,6 +147,7 @@ impl World {
             clocks,
             is_calm: AtomicBool::new(false),
             operators: AtomicUsize::new(0),
+            last_answered: AtomicBool::new(false),
             poll_wait: Duration::from_secs(10),
             chance: Chance::new(seed, "world"),
             auditor: Arc::new(auditor),

@@ -28,7 +28,8 @@ pub(super) struct Responders {
 #[derive(Debug, Default)]
 struct Responder {
     certificate: Option<Arc<Certificate>>,
-    is_wanted: bool,
+    /// `None`: nobody knows yet whether one was in use before the start.
+    is_wanted: Option<bool>,
     failures: u32,
     /// No other try before this monotonic time.
     again: Option<Duration>,
@@ -40,9 +41,15 @@ impl Responders {
         lock(&self.issuers).get(&issuer)?.certificate.clone()
     }
 
-    /// Whether answers for this issuer were asked for since the start.
-    pub(super) fn is_wanted(&self, issuer: Sha256) -> bool {
-        lock(&self.issuers).get(&issuer).is_some_and(|one| one.is_wanted)
+    /// Whether answers for this issuer were asked for, since the start or before it; `None`: not since the start, and
+    /// what was before has not been looked up.
+    pub(super) fn is_wanted(&self, issuer: Sha256) -> Option<bool> {
+        lock(&self.issuers).get(&issuer)?.is_wanted
+    }
+
+    /// Whether one was in use before the start. Who has asked meanwhile counts.
+    pub(super) fn looked_up(&self, issuer: Sha256, was_in_use: bool) {
+        lock(&self.issuers).entry(issuer).or_default().is_wanted.get_or_insert(was_in_use);
     }
 
     /// Whether it is too early for another try.
@@ -78,7 +85,7 @@ impl Responders {
 
     /// Asks for one that is missing, and waits for what becomes of it.
     pub(super) async fn wait<T>(&self, issuer: Sha256, look: impl Fn() -> Option<T>) -> T {
-        lock(&self.issuers).entry(issuer).or_default().is_wanted = true;
+        lock(&self.issuers).entry(issuer).or_default().is_wanted = Some(true);
         self.missing.ring();
         self.waiting.until(look).await
     }
@@ -176,7 +183,9 @@ mod tests {
         let mut gives_up = Box::pin(responders.wait(ISSUER, || there.get()));
         let mut waits = Box::pin(responders.wait(ISSUER, || there.get()));
         assert!((&mut gives_up).now_or_never().is_none() && (&mut waits).now_or_never().is_none());
-        assert!(responders.missing().now_or_never().is_some() && responders.is_wanted(ISSUER));
+        assert!(responders.missing().now_or_never().is_some() && responders.is_wanted(ISSUER) == Some(true));
+        responders.looked_up(ISSUER, false);
+        assert_eq!(responders.is_wanted(ISSUER), Some(true), "who asks counts");
         drop(gives_up);
         assert_eq!(lock(&responders.waiting.queue).wakers.len(), 1);
         there.set(Some(7));

@@ -30,8 +30,8 @@ const LINE_OCTETS: u64 = 16 << 10;
 const COMMON_NAME_CHARACTERS_MAX: usize = 64;
 
 impl Ca {
-    /// Looks after the certificates of responders: one that was asked for, or that certificates point to, is made, and
-    /// renewed well before it ends. To be called by one task, which nobody's hanging up ends.
+    /// Looks after the certificates of responders: one that was ever asked for, or that certificates point to, is made,
+    /// and renewed well before it ends. To be called by one task, which nobody's hanging up ends.
     ///
     /// # Errors
     /// The first that could not be made: it is tried again, and the others were seen to all the same.
@@ -40,7 +40,7 @@ impl Ca {
         let mut failed = None;
         for issuer in &self.issuers {
             let responders = &self.ocsp.responders;
-            if !self.settings.ocsp.in_certificates && !responders.is_wanted(issuer.id) {
+            if !self.settings.ocsp.in_certificates && !self.is_in_use(issuer, key).await? {
                 continue;
             }
             let (now, monotonic) = (self.now(), self.clock.monotonic());
@@ -62,6 +62,17 @@ impl Ca {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Whether answers were ever asked for. Who asks first after a start waits for nothing that an earlier process had.
+    async fn is_in_use(&self, issuer: &Issuer, key: &PublicKey) -> Answer<bool> {
+        let responders = &self.ocsp.responders;
+        if let Some(known) = responders.is_wanted(issuer.id) {
+            return Ok(known);
+        }
+        let was_in_use = !self.ledger.responders(issuer.id, key.spki_hash(), 1).await?.is_empty();
+        responders.looked_up(issuer.id, was_in_use);
+        Ok(was_in_use)
     }
 
     /// Ends when a request waits for a certificate that [`Ca::renew_responders`] is to make.

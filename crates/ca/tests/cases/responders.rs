@@ -23,6 +23,7 @@ on_all_back_ends! {
     certificate_that_is_to_be_renewed_and_can_not_be_is_used_after_a_restart
     issuer_whose_responder_fails_keeps_no_other_from_its_own
     many_tries_that_failed_hide_no_certificate
+    responder_that_was_in_use_is_there_after_a_start_before_anybody_asks
     answers_of_both_certificates_are_valid_while_one_takes_the_place_of_the_other
     answers_of_both_keys_are_valid_when_the_key_has_changed
     what_fails_for_every_request_is_said_once_a_minute
@@ -188,6 +189,26 @@ async fn many_tries_that_failed_hide_no_certificate(backend: Backend) {
     world.points.fail(Side::Before, Call::SignOcspResponder);
     world.ca.renew_responders().await.unwrap_err();
     assert_eq!(responder_of(&*answer(&world, serial).await), first);
+}
+
+async fn responder_that_was_in_use_is_there_after_a_start_before_anybody_asks(backend: Backend) {
+    let world = World::on(backend).await;
+    let serial = issued(&world, "one.example.com").await;
+    world.ca.renew_responders().await.unwrap();
+    assert_eq!(responder_lines(&world).await, 0, "nobody has ever asked");
+    let first = responder_of(&*answer(&world, serial).await);
+    let world = restarted(world).await;
+    world.ca.renew_responders().await.unwrap();
+    // Here nobody makes or finds one for a request.
+    let OcspReply::Answer(early) = world.ca.ocsp(&request(&world, serial)).await else { panic!("no answer") };
+    assert_eq!((responder_of(&early), responder_lines(&world).await), (first.clone(), 1));
+    // It has ended while no server ran.
+    world.clock.pass(DAY * 22);
+    let world = restarted(world).await;
+    world.ca.renew_responders().await.unwrap();
+    let OcspReply::Answer(late) = world.ca.ocsp(&request(&world, serial)).await else { panic!("no answer") };
+    assert_eq!(verified_at(&world, &late, world.ca.now()), CertStatus::Good);
+    assert_eq!((responder_of(&late) == first, responder_lines(&world).await), (false, 2));
 }
 
 async fn answers_of_both_certificates_are_valid_while_one_takes_the_place_of_the_other(backend: Backend) {
