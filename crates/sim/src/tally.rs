@@ -78,9 +78,10 @@ impl Tally {
         self.stops.lock().unwrap_or_else(PoisonError::into_inner).push(until);
     }
 
-    /// The longest time without trouble between these two.
-    pub(crate) fn longest_calm(&self, from: Duration, until: Duration) -> Duration {
+    /// The longest time without trouble between these two; `others`: more troubles, from when to when.
+    pub(crate) fn longest_calm(&self, from: Duration, until: Duration, others: &[(Duration, Duration)]) -> Duration {
         let mut troubles = self.troubles().clone();
+        troubles.extend_from_slice(others);
         troubles.sort_unstable();
         let mut longest = Duration::ZERO;
         let mut calm_since = from;
@@ -134,16 +135,17 @@ mod tests {
     fn the_longest_calm_is_between_troubles_and_not_in_one() {
         let executor = Executor::new(0);
         let tally = Tally::new(executor.clone());
-        assert_eq!(tally.longest_calm(at(10), at(50)), at(40));
+        assert_eq!(tally.longest_calm(at(10), at(50), &[]), at(40));
         executor.pass_until(at(5));
         tally.trouble_for(at(15));
         executor.pass_until(at(30));
         tally.fault("planned");
-        assert_eq!(tally.longest_calm(at(10), at(50)), at(20));
-        assert_eq!(tally.longest_calm(at(10), at(34)), at(10));
+        assert_eq!(tally.longest_calm(at(10), at(50), &[]), at(20));
+        assert_eq!(tally.longest_calm(at(10), at(34), &[]), at(10));
         executor.pass_until(at(60));
         tally.trouble_for(at(15));
-        assert_eq!(tally.longest_calm(at(31), at(50)), at(19));
+        assert_eq!(tally.longest_calm(at(31), at(50), &[]), at(19));
+        assert_eq!(tally.longest_calm(at(31), at(50), &[(at(20), at(37)), (at(44), at(48))]), at(7));
         assert_eq!((tally.troubles_since(at(25)), tally.stops_since(at(0))), (2, 0));
     }
 }

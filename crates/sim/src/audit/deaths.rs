@@ -13,6 +13,7 @@ use pki::{Sha256, Timestamp};
 use super::{Auditor, Signed, now};
 use crate::clock::START;
 use crate::executor::Node;
+use crate::scenario::STOP_MAX;
 
 /// A clock that is further off than this keeps the CA from signing.
 const WRONG_CLOCK: Duration = Duration::from_secs(60);
@@ -145,7 +146,9 @@ impl Auditor {
         let of_order = SerialFilter { order: Some(order.id), ..SerialFilter::default() };
         let serials = now(self.ledger.serials(of_order, 1_000)).unwrap_or_default();
         let of_a_stop = matches!(kind, ProblemType::Unauthorized | ProblemType::RejectedIdentifier);
-        if of_a_stop && self.stop_was_asked(order) {
+        let stops = self.stops_of(order);
+        let dies_by = |(_, ended): &(Duration, Duration)| self.executor.now() <= *ended + self.held_for();
+        if of_a_stop && stops.iter().any(dies_by) {
             return Some("issuance was stopped for it");
         }
         if *kind == ProblemType::Unauthorized {
@@ -169,7 +172,12 @@ impl Auditor {
         }
         // The deadline counts from when the request came, a look at the ledger and a write before the order is entered.
         let asked = order.finalize_request().map_or(entered, |finalize| finalize.received.since(START).min(entered));
-        self.late(asked, entered, self.stop_was_asked(order))
+        self.late(asked, entered, &stops)
+    }
+
+    /// Who holds an order may have read a stop and stand still before he writes that it ends by it.
+    fn held_for(&self) -> Duration {
+        STOP_MAX + self.settings.times.issue_lease
     }
 
     fn key_is_blocked(&self, order: &Order) -> bool {
@@ -179,13 +187,14 @@ impl Auditor {
     }
 
     /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order
-    /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself; or issuance was stopped.
-    fn late(&self, asked: Duration, entered: Duration, stopped: bool) -> Option<&'static str> {
+    /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself. A stop that is for it is
+    /// such a trouble for as long as it stands.
+    fn late(&self, asked: Duration, entered: Duration, stops: &[(Duration, Duration)]) -> Option<&'static str> {
         let times = &self.settings.times;
         let (at, off) = (self.executor.now(), self.off());
         let passed = at.saturating_sub(asked) + off >= times.issue_deadline;
         let enough = times.issue_lease + times.sweep * 2 + ONE_TRY;
-        let troubled = off > WRONG_CLOCK || stopped || self.tally.longest_calm(entered, at) < enough;
+        let troubled = off > WRONG_CLOCK || self.tally.longest_calm(entered, at, stops) < enough;
         (passed && troubled).then_some("trouble never left it alone until its deadline")
     }
 }

@@ -95,8 +95,8 @@ struct Facts {
     crls_fetched: BTreeMap<u16, (u64, BTreeSet<Serial>)>,
     /// Stops of which an operator was told, by their numbers.
     stops: BTreeMap<u64, operators::StopTold>,
-    /// Stops for which an operator has asked.
-    stops_asked: Vec<StopScope>,
+    /// For what, from when and to when stops stood in the ledger, by their numbers.
+    stops_stood: BTreeMap<u64, (StopScope, Duration, Option<Duration>)>,
     /// Keys of which an operator was told that they are blocked.
     told_blocked: BTreeSet<Sha256>,
     /// OCSP answers that verify.

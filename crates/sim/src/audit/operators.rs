@@ -1,5 +1,7 @@
 //! What operators were told counts: a stop that stands, a key that is blocked.
 
+use std::time::Duration;
+
 use acme::Identifier;
 use ca::order::Order;
 use ca::ports::{Ledger, SerialRecord, SerialStatus, StopRecord, StopScope};
@@ -21,11 +23,10 @@ pub(super) struct StopTold {
 }
 
 impl Auditor {
-    /// From now on orders may end by this stop.
+    /// An operator is about to stop issuance.
     pub(crate) fn asks_to_stop(&self, scope: &StopScope) {
         self.story.tell(|| format!("an operator stops issuance for {scope}"));
-        self.facts().stops_asked.push(scope.clone());
-        self.tally.trouble_for(std::time::Duration::ZERO);
+        self.tally.trouble_for(Duration::ZERO);
     }
 
     /// An operator was told that this stop stands.
@@ -55,7 +56,7 @@ impl Auditor {
     /// He was told that this one has ended.
     pub(crate) fn told_resumed(&self, number: u64) {
         self.story.tell(|| format!("an operator is told that stop {number} has ended"));
-        self.tally.trouble_for(std::time::Duration::ZERO);
+        self.tally.trouble_for(Duration::ZERO);
         let mut facts = self.facts();
         facts.clock += 1;
         let at = facts.clock;
@@ -99,9 +100,30 @@ impl Auditor {
         self.holds(0, number.is_none(), || format!("{what} of order {}, which stop {number:?} covers", order.id));
     }
 
-    /// Whether an operator has asked for a stop that covers this order.
-    pub(super) fn stop_was_asked(&self, order: &Order) -> bool {
-        self.facts().stops_asked.iter().any(|scope| covers(scope, order))
+    /// The ledger has taken a stop: from now on orders may end by it.
+    pub(super) fn stop_began(&self, stop: &StopRecord) {
+        let at = self.executor.now();
+        let known = now(self.ledger.stops_of(stop.number, Some(stop.since))).unwrap_or_default();
+        // One that was there stays as it was, under the number that it had.
+        if let Some(known) = known.into_iter().find(|known| known.is(stop)) {
+            self.facts().stops_stood.entry(known.number).or_insert((known.scope, at, None));
+        }
+    }
+
+    /// And its end.
+    pub(super) fn stop_ended(&self, number: u64) {
+        let at = self.executor.now();
+        if let Some((_, _, end)) = self.facts().stops_stood.get_mut(&number) {
+            end.get_or_insert(at);
+        }
+    }
+
+    /// From when to when stops stood in the ledger that cover this order.
+    pub(super) fn stops_of(&self, order: &Order) -> Vec<(Duration, Duration)> {
+        let at = self.executor.now();
+        let facts = self.facts();
+        let covering = facts.stops_stood.values().filter(|(scope, ..)| covers(scope, order));
+        covering.map(|(_, began, ended)| (*began, ended.unwrap_or(at))).collect()
     }
 
     /// An operator was told that a key is blocked.

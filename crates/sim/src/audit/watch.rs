@@ -7,8 +7,8 @@ use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditEvent, AuditLog, AuditMark, Begin, BeginRefused, Blocked, CrlRecord, IssuanceNumber, KeyBlock, Ledger,
-    LedgerEnd, MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, Stored,
-    StoredFinal,
+    LedgerEnd, MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, StopRecord,
+    Stored, StoredFinal,
 };
 use ca::{AuthorizationId, InstanceId};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
@@ -127,6 +127,23 @@ impl LedgerLayer for Watch {
         let revoked = blocked.as_ref().map(|blocked| &blocked.in_issuance[..]);
         self.auditor.blocked(key, revoked.unwrap_or_default());
         blocked
+    }
+
+    async fn stop(&self, inner: &dyn Ledger, stop: StopRecord) -> Stored<bool> {
+        let copy = stop.clone();
+        let stopped = inner.stop(stop).await;
+        if stopped == Ok(true) {
+            self.auditor.stop_began(&copy);
+        }
+        stopped
+    }
+
+    async fn resume(&self, inner: &dyn Ledger, number: u64, at: Timestamp) -> Stored<Option<StopRecord>> {
+        let resumed = inner.resume(number, at).await;
+        if let Ok(Some(_)) = resumed {
+            self.auditor.stop_ended(number);
+        }
+        resumed
     }
 
     async fn set_audit_mark(&self, inner: &dyn Ledger, instance: InstanceId, mark: AuditMark) -> Stored<()> {
