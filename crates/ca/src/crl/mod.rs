@@ -3,15 +3,17 @@
 
 mod elsewhere;
 mod parts;
+mod revocations;
 mod scheme;
 mod sweep;
 mod watch;
 
 use std::time::Duration;
 
-pub use parts::{CrlParts, damage, whole_crl};
+pub use parts::{CrlParts, damage};
 use pki::lint::{CrlLinter, LintFailure, Linted};
 use pki::{CrlDraft, CrlOutline, Serial, Sha256, Timestamp};
+pub use revocations::Revocations;
 pub use scheme::{CrlOutlined, CrlScheme};
 use watch::Look;
 pub use watch::{CrlDamage, CrlTrouble, CrlWatch};
@@ -25,9 +27,9 @@ use crate::urls;
 
 /// Entries read from the ledger at a time.
 const PAGE: u32 = 10_000;
-/// A second has to go by between two CRLs, so that thisUpdate grows with the number.
 /// No CA ever makes so many CRLs: whoever names a higher number would leave too few above it.
 pub const NUMBER_MAX: u64 = 1 << 40;
+/// A second has to go by between two CRLs, so that thisUpdate grows with the number.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A CRL on its way.

@@ -75,20 +75,3 @@ pub async fn damage(ledger: &dyn Ledger, crl: &CrlRecord) -> Stored<Option<Strin
     let is_sound = pieces.finish() == crl.sha256;
     Ok((!is_sound).then(|| "its bytes are not those that were signed".to_owned()))
 }
-
-/// The whole of a stored CRL: DER.
-///
-/// # Errors
-/// Those of [`CrlParts::next`]; `Corrupt`: it is longer than [`pki::crl::CRL_OCTETS_MAX`].
-pub async fn whole_crl(ledger: &dyn Ledger, crl: &CrlRecord) -> Stored<Vec<u8>> {
-    let octets = usize::try_from(crl.octets()).ok().filter(|octets| *octets <= pki::crl::CRL_OCTETS_MAX);
-    let too_long = || StoreError::new(StoreErrorKind::Corrupt, "the CRL is too long to be read as a whole");
-    let mut der = Vec::with_capacity(octets.ok_or_else(too_long)?);
-    der.extend_from_slice(&crl.head);
-    let mut parts = CrlParts::of(ledger, crl);
-    while let Some(part) = parts.next().await? {
-        der.extend_from_slice(&part);
-    }
-    der.extend_from_slice(&crl.tail);
-    Ok(der)
-}

@@ -7,7 +7,7 @@ use ca::ports::{
     Stored,
 };
 use ca::{AccountId, RecoveryError, Restoration, Survey};
-use pki::{Certificate, Crl, Reason, Serial};
+use pki::{Certificate, Reason, Serial};
 
 use super::on_all_back_ends;
 use crate::world::{Backend, Call, Client, INSTANCE, Side, World, kill, pair, revoke_by_key};
@@ -102,8 +102,7 @@ fn lasting(serials: &[SerialRecord]) -> Vec<Lasting> {
 async fn listed(world: &World, serial: Serial) -> bool {
     let (issuer, shard) = (world.ca.issuers[0].id, serial.shard(SHARDS));
     let state = world.ledger.crl_state(issuer, shard, SHARDS).await.unwrap();
-    let der = ca::crl::whole_crl(&*world.ledger, &state.last.unwrap()).await.unwrap();
-    Crl::from_der(&der).unwrap().entries().iter().any(|entry| entry.serial == serial)
+    world.whole_crl(&state.last.unwrap()).await.entries().iter().any(|entry| entry.serial == serial)
 }
 
 async fn revoke(world: &World, serial: Serial, reason: Reason) {

@@ -17,11 +17,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use acme::OrderStatus;
+use ca::crl::CrlParts;
 use ca::ocsp::{OcspAnswers, OcspReply};
 use ca::order::Stage;
 use ca::ports::{
-    ActiveOrder, AuditEvent, AuditLine, AuditLog, AuditMark, Issuer, Ledger, LedgerOrder, LogKey, ResponderRecord,
-    SerialFilter, SerialRecord, Standing, Stored, Workbench,
+    ActiveOrder, AuditEvent, AuditLine, AuditLog, AuditMark, CrlRecord, Issuer, Ledger, LedgerOrder, LogKey,
+    ResponderRecord, SerialFilter, SerialRecord, Standing, Stored, Workbench,
 };
 use ca::profile::{CtRequirement, Profile};
 use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, OcspSettings, OcspSigner, Reuse, Settings, Times};
@@ -31,7 +32,7 @@ use ca::{Ca, OrderId, Swept, Worked};
 use ct::{Acceptance, BuiltinLog, Endpoint, Log, LogState, Submitter, SubmitterSettings};
 use futures_util::future::{Either, select};
 use keys::{FileLogKey, FileSigner, ThrowawayKeys};
-use pki::{PublicKey, Serial, Sha256};
+use pki::{Crl, PublicKey, Serial, Sha256};
 use tokio::task::JoinHandle;
 
 pub(crate) use client::{
@@ -385,6 +386,17 @@ impl World {
     /// What the ledger knows of a serial.
     pub(crate) async fn record(&self, serial: Serial) -> SerialRecord {
         self.ledger.serial(serial).await.unwrap().unwrap()
+    }
+
+    /// The whole of a stored CRL.
+    pub(crate) async fn whole_crl(&self, record: &CrlRecord) -> Crl {
+        let mut der = record.head.clone();
+        let mut parts = CrlParts::of(&*self.ledger, record);
+        while let Some(part) = parts.next().await.unwrap() {
+            der.extend_from_slice(&part);
+        }
+        der.extend_from_slice(&record.tail);
+        Crl::from_der(&der).unwrap()
     }
 
     /// The whole audit log.

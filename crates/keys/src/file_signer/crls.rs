@@ -1,18 +1,14 @@
 //! CRLs: their entries are read from the ledger twice, as the list that is to be signed and as the revocations that it
 //! has to be a list of, both by pages.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-use ca::crl::{CrlOutlined, CrlParts};
-use ca::ports::{CrlPart, Ledger, SignError, Signed};
+use ca::crl::{CrlOutlined, CrlParts, Revocations};
+use ca::ports::{CrlPart, SignError, Signed};
 use ca::signing;
 use pki::{Crl, CrlDraft, CrlEntry, EntryReader, Reason, Serial, Sha256, Timestamp};
 
 use super::{FileSigner, IssuerKey, unread};
-
-/// Entries are compared with the ledger in pages of so many.
-const REVOKED_PAGE: u32 = 5_000;
 
 /// A revocation that is younger than this when its CRL is made may come too late for it: it was written while the
 /// entries were gathered, and is in the next one.
@@ -124,15 +120,7 @@ impl FileSigner {
 
     fn revocations(&self, place: CrlPart, not_after_min: Timestamp) -> Revocations<'_> {
         let (issuer, shard) = (place.issuer, (place.shard, self.crls.shards()));
-        Revocations {
-            ledger: &*self.ledger,
-            issuer,
-            shard,
-            not_after_min,
-            page: VecDeque::new(),
-            after: None,
-            ended: false,
-        }
+        Revocations::new(&*self.ledger, issuer, shard, not_after_min)
     }
 }
 
@@ -152,14 +140,16 @@ impl Entries<'_> {
             return Err(SignError::Refused("the CRL lists a serial twice, or out of their order".to_owned()));
         }
         self.last = Some(serial);
-        while self.recorded.peek().await?.is_some_and(|recorded| recorded.serial < serial) {
+        while self.recorded.peek().await.map_err(unread)?.is_some_and(|recorded| recorded.serial < serial) {
             self.recorded.pop();
         }
-        let recorded = self.recorded.peek().await?.filter(|recorded| recorded.serial == serial);
+        let recorded = self.recorded.peek().await.map_err(unread)?.filter(|recorded| recorded.serial == serial);
         if !recorded.is_some_and(|recorded| says_the_same(entry, &recorded.shown_at(self.this_update))) {
             return Err(SignError::Refused(format!("the CRL's entry for serial {serial} is not the ledger's")));
         }
-        while let Some(required) = self.required.peek().await?.filter(|required| required.serial <= serial) {
+        while let Some(required) =
+            self.required.peek().await.map_err(unread)?.filter(|required| required.serial <= serial)
+        {
             self.required.pop();
             if required.serial < serial {
                 self.check_left_out(&required)?;
@@ -169,7 +159,7 @@ impl Entries<'_> {
     }
 
     async fn check_rest(&mut self) -> Result<(), SignError> {
-        while let Some(required) = self.required.peek().await? {
+        while let Some(required) = self.required.peek().await.map_err(unread)? {
             self.required.pop();
             self.check_left_out(&required)?;
         }
@@ -181,34 +171,6 @@ impl Entries<'_> {
             return Err(SignError::Refused(format!("serial {} is revoked, and not in the CRL", recorded.serial)));
         }
         Ok(())
-    }
-}
-
-/// Revoked serials of the ledger, in their order.
-struct Revocations<'a> {
-    ledger: &'a dyn Ledger,
-    issuer: Sha256,
-    shard: (u16, u16),
-    not_after_min: Timestamp,
-    page: VecDeque<CrlEntry>,
-    after: Option<Serial>,
-    ended: bool,
-}
-
-impl Revocations<'_> {
-    async fn peek(&mut self) -> Result<Option<CrlEntry>, SignError> {
-        if self.page.is_empty() && !self.ended {
-            let Self { issuer, shard, not_after_min, after, .. } = *self;
-            let page = self.ledger.revoked(issuer, shard, not_after_min, after, REVOKED_PAGE).await.map_err(unread)?;
-            self.after = page.last().map(|last| last.serial);
-            self.ended = page.is_empty();
-            self.page = page.into();
-        }
-        Ok(self.page.front().copied())
-    }
-
-    fn pop(&mut self) {
-        self.page.pop_front();
     }
 }
 

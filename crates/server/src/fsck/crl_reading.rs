@@ -1,16 +1,9 @@
 //! Stored CRLs, read part by part: however long one is, it takes no more memory than a few parts.
 
-use std::collections::VecDeque;
-
 use ca::crl::CrlParts;
 use ca::ports::{CrlRecord, Ledger, StoreError, StoreErrorKind};
 use pki::crl::CRL_OCTETS_MAX;
-use pki::{
-    Certificate, Crl, CrlEntry, CrlOutline, EntryReader, Serial, Sha256, SignatureAlgorithm, SignedPieces, Timestamp,
-};
-
-/// Revoked serials read from the ledger at a time.
-const REVOKED_PAGE: u32 = 10_000;
+use pki::{Certificate, Crl, CrlEntry, CrlOutline, EntryReader, Serial, Sha256, SignatureAlgorithm, SignedPieces};
 
 /// A stored CRL that could be read to its end.
 pub(super) struct ReadCrl {
@@ -134,36 +127,5 @@ impl<'a> Listed<'a> {
         let whole = self.reader.push(&part);
         let whole = whole.map_err(|error| StoreError::new(StoreErrorKind::Corrupt, error.to_string()))?;
         Ok(Some(whole.entries))
-    }
-}
-
-/// What a CRL has to list: revoked serials whose certificates have not ended.
-pub(super) struct Required<'a> {
-    ledger: &'a dyn Ledger,
-    issuer: Sha256,
-    shard: (u16, u16),
-    not_after_min: Timestamp,
-    page: VecDeque<CrlEntry>,
-    after: Option<Serial>,
-    ended: bool,
-}
-
-impl<'a> Required<'a> {
-    pub(super) fn new(ledger: &'a dyn Ledger, issuer: Sha256, shard: (u16, u16), not_after_min: Timestamp) -> Self {
-        Self { ledger, issuer, shard, not_after_min, page: VecDeque::new(), after: None, ended: false }
-    }
-
-    pub(super) async fn peek(&mut self) -> Result<Option<CrlEntry>, StoreError> {
-        if self.page.is_empty() && !self.ended {
-            let Self { issuer, shard, not_after_min, after, .. } = *self;
-            self.page = self.ledger.revoked(issuer, shard, not_after_min, after, REVOKED_PAGE).await?.into();
-            self.after = self.page.back().map(|last| last.serial);
-            self.ended = self.page.is_empty();
-        }
-        Ok(self.page.front().copied())
-    }
-
-    pub(super) fn pop(&mut self) {
-        self.page.pop_front();
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use ca::crl::Revocations;
 use ca::ports::{CrlRecord, CrlState, Ledger, StoreError};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
 use store::sqlite::Mend;
 
-use super::crl_reading::{self, Listed, ReadCrl, Required};
+use super::crl_reading::{self, Listed, ReadCrl};
 use super::log::{CrlLines, LastCrl};
 use super::report::Fault;
 use super::{Fsck, Invariant, LOOKS};
@@ -141,7 +142,7 @@ impl Fsck<'_> {
                 format!("serial {serial} is revoked since {revoked_at} and not on CRL {number} of {at}")
             })
         };
-        let mut required = Required::new(ledger, issuer, (shard, self.rules.crl_shards), self.records.now());
+        let mut required = Revocations::new(ledger, issuer, (shard, self.rules.crl_shards), self.records.now());
         let mut listed = Listed::of(ledger, crl);
         while let Some(entries) = listed.next().await? {
             for CrlEntry { serial, .. } in entries {

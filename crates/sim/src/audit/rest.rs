@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ca::crl::CrlParts;
 use ca::order::{Outcome, Place, Progress, Stage};
 use ca::ports::{
     ActiveOrder, AuditEvent, AuditLog, AuditMark, CrlRecord, Ledger, LedgerEnd, OrderFilter, SerialFilter,
@@ -194,7 +195,13 @@ impl Auditor {
     }
 
     pub(super) fn whole_crl(&self, crl: &CrlRecord) -> Option<Crl> {
-        Crl::from_der(&now(ca::crl::whole_crl(&*self.ledger, crl)).ok()?).ok()
+        let mut der = crl.head.clone();
+        let mut parts = CrlParts::of(&*self.ledger, crl);
+        while let Some(part) = now(parts.next()).ok()? {
+            der.extend_from_slice(&part);
+        }
+        der.extend_from_slice(&crl.tail);
+        Crl::from_der(&der).ok()
     }
 
     /// 5: what is revoked is in its shard's CRL.

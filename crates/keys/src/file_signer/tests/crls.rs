@@ -1,6 +1,6 @@
 //! What the signer asks of CRLs.
 
-use ca::crl::CrlOutlined;
+use ca::crl::{CrlOutlined, CrlParts};
 use ca::ports::CrlState;
 
 use super::*;
@@ -72,7 +72,8 @@ async fn a_crl_of_the_ledgers_entries_is_signed_once_per_number() {
     let (this_update, next_update) = (NOW, NOW.plus(HOUR));
     let record =
         CrlRecord { issuer, shard: 0, number: 1, this_update, next_update, head, entries, entry_octets, tail, sha256 };
-    let crl = Crl::from_der(&ca::crl::whole_crl(&*setting.ledger, &record).await.unwrap()).unwrap();
+    let part = CrlParts::of(&*setting.ledger, &record).next().await.unwrap().unwrap();
+    let crl = Crl::from_der(&[&record.head[..], &part, &record.tail].concat()).unwrap();
     assert_eq!(crl.verify_signed_by(setting.issuer.certificate.public_key()), Ok(()));
     assert_eq!(crl.entries(), [entry(begun.serial, revoked)]);
     setting.ledger.store_crl(record).await.unwrap();

@@ -1,11 +1,12 @@
 //! CRLs that no CA makes.
 
+use ca::crl::Revocations;
 use ca::ports::CrlRecord;
-use pki::Reason;
+use pki::{Reason, Serial};
 
 use super::planted::found_in_rows;
 use super::scene::Scene;
-use crate::fsck::crl_reading::{self, Listed, Required};
+use crate::fsck::crl_reading::{self, Listed};
 use crate::fsck::{Invariant, Records, Severity};
 
 #[tokio::test]
@@ -24,6 +25,16 @@ async fn revoked_serial_that_its_crl_does_not_show_is_found() {
 
 #[tokio::test]
 async fn crl_that_shows_what_is_not_revoked_is_found() {
+    let (scene, serial) = with_one_revoked().await;
+    scene.plant(&format!(
+        "UPDATE serials SET status = 'good', revoked = NULL, reason = NULL, revoked_by = NULL, revoked_at = NULL
+         WHERE serial = x'{serial}'"
+    ));
+    scene.must_find(Severity::Fault, Invariant::CrlComplete).await;
+}
+
+/// A store whose CRLs list this serial.
+async fn with_one_revoked() -> (Scene, Serial) {
     let (scene, [serial, _]) = Scene::with_two_certificates().await;
     let running = scene.start().await;
     running.ca.revoke(serial, Reason::KeyCompromise, "a test".to_owned()).await.unwrap();
@@ -32,23 +43,7 @@ async fn crl_that_shows_what_is_not_revoked_is_found() {
     scene.plant("DELETE FROM crls");
     scene.start().await.stop().await;
     assert_eq!(scene.check().await.findings(), []);
-    scene.plant(&format!(
-        "UPDATE serials SET status = 'good', revoked = NULL, reason = NULL, revoked_by = NULL, revoked_at = NULL
-         WHERE serial = x'{serial}'"
-    ));
-    scene.must_find(Severity::Fault, Invariant::CrlComplete).await;
-}
-
-/// A store whose CRLs list a serial.
-async fn with_one_revoked() -> Scene {
-    let (scene, [serial, _]) = Scene::with_two_certificates().await;
-    let running = scene.start().await;
-    running.ca.revoke(serial, Reason::KeyCompromise, "a test".to_owned()).await.unwrap();
-    running.stop().await;
-    scene.plant("DELETE FROM crls");
-    scene.start().await.stop().await;
-    assert_eq!(scene.check().await.findings(), []);
-    scene
+    (scene, serial)
 }
 
 #[tokio::test]
@@ -64,7 +59,7 @@ async fn part_of_a_crl_that_was_torn_is_found_and_the_next_start_makes_a_new_one
         ),
         ("DELETE FROM crl_parts", "is not there"),
     ] {
-        let scene = with_one_revoked().await;
+        let (scene, _) = with_one_revoked().await;
         scene.plant(harm);
         let report = scene.must_find(Severity::Fault, Invariant::CrlSound).await;
         assert!(report.findings().iter().any(|one| one.detail.contains(told)), "{told}: {:?}", report.findings());
@@ -99,7 +94,7 @@ async fn crl_of_several_parts_is_read_to_its_end() {
     assert_eq!((crl.entries, CrlRecord::parts(crl.entry_octets)), (u64::from(MANY), 3));
     let read = crl_reading::read(&*ledger, &crl, Some(&issuer.certificate)).await.unwrap().unwrap();
     assert_eq!((read.outline.number(), read.wrong), (crl.number, Vec::<String>::new()));
-    let mut required = Required::new(&*ledger, issuer.id, (shard, 4), crl.this_update);
+    let mut required = Revocations::new(&*ledger, issuer.id, (shard, 4), crl.this_update);
     let mut listed = Listed::of(&*ledger, &crl);
     while let Some(entries) = listed.next().await.unwrap() {
         for entry in entries {
