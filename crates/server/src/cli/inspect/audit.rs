@@ -98,7 +98,7 @@ async fn verify(asked: &Verify, paper: &mut Paper<'_>) -> Result<(), Failure> {
     let lines: Vec<String> = examined.faults.iter().map(|fault| format!("\n  {}", spelled(fault))).collect();
     let more = match examined.faults_more {
         0 => String::new(),
-        more => format!("\n  and {more} faults more"),
+        more => format!("\n  and {} more", counted(more, "fault")),
     };
     Err(Failure::Failed(format!("the audit log does not verify:{}{more}", lines.concat())))
 }
@@ -212,19 +212,18 @@ fn document(what: &Examination, examined: &Examined) -> serde_json::Value {
 fn praise(what: &Examination, examined: &Examined, paper: &mut Paper<'_>) {
     let found = examined.verified;
     paper.line(&format!(
-        "the audit log verifies: {} lines in {} files; the chain ends with {}",
-        found.lines - found.first,
-        found.files,
+        "the audit log verifies: {} in {}; the chain ends with {}",
+        counted(found.lines - found.first, "line"),
+        counted(found.files.into(), "file"),
         found.chain
     ));
     if found.first > 0 {
         paper.line(&format!("it begins with line {}: the files before it were moved away", found.first));
     }
     if found.checkpoints > 0 {
-        paper.line(&format!(
-            "{} checkpoints are signed; the newest speaks for {} lines",
-            found.checkpoints, found.signed
-        ));
+        let are = if found.checkpoints == 1 { "is" } else { "are" };
+        let (checkpoints, lines) = (counted(found.checkpoints, "checkpoint"), counted(found.signed, "line"));
+        paper.line(&format!("{checkpoints} {are} signed; the newest speaks for {lines}"));
         let key = examined.key.as_ref().map_or_else(String::new, |key| key.spki_hash().to_string());
         let whose = if !what.keys.is_empty() {
             "as --key says"
@@ -234,28 +233,35 @@ fn praise(what: &Examination, examined: &Examined, paper: &mut Paper<'_>) {
         } else {
             "a key that only the log itself names; --key compares it with one that was kept elsewhere"
         };
-        paper.line(&format!("they are signed with key {key}, {whose}"));
+        paper.line(&format!("the key is {key}, {whose}"));
     }
     if found.unsigned > 0 {
         paper.line(&format!(
-            "NOT SIGNED: the last {} lines. A running server leaves some, and one that was killed; but whoever can \
+            "NOT SIGNED: the last {}. A running server leaves some, and one that was killed; but whoever can \
              write to the files can have written them",
-            found.unsigned
+            counted(found.unsigned, "line")
         ));
     }
     for (checkpoint, _) in what.checkpoints.iter().zip(&examined.compared).filter(|(_, compared)| **compared) {
         let checkpoint = checkpoint.checkpoint;
         paper.line(&format!(
-            "it is the log of the checkpoint signed at {} for {} lines",
-            checkpoint.signed, checkpoint.lines
+            "it is the log of the checkpoint signed at {} for {}",
+            checkpoint.signed,
+            counted(checkpoint.lines, "line")
         ));
     }
     if found.unfinished_octets > 0 {
         paper.line(&format!(
-            "behind them stand {} octets of a line that is being written, or was when its process died",
-            found.unfinished_octets
+            "behind that stand {} of a line that is being written, or was when its process died",
+            counted(found.unfinished_octets, "octet")
         ));
     }
+}
+
+/// As a person says it: "1 line", "2 lines".
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn checkpoint(folder: &Folder, paper: &mut Paper<'_>) -> Result<(), Failure> {

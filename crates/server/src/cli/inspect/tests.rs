@@ -204,7 +204,8 @@ async fn audit_log_verifies_and_its_first_fault_is_named() {
     let (scene, [serial, _]) = Scene::with_two_certificates().await;
     let verified = json(&scene, "audit verify").await;
     assert_eq!(verified["verified"], true);
-    assert!(text(&scene, "audit verify").await.starts_with("the audit log verifies: "));
+    let told = text(&scene, "audit verify").await;
+    assert!(told.starts_with("the audit log verifies: ") && told.contains(" lines in 1 file; "), "{told}");
 
     edit(&scene.audit_file(), |text| *text = text.replacen(&serial.to_string(), &"4c".repeat(17), 1));
     let (_, done) = cairn(&scene, "audit verify").await;
