@@ -360,15 +360,30 @@ impl Proofs {
     /// # Errors
     /// There is no such request, or no key of the account's chain that counts has signed it.
     pub fn signed_request(&self, record: &SigningRecord, rules: SignerRules, now: Timestamp) -> Result<Csr, Refused> {
+        self.request_signed_at(|received| (received, now), record, rules)
+    }
+
+    /// The same, by whoever knows more of times than the records: `times` answers when the request was received, of
+    /// what its record says, and the time at which it is to count.
+    ///
+    /// # Errors
+    /// Those of [`Proofs::signed_request`].
+    pub fn request_signed_at(
+        &self,
+        times: impl Fn(Timestamp) -> (Timestamp, Timestamp),
+        record: &SigningRecord,
+        rules: SignerRules,
+    ) -> Result<Csr, Refused> {
         let finalize = record
             .order
             .finalize_request()
             .ok_or_else(|| Refused::because("the order on record has no finalize request"))?;
         let keys = self.account_keys(&record.account)?;
         let (account, order) = (record.account.id, record.serial.order);
+        let (received, now) = times(finalize.received);
         let in_time = |until: Timestamp| {
             let taken = until.plus(TAKING);
-            finalize.received <= taken && now <= taken.plus(Duration::from_secs(rules.finalize_seconds))
+            received <= taken && now <= taken.plus(Duration::from_secs(rules.finalize_seconds))
         };
         let mut refused = Refused::because("the account has no key");
         for proven in keys.iter().rev().filter(|proven| proven.until.is_none_or(in_time)) {

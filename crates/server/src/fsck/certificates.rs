@@ -8,6 +8,7 @@ use ca::settings::CaaMode;
 use ca::signing::{Proofs, SignerRules, general_name, is_fresh, permits};
 use pki::{Certificate, GeneralName, PrecertEntry, Sha256, Timestamp, corresponds};
 
+use super::accepted::AcceptedTimes;
 use super::authorities::Authorities;
 use super::report::Fault;
 use super::{CLOCK_STEP, Invariant, Rules};
@@ -94,12 +95,17 @@ pub(super) fn sct_faults(certificate: &Certificate, issuer: &Sha256, authorities
 }
 
 /// Whether a certificate, final or linting, is what its client asked for, and its names were authorized.
-pub(super) fn rights_faults(certificate: &Certificate, read: &SigningRecord, proofs: &Proofs) -> Vec<Fault> {
-    let mut faults: Vec<Fault> = asked_for_fault(certificate, read, proofs).into_iter().collect();
+pub(super) fn rights_faults(
+    certificate: &Certificate,
+    read: &SigningRecord,
+    proofs: &Proofs,
+    accepted: &AcceptedTimes,
+) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = asked_for_fault(certificate, read, proofs, accepted).into_iter().collect();
     let missing: Vec<String> = certificate
         .names()
         .iter()
-        .filter(|name| !read.authorizations.iter().any(|one| covers(one, name, read)))
+        .filter(|name| !read.authorizations.iter().any(|one| covers(one, name, read, accepted)))
         .map(GeneralName::to_string)
         .collect();
     if !missing.is_empty() {
@@ -137,9 +143,15 @@ pub(super) fn caa_fault(certificate: &Certificate, read: &SigningRecord, rules: 
 /// How long an order waited after finalize is looked at where its deadline is.
 const RULES: SignerRules = SignerRules { caa: CaaMode::Off, caa_reuse_seconds: 0, finalize_seconds: u32::MAX as u64 };
 
-fn asked_for_fault(certificate: &Certificate, read: &SigningRecord, proofs: &Proofs) -> Option<Fault> {
+fn asked_for_fault(
+    certificate: &Certificate,
+    read: &SigningRecord,
+    proofs: &Proofs,
+    accepted: &AcceptedTimes,
+) -> Option<Fault> {
     let fault = |detail: String| Some(Fault::new(Invariant::CertificateAskedFor, detail));
-    let csr = match proofs.signed_request(read, RULES, read.serial.begun) {
+    let asked = |received: Timestamp| (accepted.earliest(received), accepted.earliest(read.serial.begun));
+    let csr = match proofs.request_signed_at(asked, read, RULES) {
         Ok(csr) => csr,
         Err(refused) => return fault(refused.to_string()),
     };
@@ -156,19 +168,26 @@ fn asked_for_fault(certificate: &Certificate, read: &SigningRecord, proofs: &Pro
     None
 }
 
-fn covers(authorization: &EndedAuthorization, name: &GeneralName, read: &SigningRecord) -> bool {
+fn covers(
+    authorization: &EndedAuthorization,
+    name: &GeneralName,
+    read: &SigningRecord,
+    accepted: &AcceptedTimes,
+) -> bool {
     authorization.account == read.serial.account
         && general_name(&authorization.identifier) == *name
-        && was_valid(authorization, read.serial.begun)
+        && was_valid(authorization, read.serial.begun, accepted)
 }
 
-fn was_valid(authorization: &EndedAuthorization, at: Timestamp) -> bool {
+fn was_valid(authorization: &EndedAuthorization, at: Timestamp, accepted: &AcceptedTimes) -> bool {
     let shown = authorization.validation.as_ref().filter(|one| one.problem.is_none()).map(|one| one.ended);
-    let Some(shown) = shown.filter(|shown| *shown <= at.plus(CLOCK_STEP)) else { return false };
+    let Some(shown) = shown.filter(|shown| accepted.earliest(*shown) <= at.plus(CLOCK_STEP)) else { return false };
     match authorization.end {
         AuthorizationEnd::Valid { expires } => shown <= expires && at <= expires,
         // It was valid until it was given up or taken back.
-        AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => at <= authorization.ended.plus(CLOCK_STEP),
+        AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => {
+            accepted.earliest(at) <= authorization.ended.plus(CLOCK_STEP)
+        }
         AuthorizationEnd::Invalid => false,
     }
 }

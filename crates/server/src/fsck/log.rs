@@ -8,6 +8,7 @@ use pki::{Certificate, Reason, Serial, Sha256, Timestamp};
 use store::audit::AuditReader;
 use store::sqlite::Mend;
 
+use super::accepted::AcceptedTimes;
 use super::operators::OperatorLines;
 use super::report::{Fault, Severity};
 use super::{Fsck, Invariant, LOOKS, Repair, certificates};
@@ -33,6 +34,8 @@ pub(super) struct Logged {
     signed: HashMap<Serial, Signed>,
     /// What operators decided, in the first part.
     pub(super) operators: OperatorLines,
+    /// Which times operators have accepted.
+    pub(super) accepted: AcceptedTimes,
     /// The log was read to its end, as it was at this time.
     pub(super) whole: Option<Timestamp>,
     /// When the log began: an older ledger was moved here from another instance.
@@ -41,7 +44,15 @@ pub(super) struct Logged {
 
 impl Logged {
     pub(super) fn new(part: u16, parts: u16) -> Self {
-        Self { part, parts, signed: HashMap::new(), operators: OperatorLines::default(), whole: None, began: None }
+        Self {
+            part,
+            parts,
+            signed: HashMap::new(),
+            operators: OperatorLines::default(),
+            accepted: AcceptedTimes::default(),
+            whole: None,
+            began: None,
+        }
     }
 
     /// Whether this serial is of this part.
@@ -202,6 +213,10 @@ impl Fsck<'_> {
                 crls.began = Some(line.at);
                 Ok(())
             }
+            AuditEvent::ClockAccepted { newest, .. } => {
+                logged.accepted.add(line.at, *newest);
+                Ok(())
+            }
             AuditEvent::Continued { .. }
             | AuditEvent::CheckpointKey { .. }
             | AuditEvent::Checkpoint { .. }
@@ -215,8 +230,7 @@ impl Fsck<'_> {
             | AuditEvent::Crl { .. }
             | AuditEvent::Authority { .. }
             | AuditEvent::OcspResponder { .. }
-            | AuditEvent::Recovered { .. }
-            | AuditEvent::ClockAccepted { .. } => Ok(()),
+            | AuditEvent::Recovered { .. } => Ok(()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! Everything goes in pages. What has to be remembered of each serial (which signatures its audit log shows) is kept
 //! for one part of all serials at a time, so that memory stays bounded however many there are.
 
+mod accepted;
 mod accounts;
 mod active;
 mod authorities;

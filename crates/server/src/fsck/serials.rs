@@ -7,6 +7,7 @@ use ca::ports::{LedgerEnd, SerialFilter, SerialRecord, SerialStatus, StoreError}
 use pki::{Certificate, Reason, Timestamp};
 use store::sqlite::Mend;
 
+use super::accepted::AcceptedTimes;
 use super::log::Logged;
 use super::report::Fault;
 use super::{CLOCK_STEP, Fsck, Invariant, LOOKS, PAGE, Repair, certificates};
@@ -53,8 +54,10 @@ impl Fsck<'_> {
     }
 
     async fn serial_faults(&self, record: &SerialRecord, logged: &Logged) -> Result<(Vec<Fault>, u64), StoreError> {
-        let mut faults: Vec<Fault> =
-            status_fault(record).into_iter().chain(logged_fault(record, logged, self.records.instance())).collect();
+        let mut faults: Vec<Fault> = status_fault(record, &logged.accepted)
+            .into_iter()
+            .chain(logged_fault(record, logged, self.records.instance()))
+            .collect();
         faults.extend(self.order_faults(record).await?);
         faults.extend(self.revocation_fault(record, logged).await?);
         faults.extend(self.blocked_fault(record).await?);
@@ -83,7 +86,7 @@ impl Fsck<'_> {
         if let (Ok(linting), true) = (&linting, record.status != SerialStatus::Wait && record.restored.is_none())
             && let Some(read) = self.records.ledger.signing_record(record.serial).await?
         {
-            faults.extend(certificates::rights_faults(linting, &read, &self.proofs));
+            faults.extend(certificates::rights_faults(linting, &read, &self.proofs, &logged.accepted));
             faults.extend(certificates::caa_fault(linting, &read, self.rules));
         }
         Ok((faults, scts))
@@ -163,7 +166,11 @@ impl Fsck<'_> {
 }
 
 /// `wait → good → revoked`, `wait → revoked`; and what goes with each.
-fn status_fault(record: &SerialRecord) -> Option<Fault> {
+fn status_fault(record: &SerialRecord, accepted: &AcceptedTimes) -> Option<Fault> {
+    // By more than a clock that was set a little.
+    let precedes = |time: Option<Timestamp>, earlier: Option<Timestamp>| {
+        time.zip(earlier).is_some_and(|(time, earlier)| time.plus(CLOCK_STEP) < accepted.earliest(earlier))
+    };
     let (good, stored) = (record.good.is_some(), record.stored.is_some());
     let wrong = if stored != record.certificate.is_some() {
         "it has a certificate without the time at which it was stored, or the time without it"
@@ -181,11 +188,6 @@ fn status_fault(record: &SerialRecord) -> Option<Fault> {
         }
     };
     Some(Fault::new(Invariant::StatusConsistent, wrong).mended_by(Repair::FromLog(record.serial)))
-}
-
-/// Whether one time is before another, by more than a clock that was set.
-fn precedes(time: Option<Timestamp>, earlier: Option<Timestamp>) -> bool {
-    time.zip(earlier).is_some_and(|(time, earlier)| time.plus(CLOCK_STEP) < earlier)
 }
 
 /// Lines come before the ledger's write: what became good or was stored before the log was read has its line in it.

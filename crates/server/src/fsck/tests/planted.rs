@@ -1,5 +1,7 @@
 //! What no CA does, done by hand.
 
+use std::time::Duration;
+
 use acme::{Problem, ProblemType};
 use ca::order::{Failure, Stage};
 use ca::ports::{AuditEvent, LeaseTerms};
@@ -251,6 +253,38 @@ async fn certificate_for_another_request_than_the_clients_is_found() {
             document("$A")
         );
         found_in_rows(Invariant::CertificateAskedFor, &sql).await;
+    }
+}
+
+#[tokio::test]
+async fn request_of_a_replaced_key_is_found_unless_its_time_is_of_a_clock_that_was_ahead() {
+    for was_accepted in [false, true] {
+        let scene = Scene::new();
+        let running = scene.start().await;
+        running.issue("a.example.org", None).await;
+        if was_accepted {
+            let newest = running.ca.now().plus(Duration::from_secs(50 * 86_400));
+            append(&running, AuditEvent::ClockAccepted { newest, by: "a test".to_owned() }).await;
+        }
+        running.change_key().await;
+        running.stop().await;
+        assert_eq!(scene.check().await.findings(), []);
+        // As if all that had been written with a clock that was 40 days ahead.
+        let ahead = 40 * 86_400_000_u64;
+        let received = "'$.progress.finalize.received'";
+        scene.plant(&format!(
+            "UPDATE serials SET begun = begun + {ahead}, good = good + {ahead};
+             UPDATE authorizations SET expires = expires + {ahead};
+             UPDATE order_documents
+                 SET document = json_set(document, {received}, json_extract(document, {received}) + {ahead})"
+        ));
+        let found = scene.check().await.findings().iter().any(|one| one.severity == Severity::Fault);
+        if was_accepted {
+            assert!(!found, "{:#?}", scene.check().await.findings());
+        } else {
+            scene.must_find(Severity::Fault, Invariant::CertificateAskedFor).await;
+            scene.must_find(Severity::Fault, Invariant::StatusConsistent).await;
+        }
     }
 }
 

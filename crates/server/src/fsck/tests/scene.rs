@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use acme::{Algorithm, ChallengeKind, Header, Jws, NewOrder, SigningKey, Verified, WireIdentifier};
+use acme::{Algorithm, ChallengeKind, Header, Jws, KeyChange, NewOrder, SigningKey, Verified, WireIdentifier};
 use async_trait::async_trait;
 use ca::account::Account;
 use ca::authorization::{CaaDecision, CaaRecord, ValidationRecord};
@@ -165,6 +165,18 @@ impl Running {
             Some(Outcome::Valid(serial)) => *serial,
             other => panic!("the order has no certificate: {other:?}"),
         }
+    }
+
+    /// Changes the account's key (RFC 8555 §7.3.5).
+    pub(crate) async fn change_key(&self) {
+        let pair = KeyPair::generate(KeyAlgorithm::P256).unwrap();
+        let key = SigningKey::from_pkcs8(Algorithm::Es256, &pair.to_pkcs8_der().unwrap()).unwrap();
+        let kid = format!("{BASE}{}", urls::account(self.account.id));
+        let change = KeyChange { account: kid.clone(), old_key: self.key.jwk().clone() };
+        let header = Header { nonce: None, url: &format!("{BASE}{}", urls::KEY_CHANGE), kid: None };
+        let inner = acme::sign(&key, header, &serde_json::to_vec(&change).unwrap());
+        let request = signed(&self.key, urls::KEY_CHANGE, Some(&kid), &inner);
+        self.ca.change_key(&self.account, request).await.unwrap();
     }
 
     pub(crate) async fn pending(&self, name: &str, profile: Option<&str>) -> Order {
