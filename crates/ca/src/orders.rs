@@ -170,8 +170,11 @@ impl Ca {
                 return Err(foreign("authorization"));
             }
             order.copy_back(ended.as_slice());
+            if order.is_over(self.now()) {
+                order = self.end_by_time(order).await?;
+            }
             if let Some(authorization) = order.authorizations.iter().find(|one| one.id == id).cloned() {
-                let open = matches!(order.stage(), Stage::TestChallenge) && self.now() <= order.expires;
+                let open = order.stage() == Stage::TestChallenge;
                 let expires = match authorization.end {
                     Some(AuthorizationEnd::Valid { expires }) => expires,
                     Some(AuthorizationEnd::Invalid | AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked)

@@ -78,10 +78,15 @@ async fn nobody_is_told_that_an_order_expired_by_a_clock_that_leapt(backend: Bac
     let world = World::on(backend).await;
     let client = Client::new(&world).await;
     let order = client.ready(&world, &["one.example.com"]).await;
+    let pending = client.order(&world, &["two.example.com"]).await;
+    let authorization = pending.authorizations[0].id;
     world.sweep().await;
     world.clock.set_ahead(Duration::from_secs(WEEK + 1));
     assert!(matches!(world.ca.order(&client.account, order.id).await, Err(ca::Error::Failed(_))));
+    let answered = world.ca.answer(&client.account, authorization, acme::ChallengeKind::Http01).await;
+    assert!(matches!(answered, Err(ca::Error::Failed(_))), "{answered:?}");
     world.clock.set_back(Duration::from_secs(WEEK + 1));
+    client.answer_all(&world, &pending).await;
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
     client.finalize(&world, &order, &pair()).await.unwrap();
     world.until_done(order.id).await;
