@@ -183,10 +183,10 @@ pub struct Tested {
 pub enum Verdict {
     /// The authorization has ended: this is what stands in the ledger.
     Ended(Box<EndedAuthorization>),
-    /// It failed in a way that can pass: the next test is due then.
+    /// It failed in a way that can pass: it is made again.
     Again {
-        /// When.
-        due: Timestamp,
+        /// After so long, by the workbench's clock.
+        pause: Duration,
         /// What the client sees meanwhile (RFC 8555 §8.2).
         problem: Problem,
     },
@@ -361,13 +361,13 @@ impl Order {
         Ok(())
     }
 
-    /// What tests came to: TestChallenge → TestChallenge.
-    pub fn tested(&mut self, results: &[Tested]) {
+    /// What tests came to: TestChallenge → TestChallenge. `now`: the time of who says what is due.
+    pub fn tested(&mut self, results: &[Tested], now: Timestamp) {
         planted!(LostWakeUp { crate::planted::forget_later_answers(self, results) });
         for result in results {
             match &result.verdict {
                 Verdict::Ended(ended) => self.copy_back(std::slice::from_ref(ended)),
-                Verdict::Again { due, problem } => self.test_again(result, *due, problem),
+                Verdict::Again { pause, problem } => self.test_again(result, now.plus(*pause), problem),
             }
         }
     }

@@ -312,9 +312,9 @@ impl Ca {
         let ended = self.ledger.authorizations(&order.authorization_ids()).await?;
         order.copy_back(&ended);
         // The workbench's clock says what is due and whose time is over, and may be another machine's: what it gave out
-        // is due, or the order would be back on its queue at once, again and again, until our clock has caught up.
-        let given = self.now().max(lease.expires.minus(self.lease_terms(Stage::TestChallenge).length));
-        if let Some(failure) = order.cause_of_death(given) {
+        // is due, or the order would be back on its queue at once, again and again, until our clock agrees.
+        let given = lease.expires.minus(self.lease_terms(Stage::TestChallenge).length);
+        if let Some(failure) = order.cause_of_death(self.now().max(given)) {
             return self.die(lease, &order, failure).await;
         }
         let due: Vec<_> =

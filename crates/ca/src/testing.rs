@@ -78,10 +78,10 @@ impl Ca {
                 (AuthorizationEnd::Valid { expires }, None)
             }
             Validated::MayPass(problem) if tries + 1 < self.settings.limits.tries => {
-                let due = self.now().plus(self.back_off(u32::from(tries) + 1));
+                let pause = self.back_off(u32::from(tries) + 1);
                 tracing::info!(order = %order.id, identifier = %authorization.identifier, method = %challenge.method,
                     problem = %problem.detail, "the challenge will be tested again");
-                return Ok(Verdict::Again { due, problem });
+                return Ok(Verdict::Again { pause, problem });
             }
             Validated::MayPass(problem) | Validated::Failed(problem) => (AuthorizationEnd::Invalid, Some(problem)),
         };

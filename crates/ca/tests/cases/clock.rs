@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::order::Stage;
-use ca::ports::{AuditEvent, Recorded};
+use ca::ports::{AuditEvent, Recorded, Standing};
 use ca::{Error, Worked};
 use pki::Reason;
 
@@ -24,6 +24,7 @@ on_all_back_ends! {
     key_change_waits_for_the_clock
     order_held_when_the_clock_is_set_back_is_held_no_longer_than_its_lease
     test_that_is_due_in_an_hour_by_a_clock_set_back_is_due_now
+    test_that_failed_under_another_clock_than_the_workbenchs_is_made_again_after_its_pause
     test_that_is_due_by_the_workbenchs_clock_is_due_to_a_worker_whose_clock_is_behind
     order_that_is_over_by_the_workbenchs_clock_is_over_to_a_worker_whose_clock_is_behind
     revocation_with_a_clock_that_is_behind_appears_when_it_is_right
@@ -173,6 +174,27 @@ async fn test_that_is_due_in_an_hour_by_a_clock_set_back_is_due_now(backend: Bac
     world.work(Stage::TestChallenge).await;
     world.clock.set_back(HOUR);
     assert_eq!(world.sweep().await.requeued, 1);
+    world.work(Stage::TestChallenge).await;
+    assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
+}
+
+async fn test_that_failed_under_another_clock_than_the_workbenchs_is_made_again_after_its_pause(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.order(&world, &["one.example.com"]).await;
+    client.answer_all(&world, &order).await;
+    world.network.answers("one.example.com", [unreachable()]);
+    world.clock.set_ahead(HOUR * 2);
+    let mut held = world.points.hold(Side::Before, Call::Advance);
+    let worker = world.start_work(Stage::TestChallenge);
+    held.reached().await;
+    world.clock.set_back(HOUR);
+    held.release();
+    assert_eq!(worker.await.unwrap(), Some(Worked::Advanced));
+    let until = world.ca.now().plus(Duration::from_secs(2));
+    assert_eq!(world.standing(order.id).await, Standing::Park { until });
+    world.clock.pass_seconds(2);
+    world.sweep().await;
     world.work(Stage::TestChallenge).await;
     assert_eq!(client.status(&world, order.id).await, OrderStatus::Ready);
 }

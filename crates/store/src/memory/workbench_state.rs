@@ -225,7 +225,7 @@ impl State {
         self.holds(lease)?;
         self.change(lease.order, |order| match advance {
             Advance::Made(authorizations) => order.make(authorizations),
-            Advance::Tested(results) => order.tested(&results),
+            Advance::Tested(results) => order.tested(&results, now),
             Advance::Finished { outcome, ended } => {
                 order.finish(outcome, ended);
             }

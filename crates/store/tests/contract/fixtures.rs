@@ -292,8 +292,9 @@ impl Stores {
     }
 
     /// A test failed, and is to be made again.
-    pub(crate) fn tested_again(&self, order: &Order, number: usize, due: Timestamp) -> Tested {
-        self.result(order, number, Verdict::Again { due, problem: problem("no answer yet") })
+    pub(crate) fn tested_again(&self, order: &Order, number: usize, seconds: u64) -> Tested {
+        let pause = Duration::from_secs(seconds);
+        self.result(order, number, Verdict::Again { pause, problem: problem("no answer yet") })
     }
 
     fn result(&self, order: &Order, number: usize, verdict: Verdict) -> Tested {

@@ -145,7 +145,7 @@ pub(crate) async fn failed_test_parks_the_order_until_the_next(stores: &Stores) 
     let answered = stores.answer(&order, 0).await;
     let claimed = stores.claim(Stage::TestChallenge).await;
     let due = stores.in_seconds(10);
-    stores.advance(&claimed.lease, Advance::Tested(vec![stores.tested_again(&answered, 0, due)])).await;
+    stores.advance(&claimed.lease, Advance::Tested(vec![stores.tested_again(&answered, 0, 10)])).await;
     assert_eq!(standing(stores, order.id).await, Standing::Park { until: due });
     assert_eq!(stores.workbench.claim(Stage::TestChallenge, TERMS).await.unwrap(), None);
     stores.clock.pass_seconds(10);
@@ -157,7 +157,7 @@ pub(crate) async fn answer_ends_the_back_off(stores: &Stores) {
     let order = stores.pending(&["one.example.com"]).await;
     let answered = stores.answer(&order, 0).await;
     let claimed = stores.claim(Stage::TestChallenge).await;
-    let again = stores.tested_again(&answered, 0, stores.in_seconds(1000));
+    let again = stores.tested_again(&answered, 0, 1000);
     stores.advance(&claimed.lease, Advance::Tested(vec![again])).await;
     stores.clock.pass_seconds(1);
     stores.answer(&order, 0).await;

@@ -123,7 +123,7 @@ async fn one_in_each_place(stores: &Stores) -> BTreeMap<OrderId, Standing> {
     assert_eq!(claimed.order.id, tested.id);
     let answered = stores.answer(&backed_off, 0).await;
     let second = stores.claim(Stage::TestChallenge).await;
-    let again = stores.tested_again(&answered, 0, stores.in_seconds(500));
+    let again = stores.tested_again(&answered, 0, 500);
     stores.advance(&second.lease, Advance::Tested(vec![again])).await;
     stores.processing().await;
     let parked = stores.claim(Stage::Issue).await;

@@ -108,10 +108,10 @@ fn change<T>(
     Ok(answer)
 }
 
-fn apply(order: &mut Order, advance: &Advance) {
+fn apply(order: &mut Order, advance: &Advance, now: Timestamp) {
     match advance {
         Advance::Made(authorizations) => order.make(authorizations.clone()),
-        Advance::Tested(results) => order.tested(results),
+        Advance::Tested(results) => order.tested(results, now),
         Advance::Finished { outcome, ended } => {
             order.finish(outcome.clone(), *ended);
         }
@@ -227,7 +227,7 @@ impl Workbench for SqliteWorkbench {
             let Some(mut active) = rows::held(batch, &lease)? else {
                 return Ok(Err(Fenced::Stale));
             };
-            apply(&mut active.order, &advance);
+            apply(&mut active.order, &advance, now);
             active.settle_down(batch, now, effects)?;
             Ok(Ok(active.order))
         })
