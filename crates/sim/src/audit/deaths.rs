@@ -1,13 +1,14 @@
 //! 8: no order dies but by what its client did, or by what went wrong for long enough: its time was over by the true
 //! time, three tests met a failure, or a trouble never left its issuance alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use acme::ProblemType;
 use ca::OrderId;
 use ca::authorization::{AuthorizationEnd, EndedAuthorization};
 use ca::order::{Failure, Order, Outcome, Stage};
-use ca::ports::{Clock, Ledger, LedgerEnd, SerialFilter};
+use ca::ports::{Clock, IssuanceNumber, Ledger, LedgerEnd, SerialFilter, SerialRecord};
 use pki::{Sha256, Timestamp};
 
 use super::{Auditor, Signed, now};
@@ -50,17 +51,35 @@ impl Auditor {
         self.holds(9, decided, || format!("order {order} has ended on the workbench, and in the ledger as {end:?}"));
     }
 
+    /// A process has begun an issuance.
+    pub(super) fn began(&self, order: OrderId, number: IssuanceNumber, node: Node) {
+        self.facts().issuances.entry(order).or_default().insert(number, node);
+    }
+
     /// 8: a process lets no order die whose certificate stood in its audit log when it started: recovery comes first.
+    /// One that recovery has stored, and that others had made too late, is not the order's any more.
     pub(super) fn let_die(&self, order: OrderId, (machine, node): (usize, Node)) {
         let logged: Vec<_> = {
             let facts = self.facts();
             let of_earlier = |one: &&Signed| one.logged && one.machine == machine && one.node != node;
             facts.certificates.values().filter(of_earlier).map(|one| one.certificate.serial()).collect()
         };
-        let overlooked = logged.into_iter().find(|serial| self.record(*serial).is_some_and(|one| one.order == order));
+        let mut of_order = logged.into_iter().filter_map(|serial| self.record(serial)).filter(|one| one.order == order);
+        let overlooked = of_order.find(|one| !self.came_too_late(one, node)).map(|one| one.serial);
         self.holds(8, overlooked.is_none(), || {
             format!("order {order} has died, and its certificate stood in the audit log: {overlooked:?}")
         });
+    }
+
+    /// Whether a certificate of an open order was stored when it could not be the order's any more, and this process has
+    /// no part in that: a newer issuance was begun by another, or the serial was revoked before.
+    fn came_too_late(&self, record: &SerialRecord, node: Node) -> bool {
+        let by_others = |issuances: &BTreeMap<IssuanceNumber, Node>| {
+            issuances.iter().any(|(number, began)| *number > record.number && *began != node)
+        };
+        let overtaken = self.facts().issuances.get(&record.order).is_some_and(by_others);
+        let revoked = record.revocation.as_ref().is_some_and(|one| !one.is_overtaken());
+        record.certificate.is_some() && !record.attached && (overtaken || revoked)
     }
 
     /// An order has died.

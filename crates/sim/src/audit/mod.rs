@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use ca::OrderId;
-use ca::ports::{SerialRecord, SerialStatus, StopScope};
+use ca::ports::{IssuanceNumber, SerialRecord, SerialStatus, StopScope};
 use ca::settings::Settings;
 use futures_util::FutureExt;
 use pki::{Certificate, Serial, Sha256};
@@ -80,6 +80,8 @@ struct Facts {
     crls: BTreeMap<(Sha256, u16), u64>,
     /// Orders that have a certificate.
     attached: BTreeMap<OrderId, Serial>,
+    /// Which process began which issuance of an order.
+    issuances: BTreeMap<OrderId, BTreeMap<IssuanceNumber, Node>>,
     /// When orders came into issuance.
     entered: BTreeMap<OrderId, Duration>,
     /// Orders whose death was looked at.

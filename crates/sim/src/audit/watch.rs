@@ -52,6 +52,7 @@ impl LedgerLayer for Watch {
         let (serial, order, at) = (begin.serial, begin.order.clone(), begin.at);
         let begun = inner.begin(begin).await;
         if let Ok(Ok(number)) = &begun {
+            self.auditor.began(order.id, *number, self.node);
             self.auditor.begun(serial, &order, *number, at);
         }
         begun
