@@ -185,19 +185,20 @@ impl Operator {
 
     /// Lets it go on: once this returns, he counts on that.
     pub(crate) async fn go_on(&self, scope: &StopScope) {
-        self.world.auditor.asks_to_resume(|stop| stop.scope == *scope);
         self.resume(Resumed::Scope(scope.clone())).await;
     }
 
     async fn resume(&self, which: Resumed) {
+        self.world.auditor.asks_to_resume(&which);
         let resumed = self.insist(|ca| {
             let which = which.clone();
             async move { ca.resume_issuance(&which, BY).await }
         });
-        match resumed.await {
-            Ok(stops) => stops.iter().for_each(|stop| self.world.auditor.told_resumed(stop.number)),
-            Err(why) => self.world.story.tell(|| format!("an operator has nothing to resume: {why}")),
-        }
+        let ended = resumed.await.unwrap_or_else(|why| {
+            self.world.story.tell(|| format!("an operator has nothing to resume: {why}"));
+            Vec::new()
+        });
+        self.world.auditor.told_resumed(&which, &ended);
     }
 
     async fn revokes(&self) {

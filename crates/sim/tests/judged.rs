@@ -2,6 +2,7 @@
 //! audit log, and a revocation that was only told. And what it must not find, which looks alike.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -223,5 +224,33 @@ fn death_of_an_order_whose_certificate_recovery_passed_over_is_found() {
         let report = logged_and_dead(machines, &fates, vec![LogUnread::new(at_last)]);
         let found: Vec<u8> = report.violations.iter().map(|violation| violation.invariant).collect();
         assert_eq!(found, [8], "{machines}, {logs:?}, {at_last}: {:#?}", report.story);
+    }
+}
+
+/// A process that has written a stop stands still, so that the operator has no answer for a long time.
+#[derive(Debug, Default)]
+struct StopNotTold(AtomicBool);
+
+impl Fates for StopNotTold {
+    fn of(&self, _: u64, _: Node, call: Call) -> Fate {
+        let is_first = call == Call::Stop && !self.0.swap(true, Ordering::Relaxed);
+        if is_first { Fate::StopsAfter(Duration::from_secs(100)) } else { Fate::Done }
+    }
+
+    fn latency(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+}
+
+#[test]
+fn stop_may_end_before_its_operator_is_told_of_it() {
+    for seed in 0..8 {
+        let mut scenario = Scenario::calm();
+        scenario.machines = 2;
+        scenario.operations.stops = 1;
+        scenario.storm = Duration::from_secs(20);
+        let fates: Arc<dyn Fates> = Arc::new(StopNotTold::default());
+        let report = run::run(seed, scenario, Options { fates: Some(fates), told: true, ..Options::default() });
+        assert_eq!(report.violations, [], "seed {seed}: {:#?}", report.story);
     }
 }

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use ca::OrderId;
 use ca::ports::{IssuanceNumber, SerialRecord, SerialStatus, StopScope};
 use ca::settings::Settings;
+use ca::{OrderId, Resumed};
 use futures_util::FutureExt;
 use pki::{Certificate, Serial, Sha256};
 use store::memory::{MemoryAuditLog, MemoryLedger, MemoryWorkbench};
@@ -99,6 +99,8 @@ struct Facts {
     stops: BTreeMap<u64, operators::StopTold>,
     /// For what, from when and to when stops stood in the ledger, by their numbers.
     stops_stood: BTreeMap<u64, (StopScope, Duration, Option<Duration>)>,
+    /// Which stops operators want to end who have no answer yet.
+    ends_asked: Vec<Resumed>,
     /// Keys of which an operator was told that they are blocked.
     told_blocked: BTreeSet<Sha256>,
     /// OCSP answers that verify.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use acme::Identifier;
+use ca::Resumed;
 use ca::order::Order;
 use ca::ports::{Ledger, SerialRecord, SerialStatus, StopRecord, StopScope};
 use pki::Sha256;
@@ -34,39 +35,49 @@ impl Auditor {
         self.story.tell(|| format!("an operator is told that {stop}"));
         let mut facts = self.facts();
         facts.clock += 1;
-        let told = StopTold { scope: stop.scope.clone(), at: facts.clock, end_asked: None, ended: false };
+        let at = facts.clock;
+        // Somebody may be ending it already, or have ended it, before the one who stopped it has his answer.
+        let is_ending = facts.ends_asked.iter().any(|which| means(which, stop.number, &stop.scope));
+        let told = StopTold { scope: stop.scope.clone(), at, end_asked: is_ending.then_some(at), ended: false };
         facts.stops.entry(stop.number).or_insert(told);
         drop(facts);
         self.stops_stand();
     }
 
     /// An operator is about to end stops.
-    pub(crate) fn asks_to_resume(&self, which: impl Fn(&StopRecord) -> bool) {
-        let known = now(self.ledger.stops(true, ca::STOPS_MAX)).unwrap_or_default();
+    pub(crate) fn asks_to_resume(&self, which: &Resumed) {
         let mut facts = self.facts();
         facts.clock += 1;
         let at = facts.clock;
-        for stop in known.iter().filter(|stop| which(stop)) {
-            if let Some(told) = facts.stops.get_mut(&stop.number) {
+        facts.ends_asked.push(which.clone());
+        for (number, told) in &mut facts.stops {
+            if means(which, *number, &told.scope) {
                 told.end_asked.get_or_insert(at);
             }
         }
     }
 
-    /// He was told that this one has ended.
-    pub(crate) fn told_resumed(&self, number: u64) {
-        self.story.tell(|| format!("an operator is told that stop {number} has ended"));
-        self.tally.trouble_for(Duration::ZERO);
+    /// He has his answer: these have ended.
+    pub(crate) fn told_resumed(&self, which: &Resumed, ended: &[StopRecord]) {
         let mut facts = self.facts();
         facts.clock += 1;
         let at = facts.clock;
-        if let Some(told) = facts.stops.get_mut(&number) {
+        if let Some(asked) = facts.ends_asked.iter().position(|one| one == which) {
+            facts.ends_asked.swap_remove(asked);
+        }
+        for stop in ended {
+            self.story.tell(|| format!("an operator is told that stop {} has ended", stop.number));
+            // The one who stopped it may not have his answer yet: it has ended for him, too.
+            let told = StopTold { scope: stop.scope.clone(), at, end_asked: Some(at), ended: true };
+            let told = facts.stops.entry(stop.number).or_insert(told);
             told.ended = true;
-            // Whoever asked for it may have done so before the one who stopped it had his answer.
             told.end_asked.get_or_insert(at);
         }
         drop(facts);
-        self.stops_stand();
+        if !ended.is_empty() {
+            self.tally.trouble_for(Duration::ZERO);
+            self.stops_stand();
+        }
     }
 
     /// Whether somebody was told of this stop and has not asked for its end.
@@ -168,6 +179,14 @@ impl Auditor {
     pub(super) fn nothing_is_stopped(&self) {
         let standing = now(self.ledger.stops(true, ca::STOPS_MAX)).unwrap_or_default();
         self.holds(0, standing.is_empty(), || format!("at rest issuance is stopped: {standing:?}"));
+    }
+}
+
+/// Whether who wants these to end means this one.
+fn means(which: &Resumed, number: u64, scope: &StopScope) -> bool {
+    match which {
+        Resumed::Number(meant) => *meant == number,
+        Resumed::Scope(meant) => meant == scope,
     }
 }
 
