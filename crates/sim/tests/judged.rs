@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use acme::DnsName;
 use async_trait::async_trait;
+use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
     AuditEvent, AuditLine, AuditLog, AuditMark, Begin, BeginRefused, IssuanceNumber, Ledger, LedgerEnd, Revocation,
-    Revoked, Stored,
+    Revoked, StopRecord, StopScope, Stored,
 };
 use ca::{InstanceId, OrderId};
 use pki::{Serial, Timestamp};
@@ -253,4 +255,58 @@ fn stop_may_end_before_its_operator_is_told_of_it() {
         let report = run::run(seed, scenario, Options { fates: Some(fates), told: true, ..Options::default() });
         assert_eq!(report.violations, [], "seed {seed}: {:#?}", report.story);
     }
+}
+
+/// Stops issuance for all names once an authorization is there, so that their order is ready.
+#[derive(Clone, Debug)]
+struct StopsNames {
+    /// Whether the stop stands; or else it is only said to.
+    stands: bool,
+    begun: Arc<AtomicBool>,
+}
+
+impl StopsNames {
+    fn new(stands: bool) -> Self {
+        Self { stands, begun: Arc::default() }
+    }
+
+    fn stop() -> StopRecord {
+        let scope = StopScope::Name(DnsName::parse("example.com").expect("a name"));
+        let (reason, by) = ("nothing".to_owned(), "nobody".to_owned());
+        StopRecord { number: 1, scope, reason, by, since: Timestamp::from_seconds(0), ended: None }
+    }
+}
+
+impl Layer for StopsNames {
+    fn ledger(&self, inner: Arc<dyn Ledger>) -> Arc<dyn Ledger> {
+        layered_ledger(inner, Arc::new(self.clone()))
+    }
+}
+
+#[async_trait]
+impl LedgerLayer for StopsNames {
+    async fn authorize(&self, inner: &dyn Ledger, ended: EndedAuthorization) -> Stored<EndedAuthorization> {
+        if !self.begun.swap(true, Ordering::Relaxed) && self.stands {
+            inner.stop(Self::stop()).await?;
+        }
+        inner.authorize(ended).await
+    }
+
+    async fn standing_stops(&self, inner: &dyn Ledger) -> Stored<Arc<[StopRecord]>> {
+        let mut standing = inner.standing_stops().await?.to_vec();
+        if self.begun.load(Ordering::Relaxed) && !self.stands {
+            standing.push(Self::stop());
+        }
+        Ok(standing.into())
+    }
+}
+
+#[test]
+fn wrong_csr_may_be_refused_by_a_stop_that_stands() {
+    assert_eq!(found(1, Temper::Hostile, StopsNames::new(true)), Vec::<u8>::new());
+}
+
+#[test]
+fn refusal_by_a_stop_that_does_not_stand_is_found() {
+    assert_eq!(found(1, Temper::Hostile, StopsNames::new(false)), [9]);
 }

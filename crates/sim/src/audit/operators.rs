@@ -1,5 +1,6 @@
 //! What operators were told counts: a stop that stands, a key that is blocked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use acme::Identifier;
@@ -137,6 +138,19 @@ impl Auditor {
         covering.map(|(_, began, ended)| (*began, ended.unwrap_or(at))).collect()
     }
 
+    /// The numbers of stops that have ended by now.
+    pub(crate) fn ended_stops(&self) -> BTreeSet<u64> {
+        let known = now(self.ledger.stops(false, ca::STOPS_MAX)).unwrap_or_default();
+        known.into_iter().filter(|stop| stop.ended.is_some()).map(|stop| stop.number).collect()
+    }
+
+    /// Whether a stop stood for this name, at whatever time since these had ended.
+    pub(crate) fn name_was_stopped(&self, name: &str, ended: &BTreeSet<u64>) -> bool {
+        let known = now(self.ledger.stops(false, ca::STOPS_MAX)).unwrap_or_default();
+        let mut meanwhile = known.iter().filter(|stop| !ended.contains(&stop.number));
+        meanwhile.any(|stop| matches!(&stop.scope, StopScope::Name(stopped) if is_below(name, stopped.as_str())))
+    }
+
     /// An operator was told that a key is blocked.
     pub(crate) fn told_blocked(&self, key: Sha256) {
         self.facts().told_blocked.insert(key);
@@ -196,9 +210,14 @@ fn covers(scope: &StopScope, order: &Order) -> bool {
         StopScope::All => true,
         StopScope::Profile(profile) => order.profile == *profile,
         StopScope::Account(account) => order.account == *account,
-        StopScope::Name(stopped) => order.identifiers.iter().filter_map(Identifier::name).any(|name| {
-            let (name, stopped) = (name.as_str(), stopped.as_str());
-            name == stopped || name.strip_suffix(stopped).is_some_and(|above| above.ends_with('.'))
-        }),
+        StopScope::Name(stopped) => {
+            let mut names = order.identifiers.iter().filter_map(Identifier::name);
+            names.any(|name| is_below(name.as_str(), stopped.as_str()))
+        }
     }
+}
+
+/// Whether a name is this one, or below it.
+fn is_below(name: &str, above: &str) -> bool {
+    name == above || name.strip_suffix(above).is_some_and(|labels| labels.ends_with('.'))
 }

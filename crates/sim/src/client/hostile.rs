@@ -1,9 +1,10 @@
 //! A client that wants what is not its own, sends what is not to be sent, and ends what is under way.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acme::{AuthorizationStatus, Header, OrderObject, OrderStatus, ProblemType, sign};
+use acme::{AuthorizationStatus, Header, OrderObject, OrderStatus, ProblemType, Subproblem, sign};
 use axum::http::Method;
 use futures_util::future::join;
 use pki::Serial;
@@ -171,6 +172,7 @@ impl Session {
 
     async fn wrong_request(&mut self, order: &OrderObject, key: &SubjectKey) {
         let payload = json!({ "csr": Self::csr(&["wrong.example.com".to_owned()], key) }).to_string();
+        let ended = self.world.auditor.ended_stops();
         let answered = self.try_post(&order.finalize, payload.as_bytes()).await;
         self.world.auditor.must_not_be(answered.is_ok(), "a CSR for other names was taken");
         let Err(trouble) = answered else { return };
@@ -179,8 +181,23 @@ impl Session {
             [ProblemType::BadCsr, ProblemType::BadPublicKey, ProblemType::OrderNotReady, ProblemType::Unauthorized];
         // An open order may have been lost with the workbench.
         let lost = matches!(&trouble, Trouble::Refused(problem) if problem.status == 404);
-        if other && !lost && !right.iter().any(|kind| trouble.is(kind)) {
+        if other && !lost && !self.refuses_stopped_names(&trouble, &ended) && !right.iter().any(|kind| trouble.is(kind))
+        {
             self.world.auditor.must_not_be(true, &format!("a wrong CSR was refused as {trouble:?}"));
         }
+    }
+
+    /// Whether what is refused are names, and for each of them a stop stood since these had ended: what can't be issued
+    /// is told first, whatever the CSR is like.
+    fn refuses_stopped_names(&self, trouble: &Trouble, ended: &BTreeSet<u64>) -> bool {
+        let Trouble::Refused(problem) = trouble else { return false };
+        let stopped = |one: &Subproblem| {
+            let name = one.identifier.as_ref().map(|identifier| identifier.value.as_str());
+            one.kind == ProblemType::RejectedIdentifier
+                && name.is_some_and(|name| self.world.auditor.name_was_stopped(name, ended))
+        };
+        problem.kind == ProblemType::RejectedIdentifier
+            && !problem.subproblems.is_empty()
+            && problem.subproblems.iter().all(stopped)
     }
 }
