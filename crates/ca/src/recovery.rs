@@ -10,8 +10,8 @@ use crate::InstanceId;
 use crate::authority::Ca;
 use crate::clock::BEHIND_MAX;
 use crate::ports::{
-    AuditEvent, AuditLine, AuditMark, KeyBlock, LineCounts, Revocation, Revoked, StoreError, StoreErrorKind, Stored,
-    StoredFinal,
+    AuditEvent, AuditLine, AuditMark, CrlShard, KeyBlock, LineCounts, Revocation, Revoked, StoreError, StoreErrorKind,
+    Stored, StoredFinal,
 };
 
 /// Why a process that has taken an instance's lock can't go on.
@@ -160,7 +160,7 @@ impl Ca {
         let allocated = match numbers.entry((*issuer, *shard)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(unknown) => {
-                let state = self.ledger.crl_state(*issuer, *shard, self.settings.crl_shards).await?;
+                let state = self.ledger.crl_state(*issuer, CrlShard::alone(*shard)).await?;
                 *unknown.insert(state.allocated)
             }
         };

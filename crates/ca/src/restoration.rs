@@ -8,12 +8,12 @@ use acme::{DnsName, Identifier, Problem, ProblemType};
 use futures_util::future::try_join_all;
 use pki::{Certificate, GeneralName, LogId, Serial, Sha256, Timestamp};
 
-use crate::crl::NUMBER_MAX;
+use crate::crl::{CrlScheme, NUMBER_MAX};
 use crate::order::{Failure, Order, Progress, Stage};
 use crate::ports::{
-    AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, KeyBlock, Ledger, LineCounts, RecoveryRecord,
-    ResponderRecord, Restore, RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus, StopRecord,
-    StoreError, StoreErrorKind, Stored, Workbench,
+    AuditEvent, AuditLine, AuditLog, AuditMark, AuditSource, CrlGenerationId, CrlShard, KeyBlock, Ledger, LineCounts,
+    RecoveryRecord, ResponderRecord, Restore, RestoredLine, RestoredSignature, Revocation, SerialRecord, SerialStatus,
+    StopRecord, StoreError, StoreErrorKind, Stored, Workbench,
 };
 use crate::validity::AskedValidity;
 use crate::{AccountId, InstanceId, OrderId};
@@ -23,6 +23,9 @@ const PAGE: usize = 256;
 /// BR 6.3.2: no certificate of the time before 2026 was valid for longer. What is revoked and otherwise unknown stays
 /// on CRLs for so long.
 const LIFETIME_MAX: Duration = Duration::from_secs(398 * 86_400);
+/// What is wrong with a list of generations that an earlier backup has brought back.
+const NO_GENERATION: &str = "which is in no generation of CRL shards that this CA knows: put the newest published.toml of it in its data folder";
+
 /// A line that speaks of what the ledger never knew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
@@ -72,8 +75,8 @@ pub struct Restoration<'a> {
     pub log: &'a dyn AuditSource,
     /// Whose log it is.
     pub from: InstanceId,
-    /// CRLs of an issuer are cut into so many shards.
-    pub crl_shards: u16,
+    /// The generations of CRL shards: by the URL that a certificate says, its generation is known.
+    pub crls: &'a CrlScheme,
 }
 
 /// CRL numbers that the log announces and the ledger lacks: of which issuer and shard.
@@ -200,7 +203,7 @@ impl Restoration<'_> {
                 })
             }
             AuditEvent::CrlNumber { issuer, shard, number } => {
-                let allocated = self.ledger.crl_state(*issuer, *shard, self.crl_shards).await?.allocated;
+                let allocated = self.ledger.crl_state(*issuer, CrlShard::alone(*shard)).await?.allocated;
                 if allocated + 1 < *number {
                     return Ok(Means::Unknown(format!("CRL number {number} of shard {shard}")));
                 }
@@ -309,6 +312,7 @@ impl Restoration<'_> {
                     spki_hash: certificate.public_key().spki_hash(),
                     names: certificate.names().clone(),
                     not_after: certificate.validity().not_after,
+                    crl_generation: self.crl_generation(&certificate, &issuer).map_err(unreadable)?,
                     at: line.at,
                 }))
             }
@@ -319,6 +323,7 @@ impl Restoration<'_> {
                     revocation: Revocation { serial: *serial, reason: *reason, revoked: *revoked, by: by.clone() },
                     issuer: issuer.public_key().spki_hash(),
                     not_after: revoked.plus(LIFETIME_MAX).whole_second(),
+                    crl_generation: self.crls.current().id,
                     order: Box::new(unknown_order(order_named_by(*serial), &BTreeSet::new(), *revoked)),
                 }
             }
@@ -330,12 +335,7 @@ impl Restoration<'_> {
                 RestoredLine::Resume { number: *number, since: *since, at: *ended }
             }
             AuditEvent::CrlNumber { issuer, shard, number } | AuditEvent::Crl { issuer, shard, number, .. } => {
-                if !authorities.0.iter().any(|one| one.public_key().spki_hash() == *issuer) {
-                    return Err(unreadable(format!("it is of a CRL of issuer {issuer}, which is none of this CA's")));
-                }
-                if *number > NUMBER_MAX {
-                    return Err(unreadable(format!("CRL number {number} is none that this CA has come to")));
-                }
+                self.check_crl_number((issuer, *shard, *number), authorities).map_err(unreadable)?;
                 RestoredLine::CrlNumber { issuer: *issuer, shard: *shard, number: *number }
             }
             AuditEvent::Authority { der } => {
@@ -358,6 +358,30 @@ impl Restoration<'_> {
             | AuditEvent::ClockAccepted { .. }
             | AuditEvent::Recovered { .. } => return Ok(None),
         }))
+    }
+
+    fn check_crl_number(
+        &self,
+        (issuer, shard, number): (&Sha256, u16, u64),
+        authorities: &Authorities,
+    ) -> Result<(), String> {
+        if !authorities.0.iter().any(|one| one.public_key().spki_hash() == *issuer) {
+            return Err(format!("it is of a CRL of issuer {issuer}, which is none of this CA's"));
+        }
+        if number > NUMBER_MAX {
+            return Err(format!("CRL number {number} is none that this CA has come to"));
+        }
+        match self.crls.shard(shard) {
+            Some(_) => Ok(()),
+            None => Err(format!("it is of CRL shard {shard}, {NO_GENERATION}")),
+        }
+    }
+
+    /// The generation of CRL shards that a certificate says. One that says none is in that of new certificates.
+    fn crl_generation(&self, certificate: &Certificate, issuer: &Sha256) -> Result<CrlGenerationId, String> {
+        let Some(url) = certificate.crl_url() else { return Ok(self.crls.current().id) };
+        let found = self.crls.generation_at(issuer, certificate.serial(), url);
+        found.ok_or_else(|| format!("its certificate says the CRL {url}, {NO_GENERATION}"))
     }
 
     /// The order as a store knows it, or as much of it as follows from its certificate.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pki::Timestamp;
 
+use crate::crl::CrlScheme;
 use crate::ports::Retention;
 use crate::profile::Profile;
 
@@ -238,8 +239,8 @@ pub struct Settings {
     pub base_url: Option<String>,
     /// The base URL of the status listener, in certificates: `http://…`, without a slash at its end.
     pub status_url: String,
-    /// CRLs of an issuer are cut into so many shards.
-    pub crl_shards: u16,
+    /// How CRLs of an issuer are cut into shards, and were.
+    pub crls: CrlScheme,
     /// Times of CRLs.
     pub crl: CrlTimes,
     /// Times of the pipeline.

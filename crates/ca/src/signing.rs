@@ -12,8 +12,9 @@ use pki::{Certificate, Crl, Csr, GeneralName, PublicKey, Sha256, TbsCertificate,
 use crate::account::Account;
 use crate::authorization::{CaaDecision, CaaRecord};
 use crate::clock::BEHIND_MAX;
+use crate::crl::CrlScheme;
 use crate::ocsp::says_the_same;
-use crate::ports::{CrlState, ResponderRecord, SerialStatus, SigningRecord, StatusRecord};
+use crate::ports::{CrlState, ResponderRecord, SerialRecord, SerialStatus, SigningRecord, StatusRecord};
 use crate::settings::{CaaMode, Settings};
 use crate::urls;
 use crate::{AccountId, OrderId};
@@ -112,6 +113,22 @@ pub fn check_certificate(
         }
     }
     check_issuance(proofs, record, tbs, rules, now)
+}
+
+/// Whether the linting certificate on record, which is what may be signed, says the CRL that a revocation would show
+/// in: the URL of its shard in the generation that it was allocated in.
+///
+/// # Errors
+/// [`Refused`].
+pub fn check_crl_pointer(crls: &CrlScheme, record: &SigningRecord) -> Result<(), Refused> {
+    let planned = planned_tbs(record)?;
+    let Some(said) = planned.crl_url() else { return Ok(()) };
+    let SerialRecord { issuer, serial, crl_generation, .. } = &record.serial;
+    match crls.url_of(issuer, *crl_generation, *serial) {
+        Some(url) if url == said => Ok(()),
+        Some(url) => Err(Refused::because(format!("it says that its CRL is {said}, where it is {url}"))),
+        None => Err(Refused::because(format!("there is no generation {crl_generation} of CRL shards in this CA"))),
+    }
 }
 
 /// Whether a CRL with this number may be signed.

@@ -14,7 +14,9 @@ use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use ca::order::{Order, Progress};
-use ca::ports::{Begin, Clock, CtPolicy, CtSubmission, Issuer, Ledger, LogKey, NewAccountRecord, SignError};
+use ca::ports::{
+    Begin, Clock, CrlGenerationId, CtPolicy, CtSubmission, Issuer, Ledger, LogKey, NewAccountRecord, SignError,
+};
 use ca::validity::AskedValidity;
 use ca::{AccountId, OrderId};
 use futures_util::future::{BoxFuture, FutureExt};
@@ -230,6 +232,7 @@ impl TestCa {
             spki_hash: Sha256::of(b"key"),
             names,
             not_after,
+            crl_generation: CrlGenerationId::default(),
             at: NOW,
             caps: ca::ports::IssuanceCaps { failed: 3, begun: 3, unpaced: 3, pace: std::time::Duration::ZERO },
         };

@@ -145,6 +145,7 @@ impl FileSigner {
         // No await between here and the signature: nothing can be read anew that was not read just now.
         check(&self.proofs, &record, tbs, self.rules, self.clock.now())
             .map_err(|refused| SignError::Refused(refused.to_string()))?;
+        signing::check_crl_pointer(&self.crls, &record).map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.sign(tbs.der())?;
         Ok(Signed { der: tbs.with_signature(key.issuer.signature_algorithm, &signature), serial: Some(serial) })
     }

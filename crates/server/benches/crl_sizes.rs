@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "time that passes is what is measured")]
 
+use ca::ports::CrlShard;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,13 @@ async fn measure(entries: u32, shards: u16) {
     let (first, peak) = (begun.elapsed(), peak_kib());
     let (mut listed, mut octets, mut one) = (0, 0, None);
     for shard in 0..shards {
-        let crl = ca.ledger.crl_state(ca.issuers[0].id, shard, shards).await.expect("it reads").last.expect("made");
+        let crl = ca
+            .ledger
+            .crl_state(ca.issuers[0].id, CrlShard::of_first(shard, shards))
+            .await
+            .expect("it reads")
+            .last
+            .expect("made");
         (listed, octets) = (listed + crl.entries, octets + crl.octets());
         one = Some(crl);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ca::ocsp::OcspReply;
 use ca::order::{Order, Progress};
-use ca::ports::{LineCounts, RecoveryRecord, Restore, RestoredLine, RestoredSignature};
+use ca::ports::{CrlGenerationId, LineCounts, RecoveryRecord, Restore, RestoredLine, RestoredSignature};
 use ca::validity::AskedValidity;
 use ca::{AccountId, OrderId};
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -67,6 +67,7 @@ async fn fill(assembly: &Assembly) {
             spki_hash: Sha256::of(b"key"),
             names: BTreeSet::new(),
             not_after: now.plus(Duration::from_secs(90 * 86_400)),
+            crl_generation: CrlGenerationId::default(),
             at: now,
         }))
     };

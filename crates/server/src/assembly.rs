@@ -134,7 +134,7 @@ impl Assembly {
     /// # Errors
     /// See [`AssemblyError`].
     pub async fn open_held(config: &Config, instance: Instance) -> Result<Self, AssemblyError> {
-        let config = &published::keep(config)?;
+        published::require_regime(config)?;
         Self::of(config, instance).await
     }
 
@@ -142,8 +142,7 @@ impl Assembly {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
         let on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync> = Arc::new(end_process);
-        let crl_shards = Some(config.settings.crl_shards);
-        let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), crl_shards, ..OpenOptions::default() };
+        let options = OpenOptions { on_fatal: Arc::clone(&on_fatal), ..OpenOptions::default() };
         let database = Database::open(config.data.join(FILE_NAME), options)?;
         let nonces = open_nonces(config, &*random)?;
         let ledger: Arc<dyn Ledger> = Arc::new(database.ledger(Arc::clone(&clock)));
@@ -154,6 +153,7 @@ impl Assembly {
         let workbench = open_workbench(config, &database, nonces, (&clock, &random))?;
         // Before any key is touched: a ledger that is older than its log signs nothing, not even a root's CRL.
         require_current(config, id, (&*ledger, &*workbench, &*audit)).await?;
+        let config = &published::settle(config, &*ledger, clock.now()).await?;
         let hierarchy = Hierarchy::open(config, &*clock, &*random)?;
         let issuer = hierarchy.issuer.issuer().clone();
         let started = Arc::new(AtomicBool::new(false));
@@ -256,8 +256,9 @@ async fn require_current(
     if let Some(open) = open {
         return Err(RecoveryError::Unfinished { from: open.from, begun: open.begun }.into());
     }
-    let (log, crl_shards) = (&OpenLog(audit), config.settings.crl_shards);
-    match (Restoration { ledger, workbench, log, from, crl_shards }).is_needed().await? {
+    // Nothing is restored here: the generations of CRL shards are not asked for.
+    let (log, crls) = (&OpenLog(audit), &config.settings.crls);
+    match (Restoration { ledger, workbench, log, from, crls }).is_needed().await? {
         None => Ok(()),
         Some(Unknown { sequence, what, .. }) => Err(RecoveryError::LedgerOlderThanLog { sequence, what }.into()),
     }

@@ -1,34 +1,64 @@
-//! What a CA is trusted for and its certificates point to, and so can't be changed later: the regime, the status URL
-//! and the number of CRL shards, kept in the data folder from the first start on.
+//! What a CA is trusted for and its certificates point to, kept in the data folder from the first start on: the regime,
+//! which never changes, and the generations of CRL shards. A changed number of shards, or another status URL, begins a
+//! generation; earlier ones stay as certificates say them.
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use ca::crl::{CrlScheme, CrlSchemeError};
+use ca::ports::{CrlGeneration, CrlGenerationId, Ledger, StoreError};
+use pki::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
+use crate::config::{Config, File};
 
 const FILE_NAME: &str = "published.toml";
 
 /// Why the CA can't go on with this configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishedError {
-    /// The configuration names another value than certificates do.
+    /// The configuration names another regime than the CA was begun with.
     #[error(
-        "{key} is {wanted}, but this CA was begun with {published}, as {} has it: put it back, or use another data \
+        "regime is {wanted}, but this CA was begun with {published}, as {} has it: put it back, or use another data \
          folder",
         path.display()
     )]
-    Differs {
-        /// The key.
-        key: &'static str,
+    Regime {
         /// What the configuration says.
         wanted: String,
-        /// What certificates say.
+        /// What certificates are trusted for.
         published: String,
         /// Where that is kept.
         path: PathBuf,
+    },
+    /// There can be no further generation of CRL shards.
+    #[error(
+        "crl.shards and status-url can't become {shards} and {status_url}: {error}. Put back one of the pairs that {} \
+         lists; certificates point to them",
+        path.display()
+    )]
+    NoMore {
+        /// How many shards were asked for.
+        shards: u16,
+        /// At which URL.
+        status_url: String,
+        /// Why not.
+        error: Box<CrlSchemeError>,
+        /// Where the generations are listed.
+        path: PathBuf,
+    },
+    /// The file and the ledger are not of one CA, or one of them is not what it was.
+    #[error(
+        "{}: it does not fit the store: {error}. One of both is of another time, as from a backup, or of another CA: \
+         put there the file that belongs to the store",
+        path.display()
+    )]
+    Contradicted {
+        /// Which file.
+        path: PathBuf,
+        /// What differs.
+        error: Box<CrlSchemeError>,
     },
     /// The file can't be read or written.
     #[error("{}: {detail}", path.display())]
@@ -38,56 +68,123 @@ pub enum PublishedError {
         /// What is wrong.
         detail: String,
     },
+    /// The ledger could not be asked.
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// Which of what certificates point to was configured, and is no default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Configured {
+    /// `crl.shards`.
+    pub shards: bool,
+    /// `status-url`.
+    pub status_url: bool,
+}
+
+impl Configured {
+    /// In this file.
+    pub const fn of(file: &File) -> Self {
+        Self { shards: file.crl.shards.is_some(), status_url: file.status_url.is_some() }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Published {
     regime: String,
+    /// What new certificates say.
     status_url: String,
     crl_shards: u16,
+    /// All that certificates say. Before there could be several, there were none of these, but the two above.
+    #[serde(default)]
+    crl_generations: Vec<CrlGeneration>,
 }
 
-/// The configuration with what was published: kept at the first start, and from then on the same. A default that has
-/// changed, such as this host's name, gives way; a value that was configured must not differ.
+impl Published {
+    fn of(regime: &str, scheme: &CrlScheme) -> Self {
+        let CrlGeneration { shards, status_url, .. } = scheme.current().clone();
+        let crl_generations = scheme.generations().to_vec();
+        Self { regime: regime.to_owned(), status_url, crl_shards: shards, crl_generations }
+    }
+
+    fn scheme(&self) -> Result<CrlScheme, CrlSchemeError> {
+        if self.crl_generations.is_empty() {
+            return Ok(CrlScheme::new(self.crl_shards, self.status_url.clone()));
+        }
+        let same = |one: &&CrlGeneration| one.shards == self.crl_shards && one.status_url == self.status_url;
+        let current = self.crl_generations.iter().rfind(same).map(|one| one.id);
+        // One that there is not: nobody but a person has written that.
+        let current = current.unwrap_or(CrlGenerationId(u16::MAX));
+        CrlScheme::of_generations(self.crl_generations.clone(), current)
+    }
+}
+
+/// Whether this folder is one of the configured regime: a root that is trusted must not issue for tests, nor that of
+/// tests be trusted.
+///
+/// # Errors
+/// It is of another, or that can't be read.
+pub fn require_regime(config: &Config) -> Result<(), PublishedError> {
+    let path = path(config);
+    let wanted = config.regime.name().to_owned();
+    match read(&path)? {
+        Some((Published { regime: published, .. }, _)) if published != wanted => {
+            Err(PublishedError::Regime { wanted, published, path })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The configuration with the CRL shards that certificates have come to point to, of this folder and of its ledger, and
+/// with those that new ones get: as they were, where nothing is configured, so that a default that has changed, such as
+/// this host's name, gives way; or else what is configured, in a generation that was so before, or in a new one. What
+/// is new is kept in the ledger, and then in the folder.
 ///
 /// # Errors
 /// See [`PublishedError`].
-pub fn keep(config: &Config) -> Result<Config, PublishedError> {
-    let path = config.data.join(FILE_NAME);
-    let wanted = Published {
-        regime: config.regime.name().to_owned(),
-        status_url: config.settings.status_url.clone(),
-        crl_shards: config.settings.crl_shards,
-    };
-    let file_error = |detail: String| PublishedError::File { path: path.clone(), detail };
-    let published = match read(&path)? {
-        Some(published) => published,
+pub async fn settle(config: &Config, ledger: &dyn Ledger, now: Timestamp) -> Result<Config, PublishedError> {
+    let path = path(config);
+    let published = read(&path)?;
+    let (known, recorded) = joined(&path, published.as_ref().map(|(_, scheme)| scheme), ledger).await?;
+    let asked = config.settings.crls.current();
+    let scheme = match &known {
         None => {
-            write(&path, &wanted).map_err(|error| file_error(error.to_string()))?;
-            wanted.clone()
+            let first = CrlGeneration { since: Some(now), ..asked.clone() };
+            CrlScheme::of_generations(vec![first], asked.id).map_err(|error| contradicted(&path, error))?
+        }
+        Some(known) => {
+            let (configured, current) = (config.configured, known.current());
+            let shards = if configured.shards { asked.shards } else { current.shards };
+            let status_url = if configured.status_url { &asked.status_url } else { &current.status_url };
+            let changed = known.clone().changed_to(shards, status_url, now);
+            let status_url = status_url.clone();
+            changed.map_err(|error| PublishedError::NoMore {
+                shards,
+                status_url,
+                error: Box::new(error),
+                path: path.clone(),
+            })?
         }
     };
-    let differs = |key, wanted: &str, published: &str| PublishedError::Differs {
-        key,
-        wanted: wanted.to_owned(),
-        published: published.to_owned(),
-        path: path.clone(),
-    };
-    // A root that is trusted must not issue for tests, nor that of tests be trusted.
-    if published.regime != wanted.regime {
-        return Err(differs("regime", &wanted.regime, &published.regime));
+    // The ledger comes first: of two processes, one has its way there.
+    for generation in scheme.generations().iter().filter(|one| recorded.iter().all(|known| known.id != one.id)) {
+        let standing = ledger.add_crl_generation(generation.clone()).await?;
+        scheme.clone().with(&[standing]).map_err(|error| contradicted(&path, error))?;
     }
-    if config.status_url_configured && published.status_url != wanted.status_url {
-        return Err(differs("status-url", &wanted.status_url, &published.status_url));
+    if published.is_none_or(|(_, published)| published != scheme) {
+        write(&path, &Published::of(config.regime.name(), &scheme))
+            .map_err(|error| PublishedError::File { path: path.clone(), detail: error.to_string() })?;
     }
-    if published.crl_shards != wanted.crl_shards {
-        let (wanted, published) = (wanted.crl_shards.to_string(), published.crl_shards.to_string());
-        return Err(differs("crl.shards", &wanted, &published));
+    if known.is_some_and(|known| known.current() != scheme.current()) {
+        let CrlGeneration { id, shards, status_url, .. } = scheme.current();
+        let last = id.0.saturating_add(shards.saturating_sub(1));
+        tracing::info!(
+            first = id.0, last, url = %status_url,
+            "new certificates say these CRL shards; the CRLs of earlier ones go on until the last of those has ended"
+        );
     }
-    let mut config = config.clone();
-    config.settings.status_url = published.status_url;
-    Ok(config)
+    Ok(with(config.clone(), scheme))
 }
 
 /// The configuration of a command that works in this folder: what was published counts, whatever else is configured.
@@ -95,20 +192,66 @@ pub fn keep(config: &Config) -> Result<Config, PublishedError> {
 /// # Errors
 /// The file can't be read.
 pub fn adopt(mut config: Config) -> Result<Config, PublishedError> {
-    let path = config.data.join(FILE_NAME);
-    if let Some(Published { regime, status_url, crl_shards }) = read(&path)? {
-        config.regime = regime.parse().map_err(|detail| PublishedError::File { path, detail })?;
-        config.settings.status_url = status_url;
-        config.settings.crl_shards = crl_shards;
-        config.status_url_configured = false;
-    }
-    Ok(config)
+    let path = path(&config);
+    let Some((Published { regime, .. }, scheme)) = read(&path)? else { return Ok(config) };
+    config.regime = regime.parse().map_err(|detail| PublishedError::File { path, detail })?;
+    config.configured = Configured::default();
+    Ok(with(config, scheme))
 }
 
-fn read(path: &Path) -> Result<Option<Published>, PublishedError> {
+/// The same, with what the folder's ledger has beyond it.
+///
+/// # Errors
+/// See [`PublishedError`].
+pub async fn adopt_with(config: Config, ledger: &dyn Ledger) -> Result<Config, PublishedError> {
+    let path = path(&config);
+    let published = read(&path)?.map(|(_, scheme)| scheme);
+    let (known, _) = joined(&path, published.as_ref(), ledger).await?;
+    let config = adopt(config)?;
+    Ok(match known {
+        Some(scheme) => with(config, scheme),
+        None => config,
+    })
+}
+
+/// What folder and ledger know together, and what the ledger does.
+async fn joined(
+    path: &Path,
+    published: Option<&CrlScheme>,
+    ledger: &dyn Ledger,
+) -> Result<(Option<CrlScheme>, Vec<CrlGeneration>), PublishedError> {
+    let recorded: Vec<CrlGeneration> =
+        ledger.crl_generations().await?.into_iter().map(|known| known.generation).collect();
+    let scheme = match (published, recorded.last()) {
+        (Some(published), _) => Some(published.clone().with(&recorded)),
+        (None, Some(last)) => Some(CrlScheme::of_generations(recorded.clone(), last.id)),
+        (None, None) => None,
+    };
+    Ok((scheme.transpose().map_err(|error| contradicted(path, error))?, recorded))
+}
+
+fn with(mut config: Config, scheme: CrlScheme) -> Config {
+    config.settings.status_url.clone_from(&scheme.current().status_url);
+    config.settings.crls = scheme;
+    config
+}
+
+fn path(config: &Config) -> PathBuf {
+    config.data.join(FILE_NAME)
+}
+
+fn contradicted(path: &Path, error: CrlSchemeError) -> PublishedError {
+    PublishedError::Contradicted { path: path.to_owned(), error: Box::new(error) }
+}
+
+fn read(path: &Path) -> Result<Option<(Published, CrlScheme)>, PublishedError> {
     let file_error = |detail: String| PublishedError::File { path: path.to_owned(), detail };
     match fs::read_to_string(path) {
-        Ok(text) => toml::from_str(&text).map(Some).map_err(|error| file_error(error.message().to_owned())),
+        Ok(text) => {
+            let published: Published = toml::from_str(&text).map_err(|error| file_error(error.message().to_owned()))?;
+            let scheme = published.scheme().map_err(|error| file_error(error.to_string()))?;
+            Ok(Some((published, scheme)))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(file_error(error.to_string())),
     }
@@ -125,48 +268,4 @@ fn write(path: &Path, published: &Published) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{Choices, parse};
-
-    fn config(data: &Path, text: &str) -> Config {
-        let file = parse(text, "cairn.toml").expect("a configuration");
-        Config::new(data.to_owned(), &file, &Choices::default()).expect("a configuration")
-    }
-
-    #[test]
-    fn what_certificates_say_outlives_a_changed_default() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let first = keep(&config(folder.path(), "[listen]\nstatus = \"127.0.0.1:1080\"")).expect("kept");
-        let later = keep(&config(folder.path(), "[listen]\nstatus = \"127.0.0.1:1081\"")).expect("kept");
-        assert_eq!(later.settings.status_url, first.settings.status_url);
-    }
-
-    #[test]
-    fn a_command_takes_a_folder_as_it_is() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let begun = config(folder.path(), "regime = \"dev\"\nstatus-url = \"http://a.example\"\n[crl]\nshards = 7");
-        keep(&begun).expect("kept");
-        let adopted = adopt(config(folder.path(), "")).expect("adopted");
-        assert_eq!(keep(&adopted).expect("nothing differs").settings.crl_shards, 7);
-        assert_eq!(adopted.settings.status_url, "http://a.example");
-    }
-
-    #[test]
-    fn a_ca_for_tests_and_one_to_be_trusted_share_no_folder() {
-        let folder = tempfile::tempdir().expect("a folder");
-        keep(&config(folder.path(), "")).expect("kept");
-        let error = keep(&config(folder.path(), "regime = \"dev\"")).expect_err("another regime").to_string();
-        assert!(error.contains("regime is dev"), "{error}");
-    }
-
-    #[test]
-    fn a_configured_value_that_differs_is_refused() {
-        let folder = tempfile::tempdir().expect("a folder");
-        keep(&config(folder.path(), "status-url = \"http://a.example\"")).expect("kept");
-        for (text, key) in [("status-url = \"http://b.example\"", "status-url"), ("[crl]\nshards = 5", "crl.shards")] {
-            let error = keep(&config(folder.path(), text)).expect_err(text).to_string();
-            assert!(error.contains(key), "{error}");
-        }
-    }
-}
+mod tests;

@@ -17,6 +17,7 @@ use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
 use crate::assembly::{Assembly, AssemblyError};
 use crate::config::Config;
 use crate::hierarchy::{Files, Hierarchy, HierarchyError, log_keys};
+use crate::published;
 use crate::world::{SystemClock, SystemRandom};
 
 /// Lines of a log read at a time.
@@ -34,6 +35,9 @@ pub(crate) enum RestorationError {
     /// The store or a log failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The CRL shards that certificates point to.
+    #[error(transparent)]
+    Published(#[from] published::PublishedError),
     /// The audit log.
     #[error("audit log: {0}")]
     Audit(#[from] AuditLogError),
@@ -188,7 +192,7 @@ pub(crate) struct Done {
 
 impl Workplace {
     /// Takes a data folder. If a ledger was moved there, it becomes an instance of its own.
-    pub(crate) fn take(config: Config, moved: bool) -> Result<Self, RestorationError> {
+    pub(crate) async fn take(config: Config, moved: bool) -> Result<Self, RestorationError> {
         let data = &config.data;
         let audit = data.join("audit");
         let id = Instance::peek(data).ok();
@@ -208,6 +212,7 @@ impl Workplace {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let workbench = database.workbench(Arc::clone(&clock), Arc::new(SystemRandom), None, u64::MAX)?;
         let ledger = Arc::new(database.ledger(Arc::clone(&clock)));
+        let config = published::adopt_with(config, &*ledger).await?;
         Ok(Self { config, instance, ledger, workbench: Arc::new(workbench), clock })
     }
 
@@ -276,7 +281,7 @@ impl Workplace {
             workbench: &*self.workbench,
             log: &log.reader as &dyn AuditSource,
             from: log.from,
-            crl_shards: self.config.settings.crl_shards,
+            crls: &self.config.settings.crls,
         }
     }
 

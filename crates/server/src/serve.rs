@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ca::Ca;
+use ca::crl::CrlScheme;
 use ca::external_account::KeyTerms;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -244,7 +245,9 @@ fn bind_status(config: &mut Config) -> Result<Listener, ServeError> {
         error,
         option: "--status",
     })?;
-    config.settings.status_url = format!("http://{}:{}", config::host_name(), port.port());
+    let status_url = format!("http://{}:{}", config::host_name(), port.port());
+    config.settings.crls = CrlScheme::new(config.settings.crls.current().shards, status_url.clone());
+    config.settings.status_url = status_url;
     Ok(bound)
 }
 

@@ -45,7 +45,7 @@ impl World {
     async fn ask(&self, chance: &Chance) {
         let machine = || &self.machines[chance.place(self.machines.len())];
         if chance.happens(150) {
-            let shard = u16::try_from(chance.below(u64::from(self.settings.crl_shards))).unwrap_or(0);
+            let shard = u16::try_from(chance.below(u64::from(self.settings.crls.current().shards))).unwrap_or(0);
             return self.fetch_crl(machine(), shard, false).await;
         }
         let serials = self.auditor.serials();
@@ -128,8 +128,8 @@ impl World {
                 for serial in world.auditor.serials() {
                     world.ask_for_status(machine, (serial, USUAL), false, true).await;
                 }
-                for shard in 0..world.settings.crl_shards {
-                    world.fetch_crl(machine, shard, true).await;
+                for shard in world.settings.crls.shards() {
+                    world.fetch_crl(machine, shard.number, true).await;
                 }
             }
             world.last_answered.store(true, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ca::crl::CrlScheme;
 use ca::ports::Retention;
 use ca::profile::{CtRequirement, Profile};
 use ca::settings::{CaaMode, CrlTimes, ExternalAccounts, Limits, OcspSettings, Reuse, Settings, Times};
@@ -13,6 +14,7 @@ use crate::network::Weather;
 use crate::operators::Operations;
 use crate::ports::Fate;
 
+const STATUS_URL: &str = "http://status.example.com:14080";
 const DAY: u64 = 86_400;
 /// The longest that a process stands still: longer than any lease.
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(240);
@@ -237,8 +239,8 @@ pub fn plain_settings() -> Settings {
         profiles: vec![classic, internal],
         caa: CaaMode::Enforce,
         base_url: Some(BASE.to_owned()),
-        status_url: "http://status.example.com:14080".to_owned(),
-        crl_shards: 2,
+        status_url: STATUS_URL.to_owned(),
+        crls: CrlScheme::new(2, STATUS_URL.to_owned()),
         crl: CrlTimes::default(),
         times: Times::default(),
         limits: Limits { test_workers: 2, tests: 2, issue_workers: 2, sweep_page: 3, ..Limits::default() },

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use store::sqlite::{Database, OpenOptions};
 
 /// Statements that walk, and why they may. One that does so no more has to leave this list.
-const WALK: [(&str, &str); 14] = [
+const WALK: [(&str, &str); 15] = [
     ("ledger.serials", "a page of all, in the order of the rows: it ends at its limit"),
     ("ledger.external_account_keys", "a page of all, in the order of the rows"),
     ("ledger.responders", "a page of all, and there are few"),
@@ -16,6 +16,7 @@ const WALK: [(&str, &str); 14] = [
     ("ledger.accept_time.revocations", "for an operator, along an index of what is revoked, once after a wrong clock"),
     ("ledger.first_terms_version.look", "the first row alone"),
     ("ledger.authorities", "there are few"),
+    ("ledger.crl_generations", "there are few, by a limit"),
     ("ledger.renewal_rules", "there are few, by a limit"),
     ("ledger.recoveries", "there are few"),
     ("ledger.stops", "a page of all, the newest first: it ends at its limit"),

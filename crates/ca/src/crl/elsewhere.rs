@@ -5,6 +5,7 @@ use pki::Sha256;
 use super::NUMBER_MAX;
 use crate::authority::Ca;
 use crate::error::{Answer, Error};
+use crate::ports::CrlShard;
 
 impl Ca {
     /// Takes note of a CRL that was found elsewhere, signed by this issuer: its number counts as allocated, so that the
@@ -18,8 +19,7 @@ impl Ca {
         if number > NUMBER_MAX {
             return Err(Error::Failed(format!("CRL number {number} is above {NUMBER_MAX}, the highest there may be")));
         }
-        let shards = self.settings.crl_shards.max(1);
-        if self.ledger.crl_state(issuer, shard, shards).await?.allocated >= number {
+        if self.ledger.crl_state(issuer, CrlShard::alone(shard)).await?.allocated >= number {
             return Ok(false);
         }
         self.ledger.allocate_crl_number(issuer, shard, number, self.now()).await?;

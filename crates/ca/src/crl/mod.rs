@@ -2,6 +2,7 @@
 //! pages and written back to it by parts, so that no CRL is ever held as a whole.
 
 mod elsewhere;
+mod generations;
 mod parts;
 mod revocations;
 mod scheme;
@@ -14,7 +15,7 @@ pub use parts::{CrlParts, damage};
 use pki::lint::{CrlLinter, LintFailure, Linted};
 use pki::{CrlDraft, CrlOutline, Serial, Sha256, Timestamp};
 pub use revocations::Revocations;
-pub use scheme::{CrlOutlined, CrlScheme};
+pub use scheme::{CrlOutlined, CrlScheme, CrlSchemeError};
 use watch::Look;
 pub use watch::{CrlDamage, CrlTrouble, CrlWatch};
 
@@ -22,7 +23,9 @@ use crate::authority::Ca;
 use crate::clock::BEHIND_MAX;
 use crate::error::{Answer, Error};
 use crate::guard::{guarded, panicked};
-use crate::ports::{AuditEvent, CrlPart, CrlRecord, CrlState, Issuer, SigningRequest, StoreError, StoreErrorKind};
+use crate::ports::{
+    AuditEvent, CrlPart, CrlRecord, CrlShard, CrlState, Issuer, SigningRequest, StoreError, StoreErrorKind,
+};
 use crate::urls;
 
 /// Entries read from the ledger at a time.
@@ -36,6 +39,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Draft<'a> {
     issuer: &'a Issuer,
+    shard: CrlShard,
     place: CrlPart,
     this_update: Timestamp,
     next_update: Timestamp,
@@ -60,14 +64,19 @@ impl Ca {
         }
         let mut made = 0;
         let mut failed = None;
+        let ended = self.ended_generations().await?;
         for issuer in &self.issuers {
-            let last_revocation = self.ledger.crl_state(issuer.id, 0, 1).await?.last_revocation;
+            let last_revocation = self.last_revocation_of(issuer.id, &ended).await?;
             let at = self.now();
             if self.crl_watch.is_quiet(issuer.id, last_revocation, at) {
                 continue;
             }
             let mut again = at.plus(self.settings.crl.renewal);
-            for shard in 0..self.settings.crl_shards {
+            for shard in self.settings.crls.shards() {
+                if ended.contains(&shard.generation) {
+                    self.sweep_ended(issuer.id, shard.number).await;
+                    continue;
+                }
                 // Those before may have taken minutes.
                 if self.clock_is_doubted() {
                     return failed.map_or(Ok(made), Err);
@@ -75,19 +84,21 @@ impl Ca {
                 let (anew, due) = self.look_after_crl(issuer, shard).await.unwrap_or_else(|error| {
                     // One shard's trouble must not keep the others from being made.
                     failed.get_or_insert(error);
-                    (false, self.crl_watch.next_try(issuer.id, shard, self.now()))
+                    (false, self.crl_watch.next_try(issuer.id, shard.number, self.now()))
                 });
                 made += u32::from(anew);
                 again = again.min(due);
             }
             self.crl_watch.looked(issuer.id, Look { at, last_revocation, again });
+            self.end_generations().await?;
         }
         failed.map_or(Ok(made), Err)
     }
 
     /// Makes one if that is due: whether it was, and when the next will be.
-    async fn look_after_crl(&self, issuer: &Issuer, shard: u16) -> Answer<(bool, Timestamp)> {
-        let state = self.ledger.crl_state(issuer.id, shard, self.settings.crl_shards).await?;
+    async fn look_after_crl(&self, issuer: &Issuer, of: CrlShard) -> Answer<(bool, Timestamp)> {
+        let state = self.ledger.crl_state(issuer.id, of).await?;
+        let shard = of.number;
         self.sweep_parts(issuer.id, shard, state.last.as_ref().map_or(0, |last| last.number)).await;
         let due = self.due(&state);
         if due > self.now() {
@@ -99,7 +110,7 @@ impl Ca {
         if next_try > self.now() {
             return Ok((false, next_try));
         }
-        let made = guarded("a CRL", self.make_crl(issuer, shard, state)).await;
+        let made = guarded("a CRL", self.make_crl(issuer, of, state)).await;
         match made.unwrap_or_else(|| Err(panicked().into())) {
             Ok(()) => {
                 self.crl_watch.made(issuer.id, shard);
@@ -136,13 +147,15 @@ impl Ca {
         this_update.since(self.now()) > BEHIND_MAX
     }
 
-    async fn make_crl(&self, issuer: &Issuer, shard: u16, state: CrlState) -> Answer<()> {
+    async fn make_crl(&self, issuer: &Issuer, of: CrlShard, state: CrlState) -> Answer<()> {
         let number = next_number(&state);
         let this_update = self.now().whole_second();
         let validity = self.settings.crl.validity;
         let previous = state.last.filter(|last| !self.is_of_the_future(last.this_update));
+        let shard = of.number;
         let mut draft = Draft {
             issuer,
+            shard: of,
             place: CrlPart { issuer: issuer.id, shard, number, part: 0 },
             this_update,
             next_update: this_update.plus(validity).minus(SECOND),
@@ -150,9 +163,10 @@ impl Ca {
             previous,
         };
         // What breaks a rule whatever its entries are uses no number up.
-        if let Err(error) = self.linter(&draft, self.outline(&draft, (0, 0))) {
+        let empty = self.outline(&draft, (0, 0))?;
+        if let Err(error) = self.linter(&draft, empty.clone()) {
             self.let_go_of_damaged(&mut draft, error).await?;
-            self.linter(&draft, self.outline(&draft, (0, 0)))?;
+            self.linter(&draft, empty)?;
         }
         // The parts are kept under the number, so that it has to be ours before the first is written.
         self.allocate_crl_number(draft.place, this_update).await?;
@@ -168,7 +182,7 @@ impl Ca {
     /// Makes the one whose number is ours.
     async fn make_numbered(&self, draft: &mut Draft<'_>) -> Answer<()> {
         let (issuer, CrlPart { shard, number, .. }) = (draft.issuer, draft.place);
-        let outline = self.outline(draft, self.write_entries(draft).await?);
+        let outline = self.outline(draft, self.write_entries(draft).await?)?;
         let tbs = match self.lint_crl(draft, outline.clone()).await {
             Ok(tbs) => tbs,
             Err(error) => {
@@ -186,12 +200,12 @@ impl Ca {
     }
 
     /// What is to stand around so many entries of so many octets.
-    fn outline(&self, draft: &Draft<'_>, (entries, entry_octets): (u64, u64)) -> CrlOutline {
+    fn outline(&self, draft: &Draft<'_>, (entries, entry_octets): (u64, u64)) -> Answer<CrlOutline> {
         let Draft { issuer, place, this_update, next_update, .. } = *draft;
-        CrlScheme::of(&self.settings).outline(
-            issuer,
-            &CrlOutlined { shard: place.shard, number: place.number, this_update, next_update, entries, entry_octets },
-        )
+        let CrlPart { shard, number, .. } = place;
+        let outlined = CrlOutlined { shard, number, this_update, next_update, entries, entry_octets };
+        let outline = self.settings.crls.outline(issuer, &outlined);
+        outline.ok_or_else(|| failed(place, &"is of a shard that there is not"))
     }
 
     fn linter<'a>(&self, draft: &Draft<'a>, outline: CrlOutline) -> Answer<CrlLinter<'a>> {
@@ -202,11 +216,11 @@ impl Ca {
 
     /// How many entries there are, and of how many octets.
     async fn write_entries(&self, draft: &Draft<'_>) -> Answer<(u64, u64)> {
-        let (mut place, shards) = (draft.place, (draft.place.shard, self.settings.crl_shards));
+        let mut place = draft.place;
         let (mut entries, mut octets, mut buffer) = (0, 0, Vec::new());
         let mut after: Option<Serial> = None;
         loop {
-            let page = self.ledger.revoked(place.issuer, shards, draft.not_after_min, after, PAGE).await?;
+            let page = self.ledger.revoked(place.issuer, draft.shard, draft.not_after_min, after, PAGE).await?;
             after = page.last().map(|entry| entry.serial);
             entries += page.len() as u64;
             for entry in page {

@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
 
 use super::PAGE;
-use crate::ports::{Ledger, Stored};
+use crate::ports::{CrlShard, Ledger, Stored};
 
 /// Reads the revoked serials of a shard in their order, page by page.
 #[derive(Debug)]
 pub struct Revocations<'a> {
     ledger: &'a dyn Ledger,
     issuer: Sha256,
-    shard: (u16, u16),
+    shard: CrlShard,
     not_after_min: Timestamp,
     page: VecDeque<CrlEntry>,
     after: Option<Serial>,
@@ -20,8 +20,8 @@ pub struct Revocations<'a> {
 }
 
 impl<'a> Revocations<'a> {
-    /// Those of certificates that end at `not_after_min` or later. `shard`: which one, and of how many.
-    pub const fn new(ledger: &'a dyn Ledger, issuer: Sha256, shard: (u16, u16), not_after_min: Timestamp) -> Self {
+    /// Those of certificates that end at `not_after_min` or later.
+    pub const fn new(ledger: &'a dyn Ledger, issuer: Sha256, shard: CrlShard, not_after_min: Timestamp) -> Self {
         Self { ledger, issuer, shard, not_after_min, page: VecDeque::new(), after: None, ended: false }
     }
 

@@ -14,7 +14,6 @@ use super::receipts::{
 use super::{FIRST_PAUSE, IssuanceEnd, Issued, Run};
 use crate::OrderId;
 use crate::authorization::{CaaDecision, CaaRecord, EndedAuthorization};
-use crate::crl::CrlScheme;
 use crate::order::Order;
 use crate::ports::{
     AuditEvent, Begin, BeginRefused, CaaCheck, CtReadiness, CtSubmission, Issuer, SerialStatus, SignError, Signed,
@@ -218,6 +217,7 @@ impl<'a> Run<'a> {
             spki_hash: csr.public_key().spki_hash(),
             names: &names,
             not_after,
+            crl_generation: self.ca.settings.crls.current().id,
             at: self.now(),
             caps: planted!(UncountedIssuances { crate::planted::NO_CAPS } else { self.ca.settings.issuance_caps() }),
         });
@@ -453,8 +453,8 @@ impl<'a> LeafParts<'a> {
         let common_name = profile.common_name.then(|| common_name(csr, names)).flatten();
         let status = &settings.status_url;
         let ca_issuers_url = format!("{status}{}", urls::issuer(&issuer.id));
-        let crls = CrlScheme::of(settings);
-        let crl_url = profile.crl.then(|| crls.url(&issuer.id, crls.shard_of(serial)));
+        let crls = &settings.crls;
+        let crl_url = profile.crl.then(|| crls.url_of(&issuer.id, crls.current().id, serial)).flatten();
         let ocsp_url = settings.ocsp_pointer(profile);
         Self { issuer, profile, csr, serial, names, common_name, ca_issuers_url, crl_url, ocsp_url }
     }

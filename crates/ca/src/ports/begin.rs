@@ -6,7 +6,7 @@ use std::time::Duration;
 use pki::{GeneralName, Serial, Sha256, Timestamp};
 
 use crate::order::Order;
-use crate::ports::StopRecord;
+use crate::ports::{CrlGenerationId, StopRecord};
 use crate::{AuthorizationId, OrderId};
 
 /// What `begin` makes durable: steps 3 to 5 of the cycle.
@@ -30,6 +30,8 @@ pub struct Begin<'a> {
     pub names: &'a BTreeSet<GeneralName>,
     /// The end of its validity.
     pub not_after: Timestamp,
+    /// The generation of CRL shards that it is in for ever: the one whose URL it says.
+    pub crl_generation: CrlGenerationId,
     /// When the issuance began.
     pub at: Timestamp,
     /// How many issuances the order may have, and how fast.

@@ -10,10 +10,11 @@ use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, CrlLeftover, CrlPart, CrlRecord, CrlState,
-    IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound,
-    RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked,
-    SerialFilter, SerialRecord, SerialStatus, Settled, SigningRecord, StatusRecord, StopRecord, Stored,
+    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, CrlGeneration, CrlGenerationId,
+    CrlGenerationRecord, CrlLeftover, CrlPart, CrlRecord, CrlShard, CrlState, IssuanceNumber, KeyBlock,
+    KeyChangeRecord, KeyNotChanged, LineCounts, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice,
+    RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
+    Settled, SigningRecord, StatusRecord, StopRecord, Stored,
 };
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
@@ -306,8 +307,24 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// there is none it is one look.
     async fn stops(&self, open: bool, limit: u32) -> Stored<Vec<StopRecord>>;
 
+    /// The generations of CRL shards, in the order of their numbers.
+    async fn crl_generations(&self) -> Stored<Vec<CrlGenerationRecord>>;
+
+    /// Keeps a generation, if none has its first shard: the one that stands is answered. When the last of its
+    /// certificates ends is read from those that the ledger has.
+    async fn add_crl_generation(&self, generation: CrlGeneration) -> Stored<CrlGeneration>;
+
+    /// Ends a generation whose CRLs were made once more after the last of its certificates ended. Compares that this
+    /// is still when that was, and that it has not ended. A certificate of it that ends later takes that back.
+    async fn end_crl_generation(
+        &self,
+        id: CrlGenerationId,
+        last_not_after: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Stored<bool>;
+
     /// The state of CRL numbering.
-    async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState>;
+    async fn crl_state(&self, issuer: Sha256, shard: CrlShard) -> Stored<CrlState>;
 
     /// The last CRL of a shard, found by its name.
     async fn last_crl(&self, issuer: Sha256, shard: u16) -> Stored<Option<CrlRecord>>;
@@ -344,12 +361,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn drop_crl_parts(&self, issuer: Sha256, shard: u16, number: u64, limit: u32) -> Stored<u32>;
 
     /// Revoked serials of a shard whose validity ends at `not_after_min` or later, in the order of their serials,
-    /// behind
-    /// `after`, at most `limit`. A shard is a function of the serial ([`Serial::shard`]).
+    /// behind `after`, at most `limit`. A shard is a function of the serial and of the generation that it was allocated
+    /// in ([`CrlShard::holds`]).
     async fn revoked(
         &self,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,

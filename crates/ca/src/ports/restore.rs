@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pki::{GeneralName, LogId, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{AuditEvent, AuditMark, KeyBlock, ResponderRecord, Revocation, StopRecord};
+use super::{AuditEvent, AuditMark, CrlGenerationId, KeyBlock, ResponderRecord, Revocation, StopRecord};
 use crate::InstanceId;
 use crate::order::Order;
 
@@ -119,6 +119,8 @@ pub struct RestoredSignature {
     pub names: BTreeSet<GeneralName>,
     /// The end of its validity.
     pub not_after: Timestamp,
+    /// The generation of CRL shards whose URL it says.
+    pub crl_generation: CrlGenerationId,
     /// When its line was written.
     pub at: Timestamp,
 }
@@ -137,6 +139,8 @@ pub enum RestoredLine {
         issuer: Sha256,
         /// Until when such a one stays on CRLs.
         not_after: Timestamp,
+        /// The generation of CRL shards that such a one is in.
+        crl_generation: CrlGenerationId,
         /// Its order, of which nothing is known.
         order: Box<Order>,
     },

@@ -3,7 +3,7 @@
 use pki::{GeneralName, Serial, Sha256, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Restored, Revocation, StopRecord};
+use super::{CrlGenerationId, Restored, Revocation, StopRecord};
 use crate::account::Account;
 use crate::authorization::{CaaRecord, EndedAuthorization};
 use crate::order::Order;
@@ -65,6 +65,8 @@ pub struct SerialRecord {
     pub stored: Option<Timestamp>,
     /// The end of its validity.
     pub not_after: Timestamp,
+    /// The generation of CRL shards that it is in, written when it was allocated.
+    pub crl_generation: CrlGenerationId,
     /// SHA-256 of the certificate key's SubjectPublicKeyInfo.
     pub spki_hash: Sha256,
     /// The TBS signed by a throwaway key.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use acme::OrderStatus;
 use ca::order::Stage;
-use ca::ports::{AuditEvent, Recorded, Standing};
+use ca::ports::{AuditEvent, CrlShard, Recorded, Standing};
 use ca::{Error, Worked};
 use pki::Reason;
 
@@ -201,8 +201,8 @@ async fn test_that_failed_under_another_clock_than_the_workbenchs_is_made_again_
 
 async fn is_listed(world: &World, serial: pki::Serial) -> bool {
     let issuer = world.ca.issuers[0].id;
-    let shards = world.ca.settings.crl_shards;
-    let state = world.ledger.crl_state(issuer, serial.shard(shards), shards).await.unwrap();
+    let shards = world.ca.settings.crls.current().shards;
+    let state = world.ledger.crl_state(issuer, CrlShard::of_first(serial.shard(shards), shards)).await.unwrap();
     let crl = world.whole_crl(&state.last.unwrap()).await;
     assert!(crl.this_update() <= world.ca.now());
     crl.entries().iter().any(|entry| entry.serial == serial)
@@ -392,7 +392,7 @@ async fn crl_that_breaks_a_rule_uses_no_number_up(backend: Backend) {
     let world = World::with(backend, |settings| settings.crl.validity = Duration::ZERO).await;
     assert!(world.ca.renew_crls().await.is_err());
     for shard in 0..4 {
-        let state = world.ledger.crl_state(world.ca.issuers[0].id, shard, 4).await.unwrap();
+        let state = world.ledger.crl_state(world.ca.issuers[0].id, CrlShard::of_first(shard, 4)).await.unwrap();
         assert_eq!(state.allocated, 0);
     }
     let number = |line: &ca::ports::AuditLine| matches!(line.event, AuditEvent::CrlNumber { .. });

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ca::crl::CrlScheme;
 use ca::order::Stage;
-use ca::ports::{CrlLeftover, CrlPart, CrlRecord, SerialStatus};
+use ca::ports::{CrlLeftover, CrlPart, CrlRecord, CrlShard, SerialStatus};
 use ca::{Ca, urls};
 use pki::{Crl, CrlEntry, Reason, Serial};
 
@@ -33,10 +34,14 @@ on_all_back_ends! {
     crl_that_was_outgrown_before_it_was_stored_is_not_said_to_be_made
 }
 
+fn one_shard(settings: &ca::settings::Settings) -> CrlScheme {
+    CrlScheme::new(1, settings.status_url.clone())
+}
+
 /// The last CRL of a shard, verified.
 async fn crl(world: &World, shard: u16) -> Crl {
     let issuer = &world.ca.issuers[0];
-    let state = world.ledger.crl_state(issuer.id, shard, SHARDS).await.unwrap();
+    let state = world.ledger.crl_state(issuer.id, CrlShard::of_first(shard, SHARDS)).await.unwrap();
     let record = state.last.unwrap();
     let crl = world.whole_crl(&record).await;
     crl.verify_signed_by(issuer.certificate.public_key()).unwrap();
@@ -208,7 +213,7 @@ async fn expired_certificate_stays_on_one_more_crl(backend: Backend) {
 
 /// A world with one shard, whose first CRL lists a serial.
 async fn with_one_revoked(backend: Backend) -> (World, Client) {
-    let world = World::with(backend, |settings| settings.crl_shards = 1).await;
+    let world = World::with(backend, |settings| settings.crls = one_shard(settings)).await;
     let client = Client::new(&world).await;
     revoke_another(&world, &client).await;
     assert_eq!(world.ca.renew_crls().await.unwrap(), 1);
@@ -320,7 +325,7 @@ async fn revocation_during_a_crl_is_on_the_next_one_though_the_clock_was_set_bac
 async fn revocations_are_gathered_for_as_long_as_is_configured(backend: Backend) {
     let gathering = Duration::from_secs(60);
     let world = World::with(backend, |settings| {
-        settings.crl_shards = 1;
+        settings.crls = one_shard(settings);
         settings.crl.gathering = gathering;
     })
     .await;

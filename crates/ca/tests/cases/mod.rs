@@ -7,6 +7,7 @@ mod caa;
 mod challenges;
 mod clock;
 mod crashes;
+mod crl_generations;
 mod crls;
 mod ct_logs;
 mod cut_short;

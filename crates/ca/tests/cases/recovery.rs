@@ -2,7 +2,7 @@
 
 use acme::OrderStatus;
 use ca::order::{Order, Stage};
-use ca::ports::{AuditEvent, LedgerEnd, SerialStatus};
+use ca::ports::{AuditEvent, CrlShard, LedgerEnd, SerialStatus};
 use ca::{RecoveryError, Worked};
 use pki::{Reason, Serial, Sha256};
 
@@ -145,12 +145,12 @@ async fn crl_number_that_was_only_logged_is_not_used_again(backend: Backend) {
     world.points.fail(Side::Before, Call::AllocateCrlNumber);
     assert!(world.ca.renew_crls().await.is_err());
     let issuer = world.ca.issuers[0].id;
-    assert_eq!(world.ledger.crl_state(issuer, 0, 4).await.unwrap().allocated, 0);
+    assert_eq!(world.ledger.crl_state(issuer, CrlShard::of_first(0, 4)).await.unwrap().allocated, 0);
     let world = world.restart();
     world.ca.recover().await.unwrap();
-    assert_eq!(world.ledger.crl_state(issuer, 0, 4).await.unwrap().allocated, 1);
+    assert_eq!(world.ledger.crl_state(issuer, CrlShard::of_first(0, 4)).await.unwrap().allocated, 1);
     world.ca.renew_crls().await.unwrap();
-    assert_eq!(world.ledger.crl_state(issuer, 0, 4).await.unwrap().last.unwrap().number, 2);
+    assert_eq!(world.ledger.crl_state(issuer, CrlShard::of_first(0, 4)).await.unwrap().last.unwrap().number, 2);
 }
 
 async fn recovery_done_twice_is_done_once(backend: Backend) {

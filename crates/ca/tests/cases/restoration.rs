@@ -3,8 +3,8 @@
 use acme::OrderStatus;
 use ca::order::Stage;
 use ca::ports::{
-    AuditEvent, LedgerCounts, LedgerEnd, LineCounts, OpenLog, RecoveryRecord, SerialFilter, SerialRecord, SerialStatus,
-    Stored,
+    AuditEvent, CrlShard, LedgerCounts, LedgerEnd, LineCounts, OpenLog, RecoveryRecord, SerialFilter, SerialRecord,
+    SerialStatus, Stored,
 };
 use ca::{AccountId, RecoveryError, Restoration, Survey};
 use pki::{Certificate, Reason, Serial};
@@ -36,10 +36,10 @@ on_all_back_ends! {
 
 fn restoration<'a>(world: &'a World, log: &'a OpenLog<'a>) -> Restoration<'a> {
     let (ledger, workbench) = (&*world.ca.ledger, &*world.ca.workbench);
-    Restoration { ledger, workbench, log, from: INSTANCE, crl_shards: SHARDS }
+    Restoration { ledger, workbench, log, from: INSTANCE, crls: &world.ca.settings.crls }
 }
 
-async fn survey(world: &World) -> Stored<Survey> {
+pub(super) async fn survey(world: &World) -> Stored<Survey> {
     restoration(world, &OpenLog(&*world.ca.audit)).survey(&chain(world), &mut |_| ()).await
 }
 
@@ -49,7 +49,7 @@ fn chain(world: &World) -> Vec<Certificate> {
 }
 
 /// What `cairn recover` does with ledger, workbench and log.
-async fn restore(world: &World) -> Stored<RecoveryRecord> {
+pub(super) async fn restore(world: &World) -> Stored<RecoveryRecord> {
     restore_under(world, &chain(world)).await
 }
 
@@ -101,7 +101,7 @@ fn lasting(serials: &[SerialRecord]) -> Vec<Lasting> {
 
 async fn listed(world: &World, serial: Serial) -> bool {
     let (issuer, shard) = (world.ca.issuers[0].id, serial.shard(SHARDS));
-    let state = world.ledger.crl_state(issuer, shard, SHARDS).await.unwrap();
+    let state = world.ledger.crl_state(issuer, CrlShard::of_first(shard, SHARDS)).await.unwrap();
     world.whole_crl(&state.last.unwrap()).await.entries().iter().any(|entry| entry.serial == serial)
 }
 
@@ -362,13 +362,13 @@ async fn crl_numbers_that_were_used_are_not_used_again(backend: Backend) {
         world.clock.pass_seconds(7 * 86_400);
         world.ca.renew_crls().await.unwrap();
     }
-    let used = world.ledger.crl_state(issuer, shard, SHARDS).await.unwrap().allocated;
+    let used = world.ledger.crl_state(issuer, CrlShard::of_first(shard, SHARDS)).await.unwrap().allocated;
     let world = recovered(world.restart_from(&backup)).await;
-    let state = world.ledger.crl_state(issuer, shard, SHARDS).await.unwrap();
+    let state = world.ledger.crl_state(issuer, CrlShard::of_first(shard, SHARDS)).await.unwrap();
     assert_eq!((state.allocated, state.last.unwrap().number), (used, 1));
     // The one that stands there is older than what was published: it is made anew at once.
     assert_eq!(world.ca.renew_crls().await.unwrap(), u32::from(SHARDS));
-    let state = world.ledger.crl_state(issuer, shard, SHARDS).await.unwrap();
+    let state = world.ledger.crl_state(issuer, CrlShard::of_first(shard, SHARDS)).await.unwrap();
     assert_eq!(state.last.unwrap().number, used + 1);
 }
 

@@ -47,6 +47,7 @@ pub(crate) use stores::{Backend, Backup, INSTANCE};
 use ports::{LogStoreWithOutages, PointedAuditLog, PointedCt, PointedLedger, PointedSigner, PointedWorkbench};
 use stores::Stores;
 
+const STATUS_URL: &str = "http://status.example.com:14080";
 const DAY: u64 = 86_400;
 
 /// The pause before something is repeated for the first time.
@@ -477,8 +478,8 @@ fn settings() -> Settings {
         profiles: vec![classic, internal, server],
         caa: CaaMode::Enforce,
         base_url: Some(BASE.to_owned()),
-        status_url: "http://status.example.com:14080".to_owned(),
-        crl_shards: 4,
+        status_url: STATUS_URL.to_owned(),
+        crls: ca::crl::CrlScheme::new(4, STATUS_URL.to_owned()),
         crl: CrlTimes { gathering: Duration::from_secs(1), ..CrlTimes::default() },
         times: Times::default(),
         limits: Limits::default(),

@@ -105,7 +105,11 @@ with_points! {
         StopsOf: stops_of(number: u64, since: Option<Timestamp>) -> Vec<StopRecord>;
         StandingStops: standing_stops() -> Arc<[StopRecord]>;
         Stops: stops(open: bool, limit: u32) -> Vec<StopRecord>;
-        CrlState: crl_state(issuer: Sha256, shard: u16, shards: u16) -> CrlState;
+        CrlGenerations: crl_generations() -> Vec<CrlGenerationRecord>;
+        AddCrlGeneration: add_crl_generation(generation: CrlGeneration) -> CrlGeneration;
+        EndCrlGeneration:
+            end_crl_generation(id: CrlGenerationId, last_not_after: Option<Timestamp>, at: Timestamp) -> bool;
+        CrlState: crl_state(issuer: Sha256, shard: CrlShard) -> CrlState;
         LastCrl: last_crl(issuer: Sha256, shard: u16) -> Option<CrlRecord>;
         AllocateCrlNumber:
             allocate_crl_number(issuer: Sha256, shard: u16, number: u64, this_update: Timestamp) -> bool;
@@ -116,7 +120,7 @@ with_points! {
         DropCrlParts: drop_crl_parts(issuer: Sha256, shard: u16, number: u64, limit: u32) -> u32;
         ListRevoked: revoked(
             issuer: Sha256,
-            shard: (u16, u16),
+            shard: CrlShard,
             not_after_min: Timestamp,
             after: Option<Serial>,
             limit: u32,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ca::crl::{CrlOutlined, CrlParts, Revocations};
-use ca::ports::{CrlPart, SignError, Signed};
+use ca::ports::{CrlPart, CrlShard, SignError, Signed};
 use ca::signing;
 use pki::{Crl, CrlDraft, CrlEntry, EntryReader, Reason, Serial, Sha256, Timestamp};
 
@@ -22,8 +22,11 @@ impl FileSigner {
         let CrlPart { issuer, shard, number, .. } = place;
         let key = self.issuer(issuer)?;
         self.check_clock().await?;
+        let of = self.crls.shard(shard).ok_or_else(|| {
+            SignError::Refused(format!("there is no shard {shard} in any generation of CRL shards of this CA"))
+        })?;
         let crl = self.read_crl(key, place, draft)?;
-        let state = self.ledger.crl_state(issuer, shard, self.crls.shards()).await.map_err(unread)?;
+        let state = self.ledger.crl_state(issuer, of).await.map_err(unread)?;
         signing::check_crl(&state, number)
             .and_then(|()| signing::check_crl_times(&state, &crl, self.clock.now()))
             .map_err(|refused| SignError::Refused(refused.to_string()))?;
@@ -31,13 +34,13 @@ impl FileSigner {
         let mut entries = Entries {
             this_update: crl.this_update(),
             last: None,
-            recorded: self.revocations(place, last_update.minus(STAYS)),
-            required: self.revocations(place, crl.this_update()),
+            recorded: self.revocations(issuer, of, last_update.minus(STAYS)),
+            required: self.revocations(issuer, of, crl.this_update()),
         };
         let message = self.read_entries(key, place, draft, &mut entries).await;
         // Entries take time to compare. A number that was passed over meanwhile is not refused, or processes that make
         // large CRLs side by side would get nowhere; one that relying parties have outgrown is.
-        let state = self.ledger.crl_state(issuer, shard, self.crls.shards()).await.map_err(unread)?;
+        let state = self.ledger.crl_state(issuer, of).await.map_err(unread)?;
         signing::check_crl_grows(&state, number).map_err(|refused| SignError::Refused(refused.to_string()))?;
         let signature = key.pair.sign_message(message?);
         let signature =
@@ -63,19 +66,16 @@ impl FileSigner {
         if crl.number() != number {
             return refused(format!("the CRL's number is {}, not {number}", crl.number()));
         }
-        if shard >= self.crls.shards() {
-            return refused(format!("there is no shard {shard}: the last one is {}", self.crls.shards() - 1));
-        }
         let url = self.crls.url(&issuer, shard);
-        if crl.distribution_point() != Some(url.as_str()) {
-            let found = crl.distribution_point().unwrap_or("of no shard");
+        if url.is_none() || crl.distribution_point() != url.as_deref() {
+            let (found, url) = (crl.distribution_point().unwrap_or("of no shard"), url.unwrap_or_default());
             return refused(format!("the CRL says that it is {found}; shard {shard} is {url}"));
         }
         // Whatever else stands there, stands there as it has to: nothing is signed but what was checked.
         let (this_update, next_update) = (crl.this_update(), crl.next_update());
         let (entries, entry_octets) = draft.outline().entries();
         let outlined = CrlOutlined { shard, number, this_update, next_update, entries, entry_octets };
-        if self.crls.outline(&key.issuer, &outlined) != *draft.outline() {
+        if self.crls.outline(&key.issuer, &outlined).as_ref() != Some(draft.outline()) {
             return refused(
                 "around its entries the CRL has other octets than a CRL of its issuer and shard".to_owned(),
             );
@@ -118,8 +118,7 @@ impl FileSigner {
         Ok(message)
     }
 
-    fn revocations(&self, place: CrlPart, not_after_min: Timestamp) -> Revocations<'_> {
-        let (issuer, shard) = (place.issuer, (place.shard, self.crls.shards()));
+    fn revocations(&self, issuer: Sha256, shard: CrlShard, not_after_min: Timestamp) -> Revocations<'_> {
         Revocations::new(&*self.ledger, issuer, shard, not_after_min)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use acme::{Algorithm, Identifier, SigningKey, base64url_encode};
 use ca::authorization::{Authorization, AuthorizationEnd, CaaDecision, CaaRecord, EndedAuthorization};
 use ca::order::{Finalize, Order, Progress};
-use ca::ports::{Begin, CrlPart, CrlRecord, KeyBlock, NewAccountRecord, Revocation};
+use ca::ports::{Begin, CrlGenerationId, CrlPart, CrlRecord, KeyBlock, NewAccountRecord, Revocation};
 use ca::settings::CaaMode;
 use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, OrderId, urls};
@@ -185,6 +185,7 @@ impl Setting {
             spki_hash: begun.key.spki_hash(),
             names: &begun.names,
             not_after: NOW.plus(HOUR * 24),
+            crl_generation: CrlGenerationId::default(),
             at: NOW,
             caps: ca::ports::IssuanceCaps { failed: 3, begun: 3, unpaced: 3, pace: std::time::Duration::ZERO },
         };
@@ -218,6 +219,7 @@ impl Setting {
 
     fn leaf(&self, serial: Serial, names: &BTreeSet<GeneralName>, key: &PublicKey) -> TbsCertificate {
         let issuer = &self.issuer.certificate;
+        let crl_url = CrlScheme::new(1, STATUS.to_owned()).url(&self.issuer.id, 0).unwrap();
         TbsCertificate::leaf(&Leaf {
             serial,
             issuer: issuer.subject(),
@@ -235,7 +237,7 @@ impl Setting {
             policies: &[],
             ca_issuers_url: Some("http://status.example.org/issuer.der"),
             ocsp_url: None,
-            crl_url: Some("http://status.example.org/0.crl"),
+            crl_url: Some(&crl_url),
             subject_key_identifier: false,
             must_staple: false,
             ct: Ct::Poison,
@@ -359,6 +361,17 @@ async fn a_serial_without_record_or_of_another_issuer_is_refused() {
     let tbs = setting.lint(&begun, &begun.tbs, Kind::Precertificate);
     let reason = refusal(signer.sign(SigningRequest::Precertificate { issuer, tbs }).await);
     assert!(reason.contains("allocated for issuer"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_certificate_that_says_another_crl_than_its_record_is_refused() {
+    let mut setting = setting().await;
+    let begun = setting.begin(1).await;
+    setting.signer.crls = CrlScheme::new(1, "http://elsewhere.example.org".to_owned());
+    let reason = refusal(setting.sign_precertificate(&begun, &begun.tbs).await);
+    assert!(reason.contains("it says that its CRL is http://status"), "{reason}");
+    setting.signer.crls = CrlScheme::new(1, STATUS.to_owned());
+    setting.sign_precertificate(&begun, &begun.tbs).await.unwrap();
 }
 
 #[tokio::test]

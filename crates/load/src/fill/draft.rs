@@ -232,6 +232,7 @@ impl Drafter {
         let (issuer, published) = (&folder.issuer, &folder.published);
         let not_before = requested.at.whole_second().minus(HOUR);
         let status = &published.status_url;
+        let shard = published.current().shard_of(serial).number;
         TbsCertificate::leaf(&Leaf {
             serial,
             issuer: issuer.certificate.subject(),
@@ -246,7 +247,7 @@ impl Drafter {
             policies: &[pki::oid::DOMAIN_VALIDATED],
             ca_issuers_url: Some(&format!("{status}{}", urls::issuer(&issuer.id))),
             ocsp_url: None,
-            crl_url: Some(&format!("{status}{}", urls::crl(&issuer.id, serial.shard(published.crl_shards)))),
+            crl_url: Some(&format!("{status}{}", urls::crl(&issuer.id, shard))),
             subject_key_identifier: true,
             must_staple: false,
             ct: if self.ct { Ct::Poison } else { Ct::None },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use ca::InstanceId;
-use ca::ports::{AuditLog, Ledger};
+use ca::ports::{AuditLog, CrlGeneration, CrlGenerationId, Ledger};
 use keys::{KeyFile, KeyPair};
 use pki::{Certificate, Sha256, SignatureAlgorithm, Timestamp};
 use serde::Deserialize;
@@ -42,8 +42,19 @@ pub(super) struct Published {
     regime: String,
     /// The start of the URLs in certificates.
     pub(super) status_url: String,
-    /// The number of CRL shards.
-    pub(super) crl_shards: u16,
+    crl_shards: u16,
+    #[serde(default)]
+    crl_generations: Vec<CrlGeneration>,
+}
+
+impl Published {
+    /// The CRL shards that new certificates say.
+    pub(super) fn current(&self) -> CrlGeneration {
+        let (shards, status_url) = (self.crl_shards, self.status_url.clone());
+        let same = |one: &&CrlGeneration| one.shards == shards && one.status_url == status_url;
+        let current = self.crl_generations.iter().rfind(same).cloned();
+        current.unwrap_or(CrlGeneration { id: CrlGenerationId(0), shards, status_url, since: None })
+    }
 }
 
 /// The issuer, with its key.
@@ -119,7 +130,6 @@ impl Folder {
             writer_cache_kib: WRITER_CACHE_KIB,
             checkpoint_octets: 64 << 20,
             log_octets_max: 512 << 20,
-            crl_shards: Some(self.published.crl_shards),
             ..OpenOptions::default()
         };
         Ok(Database::open(path, options)?.ledger(Arc::new(System)))

@@ -240,6 +240,7 @@ impl Shared {
             spki_hash: requested.key.spki_hash(),
             names: &requested.names,
             not_after,
+            crl_generation: self.folder.published.current().id,
             at: requested.at,
             caps: IssuanceCaps { failed: 1, begun: 1, unpaced: 1, pace: Duration::ZERO },
         });

@@ -233,7 +233,7 @@ pub struct Orders {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Crl {
-    /// Shards of each issuer's CRL. To be chosen before the first certificate.
+    /// Shards of each issuer's CRL, for new certificates.
     pub shards: Option<u16>,
     /// Hours after which a CRL is made anew, though nothing has changed.
     pub renewal_hours: Option<u32>,

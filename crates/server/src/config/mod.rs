@@ -134,8 +134,8 @@ pub struct Config {
     pub body_octets: usize,
     /// Active orders.
     pub active_orders: u64,
-    /// Whether the status URL was configured, or is this host's.
-    pub status_url_configured: bool,
+    /// Which of the keys were configured that certificates point to.
+    pub configured: crate::published::Configured,
     /// Where the hierarchy and its keys are: the data folder, but for tests that keep them from run to run.
     pub hierarchy: PathBuf,
     /// Faults for the tests of ACME clients.
@@ -258,7 +258,7 @@ impl Config {
             audit: audit::settings(file.audit)?,
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
-            status_url_configured: file.status_url.is_some(),
+            configured: crate::published::Configured::of(file),
             settings: settings(file, status)?,
         };
         dropin::applied(config, choices)
@@ -343,8 +343,8 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         profiles: profiles::all(&file.profile)?,
         caa: file.caa.mode.unwrap_or(CaaMode::Log),
         base_url: file.base_url.as_ref().map(|url| base_url("base-url", url, "https://")).transpose()?,
+        crls: ca::crl::CrlScheme::new(file.crl.shards.unwrap_or(4), status_url.clone()),
         status_url,
-        crl_shards: file.crl.shards.unwrap_or(4),
         crl: crl_times(&file.crl)?,
         times: times(file.times)?,
         limits,

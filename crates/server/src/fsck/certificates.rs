@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
+use ca::crl::CrlScheme;
 use ca::ports::{SerialRecord, SigningRecord};
 use ca::settings::CaaMode;
 use ca::signing::{Proofs, SignerRules, general_name, is_fresh, permits};
@@ -60,7 +61,7 @@ pub(super) fn chain_fault(certificate: &Certificate, issuer: &Sha256, authoritie
 }
 
 /// Whether a certificate, final or linting, says what the columns of its serial say.
-pub(super) fn record_fault(certificate: &Certificate, record: &SerialRecord) -> Option<Fault> {
+pub(super) fn record_fault(certificate: &Certificate, record: &SerialRecord, crls: &CrlScheme) -> Option<Fault> {
     let differs = if certificate.serial() != record.serial {
         "serial number"
     } else if certificate.public_key().spki_hash() != record.spki_hash {
@@ -68,9 +69,20 @@ pub(super) fn record_fault(certificate: &Certificate, record: &SerialRecord) -> 
     } else if certificate.validity().not_after != record.not_after.whole_second() {
         "end of validity"
     } else {
-        return None;
+        return crl_fault(certificate, record, crls);
     };
     Some(Fault::new(Invariant::CertificateMatchesRecord, format!("its {differs} is not the one that the ledger keeps")))
+}
+
+/// Whether it says the CRL in which its revocation would stand.
+fn crl_fault(certificate: &Certificate, record: &SerialRecord, crls: &CrlScheme) -> Option<Fault> {
+    let said = certificate.crl_url()?;
+    let wrong = match crls.url_of(&record.issuer, record.crl_generation, record.serial) {
+        Some(url) if url == said => return None,
+        Some(url) => format!("it says that its CRL is {said}; by the ledger that is {url}"),
+        None => format!("the ledger has it in CRL shards from {} on, which there are not", record.crl_generation),
+    };
+    Some(Fault::new(Invariant::CertificateMatchesRecord, wrong))
 }
 
 /// The SCTs of a certificate, verified with the keys of our own logs. How many were, and what is wrong.
@@ -122,7 +134,7 @@ pub(super) fn rights_faults(
 
 /// Whether a fresh CAA check permitted each DNS name when the issuance began. The operator's own names need none. What
 /// was issued before CAA was enforced can't be told from the records: a warning.
-pub(super) fn caa_fault(certificate: &Certificate, read: &SigningRecord, rules: Rules) -> Option<Fault> {
+pub(super) fn caa_fault(certificate: &Certificate, read: &SigningRecord, rules: &Rules) -> Option<Fault> {
     match rules.caa {
         CaaMode::Enforce if read.order.method.is_none() => {}
         CaaMode::Enforce | CaaMode::Log | CaaMode::Off => return None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ca::crl::Revocations;
-use ca::ports::{CrlRecord, CrlState, Ledger, StoreError};
+use ca::ports::{CrlRecord, CrlShard, CrlState, Ledger, StoreError};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
 use store::sqlite::Mend;
 
@@ -19,14 +19,15 @@ impl Fsck<'_> {
     pub(super) async fn crls(&mut self, lines: &CrlLines) -> Result<(), StoreError> {
         let issuers: Vec<Sha256> =
             self.authorities.ids().into_iter().filter(|id| !self.authorities.is_root(id)).collect();
-        let total = u64::from(self.rules.crl_shards) * issuers.len() as u64;
+        let crls = self.rules.crls.clone();
+        let total = (crls.shards().count() * issuers.len()) as u64;
         for issuer in issuers {
             self.shards_fault(&issuer, lines);
-            for shard in 0..self.rules.crl_shards {
-                let mut last = lines.last.get(&(issuer, shard)).copied().unwrap_or_default();
+            for shard in crls.shards() {
+                let mut last = lines.last.get(&(issuer, shard.number)).copied().unwrap_or_default();
                 last.began = lines.began;
                 let read = self.crl(issuer, shard, last, lines.whole).await;
-                self.go_on(&format!("CRL of shard {shard}"), read)?;
+                self.go_on(&format!("CRL of shard {}", shard.number), read)?;
                 self.tell("CRLs", self.report.checked.crls, total);
             }
         }
@@ -36,20 +37,22 @@ impl Fsck<'_> {
     /// Shards that the configuration does not know: the check would look for serials on the wrong lists.
     fn shards_fault(&mut self, issuer: &Sha256, lines: &CrlLines) {
         let seen = lines.last.keys().filter(|(of, _)| of == issuer).map(|(_, shard)| *shard).max();
-        if let Some(shard) = seen.filter(|shard| *shard >= self.rules.crl_shards) {
+        if let Some(shard) = seen.filter(|shard| self.rules.crls.shard(*shard).is_none()) {
+            let shards = self.rules.crls.shards().count();
             let detail = format!(
-                "the audit log shows CRLs of shard {shard}, the configuration has {} shards: name it with --config",
-                self.rules.crl_shards
+                "the audit log shows CRLs of shard {shard}; published.toml, or else the configuration, has {shards} \
+                 shards: put back the file, or name the configuration with --config"
             );
             self.report.add(&format!("issuer {issuer}"), Fault::warning(Invariant::CrlComplete, detail));
         }
     }
 
-    async fn crl(&mut self, issuer: Sha256, shard: u16, logged: LastCrl, whole: bool) -> Result<(), StoreError> {
+    async fn crl(&mut self, issuer: Sha256, of: CrlShard, logged: LastCrl, whole: bool) -> Result<(), StoreError> {
+        let shard = of.number;
         let subject = format!("CRL of shard {shard}");
         let mut faults = Vec::new();
         for look in 0..LOOKS {
-            let state = self.records.ledger.crl_state(issuer, shard, self.rules.crl_shards).await?;
+            let state = self.records.ledger.crl_state(issuer, of).await?;
             let unannounced = self.unannounced_fault(&state, logged).filter(|_| whole);
             let Some(last) = &state.last else {
                 self.add(&subject, unannounced.into_iter().collect());
@@ -58,7 +61,7 @@ impl Fsck<'_> {
             let crl = crl_reading::read(&*self.records.ledger, last, self.authorities.issuer(&issuer)).await?;
             faults = self.sound_faults((&state, last), &crl, logged);
             if crl.is_ok() {
-                faults.extend(self.complete_faults((issuer, shard), &state, last).await?);
+                faults.extend(self.complete_faults((issuer, of), &state, last).await?);
             }
             faults = faults.into_iter().map(|fault| fault.mended(Mend::Crl { issuer, shard })).collect();
             faults.extend(unannounced);
@@ -129,7 +132,7 @@ impl Fsck<'_> {
     /// Goes along what it lists and what it has to list, both in the order of serials.
     async fn complete_faults(
         &self,
-        (issuer, shard): (Sha256, u16),
+        (issuer, shard): (Sha256, CrlShard),
         state: &CrlState,
         crl: &CrlRecord,
     ) -> Result<Vec<Fault>, StoreError> {
@@ -142,7 +145,7 @@ impl Fsck<'_> {
                 format!("serial {serial} is revoked since {revoked_at} and not on CRL {number} of {at}")
             })
         };
-        let mut required = Revocations::new(ledger, issuer, (shard, self.rules.crl_shards), self.records.now());
+        let mut required = Revocations::new(ledger, issuer, shard, self.records.now());
         let mut listed = Listed::of(ledger, crl);
         while let Some(entries) = listed.next().await? {
             for CrlEntry { serial, .. } in entries {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ca::OrderId;
-use ca::ports::{AuditEvent, AuditLine, AuditMark, Revocation, SerialRecord, SerialStatus, StoreError};
+use ca::ports::{AuditEvent, AuditLine, AuditMark, CrlShard, Revocation, SerialRecord, SerialStatus, StoreError};
 use pki::{Certificate, Reason, Serial, Sha256, Timestamp};
 use store::audit::AuditReader;
 use store::sqlite::Mend;
@@ -332,7 +332,7 @@ impl Fsck<'_> {
             last.allocated = last.allocated.max(Some(number));
         }
         for look in 0..LOOKS {
-            if self.records.ledger.crl_state(issuer, shard, self.rules.crl_shards).await?.allocated >= number {
+            if self.records.ledger.crl_state(issuer, CrlShard::alone(shard)).await?.allocated >= number {
                 break;
             }
             if look + 1 == LOOKS {

@@ -27,7 +27,8 @@ pub(crate) mod tests;
 
 use std::time::Duration;
 
-use ca::ports::{RecoveryRecord, Retention, StoreError, StoreErrorKind};
+use ca::crl::CrlScheme;
+use ca::ports::{CrlGeneration, RecoveryRecord, Retention, StoreError, StoreErrorKind};
 use ca::settings::{CaaMode, Settings};
 use ca::signing::Proofs;
 use pki::Timestamp;
@@ -57,10 +58,10 @@ const LOOKS: u32 = 3;
 const CLOCK_STEP: Duration = Duration::from_secs(60);
 
 /// What the check needs to know beside the records.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Rules {
-    /// CRLs of an issuer are cut into so many shards.
-    pub crl_shards: u16,
+    /// How CRLs of an issuer are cut into shards, and were.
+    pub crls: CrlScheme,
     /// Between two sweeps.
     pub sweep: Duration,
     /// How long ended orders stay active.
@@ -77,9 +78,9 @@ pub struct Rules {
 
 impl Rules {
     /// Those of a configuration, which is `known` to be that of the CA.
-    pub const fn of(settings: &Settings, known: bool) -> Self {
+    pub fn of(settings: &Settings, known: bool) -> Self {
         Self {
-            crl_shards: settings.crl_shards,
+            crls: settings.crls.clone(),
             sweep: settings.times.sweep,
             retention: settings.retention,
             known,
@@ -126,10 +127,25 @@ pub async fn check(records: &Records, rules: Rules, progress: &mut dyn FnMut(Pro
     let mut report = Report::default();
     let authorities = records.authorities(&mut report);
     let (began, live) = (records.now(), records.is_live());
+    let rules = Rules { crls: shards(records, &rules.crls, &mut report).await?, ..rules };
     let mut fsck =
         Fsck { records, rules, began, live, authorities, proofs: Proofs::default(), report, confirmed: 0, progress };
     fsck.run().await?;
     Ok(fsck.report)
+}
+
+/// With the generations of CRL shards that only the ledger knows. Where both differ, the ledger's count.
+async fn shards(records: &Records, crls: &CrlScheme, report: &mut Report) -> Result<CrlScheme, StoreError> {
+    let recorded = records.ledger.crl_generations().await?.into_iter();
+    let recorded: Vec<CrlGeneration> = recorded.map(|known| known.generation).collect();
+    let error = match crls.clone().with(&recorded) {
+        Ok(joined) => return Ok(joined),
+        Err(error) => error,
+    };
+    let detail = format!("published.toml, or else the configuration, and the ledger differ: {error}");
+    report.add("CRL shards", Fault::warning(Invariant::CrlComplete, detail));
+    let last = recorded.last().map(|last| last.id).unwrap_or_default();
+    Ok(CrlScheme::of_generations(recorded, last).unwrap_or_else(|_| crls.clone()))
 }
 
 impl Fsck<'_> {

@@ -190,7 +190,7 @@ pub async fn repair(
         Repairs { data: &config.data, ledger: Arc::new(database.ledger(Arc::clone(&clock))), database, clock };
     let (mut done, mut failed, mut started) = (Vec::new(), Vec::new(), false);
     for _ in 0..ROUNDS {
-        let report = check(&Records::open(&config.data)?, rules, progress).await?;
+        let report = check(&Records::open(&config.data)?, rules.clone(), progress).await?;
         if report.is_being_restored() {
             return Err(RepairError::BeingRestored);
         }

@@ -63,7 +63,7 @@ impl Fsck<'_> {
         faults.extend(self.blocked_fault(record).await?);
         let linting = Certificate::from_der(&record.linting_certificate);
         match &linting {
-            Ok(linting) => faults.extend(certificates::record_fault(linting, record)),
+            Ok(linting) => faults.extend(certificates::record_fault(linting, record, &self.rules.crls)),
             // Nothing is known of it but that it was revoked while it was `wait`.
             Err(_) if record.restored.is_some() && record.linting_certificate.is_empty() => {}
             Err(error) => {
@@ -75,7 +75,7 @@ impl Fsck<'_> {
         if let Some(der) = &record.certificate {
             faults.extend(certificates::tbs_fault(der, record, true));
             if let Ok(certificate) = Certificate::from_der(der) {
-                faults.extend(certificates::record_fault(&certificate, record));
+                faults.extend(certificates::record_fault(&certificate, record, &self.rules.crls));
                 faults.extend(certificates::chain_fault(&certificate, &record.issuer, &self.authorities));
                 let (verified, wrong) = certificates::sct_faults(&certificate, &record.issuer, &self.authorities);
                 scts = verified;
@@ -87,7 +87,7 @@ impl Fsck<'_> {
             && let Some(read) = self.records.ledger.signing_record(record.serial).await?
         {
             faults.extend(certificates::rights_faults(linting, &read, &self.proofs, &logged.accepted));
-            faults.extend(certificates::caa_fault(linting, &read, self.rules));
+            faults.extend(certificates::caa_fault(linting, &read, &self.rules));
         }
         Ok((faults, scts))
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ca::Ca;
 use ca::clock::BEHIND_MAX;
-use ca::ports::{AuditEvent, StoreError, StoreErrorKind};
+use ca::ports::{AuditEvent, CrlShard, StoreError, StoreErrorKind};
 use keys::{KeyPair, ceremony};
 use pki::lint::{self, CrlRules};
 use pki::{Certificate, Crl, CrlEntry, CrlFields, Sha256, TbsCrl, Timestamp};
@@ -86,7 +86,7 @@ impl Found {
         let issuer = root.public_key().spki_hash();
         let crl = match crl {
             Some(crl) => {
-                let used = ca.ledger.crl_state(issuer, 0, 1).await?.allocated;
+                let used = ca.ledger.crl_state(issuer, CrlShard::alone(0)).await?.allocated;
                 if crl.number() > used {
                     log(&crl, issuer, ca).await?;
                     ca.ledger.allocate_crl_number(issuer, 0, crl.number(), ca.now()).await?;
@@ -141,7 +141,7 @@ impl RootCrl {
         let (old, now) = (self.current(), ca.now());
         let left = old.next_update().since(now);
         // Numbers above its own were used: a backup has brought an old one back.
-        let used = ca.ledger.crl_state(self.root.public_key().spki_hash(), 0, 1).await?.allocated;
+        let used = ca.ledger.crl_state(self.root.public_key().spki_hash(), CrlShard::alone(0)).await?.allocated;
         // One of the future was made with a clock that was wrong: nobody takes it before that time.
         let of_the_future = old.this_update().since(now) > BEHIND_MAX;
         if left > RENEWAL && old.number() >= used && !of_the_future {
@@ -175,7 +175,7 @@ impl RootCrl {
         check(&self.root, Some(&old), &crl, ca.now())?;
         let (issuer, number) = (self.root.public_key().spki_hash(), crl.number());
         let refused = || HierarchyError::RootCrl(format!("its number, {number}, is not above all that were used"));
-        if ca.ledger.crl_state(issuer, 0, 1).await?.allocated >= number {
+        if ca.ledger.crl_state(issuer, CrlShard::alone(0)).await?.allocated >= number {
             return Err(refused().into());
         }
         // Its line comes first: if the process ends before the ledger has the number, the next start logs it again.
@@ -229,7 +229,7 @@ fn read(files: &Files) -> Result<Option<Crl>, HierarchyError> {
 /// anybody sees it, and the file is written last, by the caller.
 async fn make(files: &Files, root: &Certificate, old: Option<&Crl>, ca: &Ca) -> Result<Crl, RootCrlError> {
     let issuer = root.public_key().spki_hash();
-    let used = ca.ledger.crl_state(issuer, 0, 1).await?.allocated;
+    let used = ca.ledger.crl_state(issuer, CrlShard::alone(0)).await?.allocated;
     let number = old.map_or(0, Crl::number).max(used) + 1;
     if !ca.ledger.allocate_crl_number(issuer, 0, number, ca.now()).await? {
         let detail = format!("number {number} of the root's CRL was allocated by another");
@@ -428,7 +428,8 @@ mod tests {
             assert_eq!(found.or_first(&assembly.ca).await.unwrap().current().number(), 9);
             assert_eq!(logged(&assembly).await, [1, 9]);
         }
-        let used = assembly.ca.ledger.crl_state(root.public_key().spki_hash(), 0, 1).await.unwrap().allocated;
+        let used =
+            assembly.ca.ledger.crl_state(root.public_key().spki_hash(), CrlShard::alone(0)).await.unwrap().allocated;
         assert_eq!(used, 9);
     }
 

@@ -93,9 +93,9 @@ async fn crl(
 ) -> Response {
     let ca = &door.ca;
     let Some(issuer) = by_label(ca, &label) else { return not_found("This CA has no issuer of that name.") };
-    let shards = ca.settings.crl_shards;
-    let Some(shard) = shard_of(&file).filter(|shard| *shard < shards) else {
-        return not_found(&format!("This issuer's CRLs are 0.crl to {}.crl.", shards.saturating_sub(1)));
+    let shards = &ca.settings.crls;
+    let Some(shard) = shard_of(&file).filter(|shard| shards.shard(*shard).is_some()) else {
+        return not_found(&format!("This issuer's CRLs are 0.crl to {}.crl.", shards.shards().count() - 1));
     };
     match ca.ledger.last_crl(issuer.id, shard).await {
         Ok(Some(crl)) => send_crl(&door, crl, &method, &headers),

@@ -138,9 +138,10 @@ impl Publication {
             }
         }
         paths.push(Looked::RootCrl);
-        let shards = self.ca.settings.crl_shards;
-        let issuers = 0..self.ca.issuers.len();
-        paths.extend(issuers.flat_map(|issuer| (0..shards).map(move |shard| Looked::Shard { issuer, shard })));
+        for issuer in 0..self.ca.issuers.len() {
+            let shards = self.ca.settings.crls.shards();
+            paths.extend(shards.map(|shard| Looked::Shard { issuer, shard: shard.number }));
+        }
         paths
     }
 

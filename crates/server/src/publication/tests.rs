@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ca::ports::{Clock, CrlRecord};
+use ca::ports::{Clock, CrlRecord, CrlShard};
 use futures_util::future::BoxFuture;
 use pki::{Crl, Sha256};
 
@@ -91,7 +91,7 @@ impl World {
     }
 
     async fn last(&self, shard: u16) -> CrlRecord {
-        self.assembly.ca.ledger.crl_state(self.issuer(), shard, 4).await.unwrap().last.unwrap()
+        self.assembly.ca.ledger.crl_state(self.issuer(), CrlShard::of_first(shard, 4)).await.unwrap().last.unwrap()
     }
 
     /// The same CA with a ledger that knows nothing yet.
@@ -288,7 +288,7 @@ async fn foreign_or_damaged_file_is_replaced_and_uses_no_number_up() {
         let crl = world.published(shard);
         crl.verify_signed_by(world.assembly.ca.issuers[0].certificate.public_key()).unwrap();
         assert_eq!((crl.number(), world.last(shard).await.number), (1, 1));
-        let state = world.assembly.ca.ledger.crl_state(world.issuer(), shard, 4).await.unwrap();
+        let state = world.assembly.ca.ledger.crl_state(world.issuer(), CrlShard::of_first(shard, 4)).await.unwrap();
         assert_eq!(state.allocated, 1);
     }
 }

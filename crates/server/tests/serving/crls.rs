@@ -17,12 +17,12 @@ use crate::support::server::{Server, run, temporary_folder};
 use crate::support::world::within;
 
 /// A revocation that is not on its CRL by then never comes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Fetched {
-    status: u16,
+pub(super) struct Fetched {
+    pub(super) status: u16,
     head: String,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Fetched {
@@ -54,7 +54,7 @@ fn is_broken_off(answer: &[u8]) -> bool {
     answer.len() - end - 4 < length.parse().expect("a number")
 }
 
-async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> Fetched {
+pub(super) async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> Fetched {
     let mut answer = octets_of(server, method, path, headers).await;
     let end = answer.windows(4).position(|octets| octets == b"\r\n\r\n").expect("an answer has a head");
     let body = answer.split_off(end + 4);
@@ -63,32 +63,32 @@ async fn ask(server: &Server, method: &str, path: &str, headers: &str) -> Fetche
     Fetched { status, head, body }
 }
 
-fn path_of(url: &str) -> String {
+pub(super) fn path_of(url: &str) -> String {
     format!("/{}", url.splitn(4, '/').last().expect("URLs have paths"))
 }
 
 /// A certificate with its chain.
-async fn issued(client: &mut Client) -> (crate::support::account::Account, Vec<Vec<u8>>) {
+pub(super) async fn issued(client: &mut Client) -> (crate::support::account::Account, Vec<Vec<u8>>) {
     let account = client.account(Algorithm::Es256).await;
     let issued = client.issued(&account, &["crl.localhost"]).await;
     let chain = client.chain(&account, &issued.object).await;
     (account, chain)
 }
 
-async fn openssl(folder: &Path, line: &str) -> (bool, String) {
+pub(super) async fn openssl(folder: &Path, line: &str) -> (bool, String) {
     let output = run(Command::new("openssl").args(line.split_whitespace()).current_dir(folder)).await;
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), said)
 }
 
-async fn write_pem(folder: &Path, name: &str, certificates: &[Vec<u8>]) {
+pub(super) async fn write_pem(folder: &Path, name: &str, certificates: &[Vec<u8>]) {
     let pem: String = certificates.iter().map(|der| pki::pem::encode("CERTIFICATE", der)).collect();
     fs::write(folder.join(name), pem).expect("a file can be written");
 }
 
 /// Fetches the CRL of a certificate until it has this many entries.
 #[allow(clippy::disallowed_methods, reason = "a CRL is made in its own time, and nobody is told of it")]
-async fn until_listed(server: &Server, path: &str, entries: usize) -> Fetched {
+pub(super) async fn until_listed(server: &Server, path: &str, entries: usize) -> Fetched {
     let begun = Instant::now();
     loop {
         let fetched = ask(server, "GET", path, "").await;

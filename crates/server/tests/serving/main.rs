@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod chains;
 mod cli;
+mod crl_generations;
 mod crls;
 mod dev;
 mod external_accounts;

@@ -150,9 +150,9 @@ impl Auditor {
 
     /// 5: CRLs list what is revoked, and nothing else.
     pub(super) fn crls_list_only_revoked(&self) {
-        let (issuer, shards) = (Hierarchy::shared().issuer.id, self.settings.crl_shards);
-        for shard in 0..shards {
-            let state = now(self.ledger.crl_state(issuer, shard, shards)).ok();
+        let issuer = Hierarchy::shared().issuer.id;
+        for shard in self.settings.crls.shards() {
+            let state = now(self.ledger.crl_state(issuer, shard)).ok();
             let Some(crl) = state.and_then(|state| state.last).and_then(|last| self.whole_crl(&last)) else {
                 continue;
             };

@@ -206,9 +206,8 @@ impl Auditor {
 
     /// 5: what is revoked is in its shard's CRL.
     fn is_listed(&self, record: &SerialRecord) {
-        let shards = self.settings.crl_shards;
-        let shard = record.serial.shard(shards);
-        let state = now(self.ledger.crl_state(record.issuer, shard, shards)).ok();
+        let shard = self.settings.crls.shard_of(record.crl_generation, record.serial);
+        let state = shard.and_then(|shard| now(self.ledger.crl_state(record.issuer, shard)).ok());
         let crl = state.and_then(|state| state.last).and_then(|last| self.whole_crl(&last));
         let listed = crl.is_some_and(|crl| crl.entries().iter().any(|entry| entry.serial == record.serial));
         self.holds(5, listed, || format!("{} is revoked, and not in its CRL", record.serial));

@@ -122,7 +122,8 @@ impl Auditor {
         let facts = self.facts();
         let Some(begun) = facts.crls_begun.get(&(issuer, shard, number)).copied() else { return };
         let before = facts.told_revoked.iter().filter(|(_, at)| **at < begun).map(|(serial, _)| *serial);
-        let of_shard: Vec<Serial> = before.filter(|serial| serial.shard(self.settings.crl_shards) == shard).collect();
+        let of_shard: Vec<Serial> =
+            before.filter(|serial| self.settings.crls.current().shard_of(*serial).number == shard).collect();
         drop(facts);
         let crl = self.whole_crl(stored);
         for serial in of_shard {

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditEvent, AuditLog, AuditMark, Begin, BeginRefused, Blocked, CrlRecord, IssuanceNumber, KeyBlock, Ledger,
-    LedgerEnd, MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest, StopRecord,
-    Stored, StoredFinal,
+    AuditEvent, AuditLog, AuditMark, Begin, BeginRefused, Blocked, CrlRecord, CrlShard, IssuanceNumber, KeyBlock,
+    Ledger, LedgerEnd, MarkedGood, Revocation, Revoked, SignError, Signed, Signer, SigningRecord, SigningRequest,
+    StopRecord, Stored, StoredFinal,
 };
 use ca::{AuthorizationId, InstanceId};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
@@ -170,13 +170,13 @@ impl LedgerLayer for Watch {
         &self,
         inner: &dyn Ledger,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,
     ) -> Stored<Vec<CrlEntry>> {
         if after.is_none() {
-            self.auditor.reads_entries(issuer, shard.0, self.node);
+            self.auditor.reads_entries(issuer, shard.number, self.node);
         }
         inner.revoked(issuer, shard, not_after_min, after, limit).await
     }

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use ca::authorization::EndedAuthorization;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, Blocked, IssuanceCaps, IssuanceNumber, KeyBlock, Ledger, LedgerEnd, LedgerOrder,
-    MarkedGood, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, StopRecord, Stored,
-    StoredFinal,
+    AuditMark, Begin, BeginRefused, Blocked, CrlShard, IssuanceCaps, IssuanceNumber, KeyBlock, Ledger, LedgerEnd,
+    LedgerOrder, MarkedGood, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus, SigningRecord, StopRecord,
+    Stored, StoredFinal,
 };
 use ca::{InstanceId, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -114,7 +114,7 @@ impl LedgerLayer for GoodOverRevoked {
         &self,
         inner: &dyn Ledger,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,
@@ -150,6 +150,7 @@ impl Begun {
             good: None,
             stored: None,
             not_after: begin.not_after,
+            crl_generation: begin.crl_generation,
             spki_hash: begin.spki_hash,
             linting_certificate: begin.linting_certificate.to_vec(),
             certificate: None,
@@ -189,6 +190,7 @@ impl Begun {
             spki_hash: record.spki_hash,
             names: &self.names,
             not_after: record.not_after,
+            crl_generation: record.crl_generation,
             at: record.begun,
             caps: self.caps,
         };
@@ -388,7 +390,7 @@ impl LedgerLayer for CrlOmits {
         &self,
         inner: &dyn Ledger,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,
@@ -409,7 +411,7 @@ impl LedgerLayer for CrlListsWait {
         &self,
         inner: &dyn Ledger,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,
@@ -418,7 +420,7 @@ impl LedgerLayer for CrlListsWait {
         if after.is_none() {
             let waiting = SerialFilter { status: Some(SerialStatus::Wait), ..SerialFilter::default() };
             let waiting = inner.serials(waiting, limit).await?.into_iter();
-            let listed = waiting.filter(|one| one.serial.shard(shard.1) == shard.0);
+            let listed = waiting.filter(|one| shard.holds(one.crl_generation, one.serial));
             entries.extend(listed.map(|one| CrlEntry {
                 serial: one.serial,
                 revoked_at: one.begun.whole_second(),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ca::ports::{Begin, BeginRefused, IssuanceNumber, Recorded, SerialRecord, SerialStatus};
+use ca::ports::{Begin, BeginRefused, IssuanceNumber, MarkedGood, Recorded, SerialRecord, SerialStatus};
+use pki::{Serial, Timestamp};
 
 use super::records::{Issued, Records, heard_of, next_number};
 
@@ -25,6 +26,7 @@ impl Records {
             good: None,
             stored: None,
             not_after: begin.not_after,
+            crl_generation: begin.crl_generation,
             spki_hash: begin.spki_hash,
             linting_certificate: begin.linting_certificate.to_vec(),
             certificate: None,
@@ -40,8 +42,20 @@ impl Records {
             Issued { record, names, revocation_written: None, unsettled: false, came_revoked: false },
         );
         self.allocated.push(begin.serial);
+        self.lasts_until(begin.crl_generation, begin.not_after);
         self.dated(begin.at, Recorded::Issuance(begin.serial));
         Ok(number)
+    }
+
+    pub(super) fn mark_good(&mut self, serial: Serial, at: Timestamp) -> Option<MarkedGood> {
+        let issued = self.serials.get_mut(&serial)?;
+        if issued.record.status == SerialStatus::Wait {
+            issued.record.status = SerialStatus::Good;
+            issued.record.good = Some(at.max(issued.record.begun));
+            self.dated(at, Recorded::Issuance(serial));
+        }
+        let shown = self.show(self.serials.get(&serial)?);
+        Some(MarkedGood { status: shown.status, current: shown.current })
     }
 
     fn check_caps(&self, begin: &Begin<'_>, had: u32) -> Result<(), BeginRefused> {

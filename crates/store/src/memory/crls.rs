@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::ops::{Range, RangeInclusive};
 
-use ca::ports::{CrlLeftover, CrlPart, CrlRecord, CrlState, Recorded};
+use ca::ports::{CrlLeftover, CrlPart, CrlRecord, CrlShard, CrlState, Recorded};
 use pki::{CrlEntry, Serial, Sha256, Timestamp};
 
 use super::records::Records;
 
 impl Records {
-    pub(super) fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> CrlState {
+    pub(super) fn crl_state(&self, issuer: Sha256, of: CrlShard) -> CrlState {
+        let shard = of.number;
         CrlState {
             allocated: self.crl_numbers.get(&(issuer, shard)).copied().unwrap_or(0),
             last: self.crls.get(&(issuer, shard)).cloned(),
-            last_revocation: self.last_revocation(issuer, shard, shards),
+            last_revocation: self.last_revocation(issuer, of),
         }
     }
 
@@ -86,14 +87,14 @@ impl Records {
     pub(super) fn revoked(
         &self,
         issuer: Sha256,
-        (shard, shards): (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
     ) -> impl Iterator<Item = CrlEntry> {
         let behind = self.serials.iter().filter(move |(serial, _)| after.is_none_or(|after| **serial > after));
         let of_shard = behind
             .map(|(_, issued)| &issued.record)
-            .filter(move |record| record.issuer == issuer && record.serial.shard(shards) == shard)
+            .filter(move |record| record.issuer == issuer && shard.holds(record.crl_generation, record.serial))
             .filter(move |record| record.not_after >= not_after_min);
         of_shard.filter_map(|record| {
             let revocation = record.revocation.as_ref()?;

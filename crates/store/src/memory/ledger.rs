@@ -11,11 +11,12 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord,
-    CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder,
-    LineCounts, ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice,
-    RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
-    Settled, SigningRecord, StatusRecord, StopRecord, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, Clock, CrlGeneration, CrlGenerationId,
+    CrlGenerationRecord, CrlLeftover, CrlPart, CrlRecord, CrlShard, CrlState, IssuanceNumber, KeyBlock,
+    KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
+    NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope,
+    ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord,
+    StopRecord, Stored, StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Reason, Serial, Sha256, Timestamp};
@@ -246,17 +247,7 @@ impl Ledger for MemoryLedger {
     }
 
     async fn mark_good(&self, serial: Serial, at: Timestamp) -> Stored<Option<MarkedGood>> {
-        let mut records = lock(&self.records);
-        let Some(issued) = records.serials.get_mut(&serial) else {
-            return Ok(None);
-        };
-        if issued.record.status == SerialStatus::Wait {
-            issued.record.status = SerialStatus::Good;
-            issued.record.good = Some(at.max(issued.record.begun));
-            records.dated(at, Recorded::Issuance(serial));
-        }
-        let shown = records.serials.get(&serial).map(|issued| records.show(issued));
-        Ok(shown.map(|shown| MarkedGood { status: shown.status, current: shown.current }))
+        Ok(lock(&self.records).mark_good(serial, at))
     }
 
     async fn store_final(&self, serial: Serial, certificate: &[u8], at: Timestamp) -> Stored<Option<StoredFinal>> {
@@ -375,8 +366,25 @@ impl Ledger for MemoryLedger {
         Ok(lock(&self.records).stops(open).take(limit as usize).cloned().collect())
     }
 
-    async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
-        Ok(lock(&self.records).crl_state(issuer, shard, shards))
+    async fn crl_generations(&self) -> Stored<Vec<CrlGenerationRecord>> {
+        Ok(lock(&self.records).crl_generations.values().cloned().collect())
+    }
+
+    async fn add_crl_generation(&self, generation: CrlGeneration) -> Stored<CrlGeneration> {
+        Ok(lock(&self.records).add_crl_generation(generation))
+    }
+
+    async fn end_crl_generation(
+        &self,
+        id: CrlGenerationId,
+        last_not_after: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Stored<bool> {
+        Ok(lock(&self.records).end_crl_generation(id, last_not_after, at))
+    }
+
+    async fn crl_state(&self, issuer: Sha256, shard: CrlShard) -> Stored<CrlState> {
+        Ok(lock(&self.records).crl_state(issuer, shard))
     }
 
     async fn last_crl(&self, issuer: Sha256, shard: u16) -> Stored<Option<CrlRecord>> {
@@ -416,7 +424,7 @@ impl Ledger for MemoryLedger {
     async fn revoked(
         &self,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,

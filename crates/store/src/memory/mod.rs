@@ -4,6 +4,7 @@
 mod audit;
 mod begin;
 mod crls;
+mod generations;
 mod ledger;
 mod log_store;
 mod records;

@@ -8,10 +8,11 @@ use ca::authorization::{AuthorizationEnd, CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    AuditMark, BlockSettled, Blocked, BlockedKey, CrlPart, CrlRecord, IssuanceNumber, KeyBlock, KeyChangeRecord,
-    KeyNotChanged, LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord, Newest, NotBound, Recorded, RecoveryRecord,
-    RenewalRule, RenewalScope, ResponderRecord, Revocation, Revoked, SerialFilter, SerialRecord, SerialStatus,
-    SigningRecord, StopRecord, StoreError, StoreErrorKind, Stored, StoredFinal,
+    AuditMark, BlockSettled, Blocked, BlockedKey, CrlGenerationId, CrlGenerationRecord, CrlPart, CrlRecord, CrlShard,
+    IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, LedgerCounts, LedgerEnd, LedgerOrder, NewAccountRecord,
+    Newest, NotBound, Recorded, RecoveryRecord, RenewalRule, RenewalScope, ResponderRecord, Revocation, Revoked,
+    SerialFilter, SerialRecord, SerialStatus, SigningRecord, StopRecord, StoreError, StoreErrorKind, Stored,
+    StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderId};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
@@ -32,6 +33,7 @@ pub(super) struct Records {
     pub(super) allocated: Vec<Serial>,
     pub(super) blocked: BTreeMap<Sha256, BlockedKey>,
     pub(super) stops: BTreeMap<u64, StopRecord>,
+    pub(super) crl_generations: BTreeMap<CrlGenerationId, CrlGenerationRecord>,
     pub(super) crl_numbers: BTreeMap<(Sha256, u16), u64>,
     pub(super) crls: BTreeMap<(Sha256, u16), CrlRecord>,
     pub(super) crl_parts: BTreeMap<CrlPart, Vec<u8>>,
@@ -344,10 +346,12 @@ impl Records {
         BlockSettled { settled: !is_left, account: self.end_account(spki_hash) }
     }
 
-    pub(super) fn last_revocation(&self, issuer: Sha256, shard: u16, shards: u16) -> Option<Timestamp> {
+    pub(super) fn last_revocation(&self, issuer: Sha256, shard: CrlShard) -> Option<Timestamp> {
         self.serials
             .values()
-            .filter(|issued| issued.record.issuer == issuer && issued.record.serial.shard(shards) == shard)
+            .filter(|Issued { record, .. }| {
+                record.issuer == issuer && shard.holds(record.crl_generation, record.serial)
+            })
             .filter_map(|issued| issued.revocation_written)
             .max()
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use ca::OrderId;
 use ca::order::{Failure, Order};
 use ca::ports::{
-    BlockedKey, IssuanceNumber, LedgerEnd, LineCounts, Recorded, RecoveryRecord, Restore, Restored, RestoredLine,
-    RestoredSignature, Revocation, Revoked, SerialRecord, SerialStatus, Settled,
+    BlockedKey, CrlGenerationId, IssuanceNumber, LedgerEnd, LineCounts, Recorded, RecoveryRecord, Restore, Restored,
+    RestoredLine, RestoredSignature, Revocation, Revoked, SerialRecord, SerialStatus, Settled,
 };
 use pki::{Reason, Serial, Sha256, Timestamp};
 
@@ -44,8 +44,9 @@ impl Records {
                     let new = u64::from(self.restore_signature(&signature, restored));
                     *(if signature.is_final { &mut counts.certificates } else { &mut counts.precertificates }) += new;
                 }
-                RestoredLine::Revocation { revocation, issuer, not_after, order } => {
-                    let new = self.restore_revocation(revocation, (issuer, not_after), &order, restored);
+                RestoredLine::Revocation { revocation, issuer, not_after, crl_generation, order } => {
+                    let new =
+                        self.restore_revocation(revocation, (issuer, not_after, crl_generation), &order, restored);
                     counts.revocations += u64::from(new);
                 }
                 RestoredLine::KeyBlock(block) => {
@@ -101,6 +102,12 @@ impl Records {
             return true;
         };
         let was_good = issued.record.status != SerialStatus::Wait;
+        let said_anew = issued.record.restored.is_some() && issued.record.crl_generation != signature.crl_generation;
+        if said_anew {
+            issued.record.crl_generation = signature.crl_generation;
+            self.lasts_until(signature.crl_generation, signature.not_after);
+        }
+        let Some(issued) = self.serials.get_mut(&signature.serial) else { return false };
         if !was_good {
             issued.record.status = SerialStatus::Good;
             issued.record.good = Some(signature.at);
@@ -119,7 +126,20 @@ impl Records {
     }
 
     fn add_restored(&mut self, signature: &RestoredSignature, restored: Restored) {
-        let RestoredSignature { serial, order, issuer, ct, is_final, der, spki_hash, names, not_after, at } = signature;
+        let RestoredSignature {
+            serial,
+            order,
+            issuer,
+            ct,
+            is_final,
+            der,
+            spki_hash,
+            names,
+            not_after,
+            crl_generation,
+            at,
+        } = signature;
+        self.lasts_until(*crl_generation, *not_after);
         self.dated(*at, Recorded::Issuance(*serial));
         if let Some(blocked) = self.blocked.get_mut(spki_hash) {
             blocked.settled = None;
@@ -140,6 +160,7 @@ impl Records {
             good: Some(*at),
             stored: is_final.then_some(*at),
             not_after: *not_after,
+            crl_generation: *crl_generation,
             spki_hash: *spki_hash,
             linting_certificate: der.clone(),
             certificate: is_final.then(|| der.clone()),
@@ -176,12 +197,13 @@ impl Records {
     fn restore_revocation(
         &mut self,
         revocation: Revocation,
-        (issuer, not_after): (Sha256, Timestamp),
+        (issuer, not_after, crl_generation): (Sha256, Timestamp, CrlGenerationId),
         order: &Order,
         restored: Restored,
     ) -> bool {
         let (serial, reason, revoked) = (revocation.serial, revocation.reason, revocation.revoked);
         if !self.serials.contains_key(&serial) {
+            self.lasts_until(crl_generation, not_after);
             let number = self.number_restored(order);
             let record = SerialRecord {
                 serial,
@@ -197,6 +219,7 @@ impl Records {
                 good: None,
                 stored: None,
                 not_after,
+                crl_generation,
                 spki_hash: Sha256::from_bytes([0; 32]),
                 linting_certificate: Vec::new(),
                 certificate: None,

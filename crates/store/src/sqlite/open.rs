@@ -147,9 +147,6 @@ pub struct OpenOptions {
     pub log_octets_max: u64,
     /// A file of more than so many octets counts as a full disk; `None`: the disk decides.
     pub file_octets_max: Option<u64>,
-    /// The number of shards that an issuer's CRL is cut into. For that number there is an index, made when a store is
-    /// opened with it; without one, each list is found by a look at all revoked serials.
-    pub crl_shards: Option<u16>,
     /// Called once when a sync failed or the store is damaged: the process has to end, and recovers at its next start.
     pub on_fatal: Arc<dyn Fn(&StoreError) + Send + Sync>,
 }
@@ -165,7 +162,6 @@ impl Default for OpenOptions {
             checkpoint_octets: 4 << 20,
             log_octets_max: 32 << 20,
             file_octets_max: None,
-            crl_shards: None,
             on_fatal: Arc::new(|error| tracing::error!(%error, "the store can't be relied on any more")),
         }
     }
@@ -200,9 +196,6 @@ pub(super) fn writer(path: &Path, options: &OpenOptions) -> Result<Connection, O
         Err(OpenError::Sqlite(error)) => return Err(told(path, error)),
         migrated => migrated?,
     }
-    if let Some(shards) = options.crl_shards {
-        index_shards(&connection, shards).map_err(|error| told(path, error))?;
-    }
     Ok(connection)
 }
 
@@ -219,16 +212,6 @@ fn copy_what_was_left(connection: &Connection) {
         // On a full disk the store opens, and serves what it can.
         Err(error) => tracing::warn!(%error, "the write-ahead log could not be copied into the store"),
     }
-}
-
-/// No migration can make it: the number of shards is the operator's. Nothing but reads of revoked serials looks for it.
-fn index_shards(connection: &Connection, shards: u16) -> rusqlite::Result<()> {
-    let shards = shards.max(1);
-    connection.execute_batch(&format!(
-        "CREATE INDEX IF NOT EXISTS serials_revoked_of_{shards}_shards
-        ON serials (issuer, tail % {shards}, length(serial), serial, not_after, revoked, reason)
-        WHERE status = 'revoked'"
-    ))
 }
 
 /// A connection that only reads, beside a writer or not.

@@ -8,8 +8,8 @@ use ca::account::Account;
 use ca::authorization::{Authorization, AuthorizationEnd, Challenge, ChallengeState, EndedAuthorization, Method};
 use ca::order::{Failure, Finalize, Order, Progress, Stage, Tested, Verdict};
 use ca::ports::{
-    Advance, Begin, BeginRefused, Claimed, Clock, CrlRecord, IssuanceCaps, IssuanceNumber, Lease, LeaseTerms,
-    NewAccountRecord, SerialRecord,
+    Advance, Begin, BeginRefused, Claimed, Clock, CrlGenerationId, CrlRecord, IssuanceCaps, IssuanceNumber, Lease,
+    LeaseTerms, NewAccountRecord, SerialRecord,
 };
 use ca::validity::AskedValidity;
 use ca::{AccountId, AuthorizationId, InstanceId, OrderId};
@@ -100,6 +100,8 @@ pub(crate) struct Wanted {
     pub(crate) spki_hash: Sha256,
     /// Until.
     pub(crate) not_after: Timestamp,
+    /// In this generation of CRL shards.
+    pub(crate) crl_generation: CrlGenerationId,
     /// How many issuances of the order there may be.
     pub(crate) caps: IssuanceCaps,
 }
@@ -212,6 +214,7 @@ impl Stores {
             ct: true,
             spki_hash: Sha256::of(b"the certificate's key"),
             not_after: self.in_seconds(90 * 86_400),
+            crl_generation: CrlGenerationId::default(),
             caps: at_most(3),
         }
     }
@@ -230,6 +233,7 @@ impl Stores {
             spki_hash: wanted.spki_hash,
             names: &names,
             not_after: wanted.not_after,
+            crl_generation: wanted.crl_generation,
             at: self.now(),
             caps: wanted.caps,
         };

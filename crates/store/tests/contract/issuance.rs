@@ -6,8 +6,8 @@ use std::sync::Arc;
 use acme::CertificateIdentifier;
 use ca::authorization::AuthorizationEnd;
 use ca::ports::{
-    Begin, BeginRefused, IssuanceCaps, IssuanceNumber, KeyBlock, LedgerEnd, MarkedGood, Revocation, SerialFilter,
-    SerialStatus, StoredFinal,
+    Begin, BeginRefused, CrlGenerationId, IssuanceCaps, IssuanceNumber, KeyBlock, LedgerEnd, MarkedGood, Revocation,
+    SerialFilter, SerialStatus, StoredFinal,
 };
 use ca::{AuthorizationId, OrderId};
 use pki::{Reason, Sha256};
@@ -190,6 +190,7 @@ pub(crate) async fn simultaneous_begins_get_different_numbers(stores: &Stores) {
                     spki_hash,
                     names: &BTreeSet::new(),
                     not_after,
+                    crl_generation: CrlGenerationId::default(),
                     at,
                     caps: at_most(8),
                 };

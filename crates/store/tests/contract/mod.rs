@@ -14,6 +14,7 @@ pub(crate) mod audit;
 pub(crate) mod blocked_keys;
 pub(crate) mod external_accounts;
 pub(crate) mod fixtures;
+pub(crate) mod generations;
 pub(crate) mod issuance;
 pub(crate) mod leases;
 pub(crate) mod log_store;
@@ -87,6 +88,7 @@ macro_rules! store_suites {
         crate::contract::issuance::suite!($open);
         crate::contract::newest::suite!($open);
         crate::contract::revocation::suite!($open);
+        crate::contract::generations::suite!($open);
         crate::contract::blocked_keys::suite!($open);
         crate::contract::serials::suite!($open);
         crate::contract::stops::suite!($open);

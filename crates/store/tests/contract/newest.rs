@@ -1,7 +1,7 @@
 //! The newest record: what a clock that is wrong is known by.
 
 use ca::authorization::AuthorizationEnd;
-use ca::ports::{BeginRefused, KeyBlock, Newest, Recorded, Revocation};
+use ca::ports::{BeginRefused, CrlShard, KeyBlock, Newest, Recorded, Revocation};
 use pki::{Reason, Sha256};
 
 use super::Stores;
@@ -89,7 +89,8 @@ pub(crate) async fn revocation_is_written_no_earlier_than_what_was_written_befor
     let wanted = stores.wanted_of(&account).await;
     stores.begin(&wanted).await.unwrap();
     let record = stores.ledger.serial(wanted.serial).await.unwrap().unwrap();
-    let last_revocation = async || stores.ledger.crl_state(record.issuer, 0, 1).await.unwrap().last_revocation;
+    let last_revocation =
+        async || stores.ledger.crl_state(record.issuer, CrlShard::of_first(0, 1)).await.unwrap().last_revocation;
     let before = stores.ledger.newest().await.unwrap().at;
     stores.clock.set_back(hour);
     let block = KeyBlock { spki_hash: record.spki_hash, at: stores.now(), by: "the operator".to_owned() };

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ca::order::{Order, Progress};
 use ca::ports::{
-    AuditMark, LedgerEnd, LineCounts, RecoveryRecord, Restore, Restored, RestoredLine, RestoredSignature, Revocation,
-    SerialStatus, Settled,
+    AuditMark, CrlGeneration, CrlGenerationId, CrlShard, LedgerEnd, LineCounts, RecoveryRecord, Restore, Restored,
+    RestoredLine, RestoredSignature, Revocation, SerialStatus, Settled,
 };
 use ca::{AccountId, InstanceId};
 use pki::{LogId, Reason, Serial, Sha256};
@@ -26,6 +26,7 @@ macro_rules! suite {
             certificate_of_an_order_is_not_lost_to_a_later_precertificate
             issuance_that_the_ledger_began_later_excludes_an_earlier_certificate
             certificate_that_was_revoked_before_it_came_is_no_orders
+            restored_serial_is_in_the_generation_that_its_certificate_says
             recovery_is_taken_back_while_nothing_was_restored
             revocation_of_an_unknown_serial_makes_it_known
             revocation_of_an_unknown_serial_is_written_no_earlier_than_what_was_written_before
@@ -66,8 +67,17 @@ fn signature(stores: &Stores, order: &Order, serial: Serial, is_final: bool) -> 
         spki_hash: Sha256::of(b"the certificate's key"),
         names: names(&["one.example.com"]),
         not_after: stores.in_seconds(90 * 86_400),
+        crl_generation: CrlGenerationId::default(),
         at: stores.now(),
     }))
+}
+
+/// The same, of a certificate that says a CRL of another generation of shards.
+fn in_generation(mut line: RestoredLine, id: CrlGenerationId) -> RestoredLine {
+    if let RestoredLine::Signature(signature) = &mut line {
+        signature.crl_generation = id;
+    }
+    line
 }
 
 fn mark(sequence: u64) -> AuditMark {
@@ -137,7 +147,7 @@ pub(crate) async fn page_moves_the_mark_and_is_counted_once(stores: &Stores) {
         LineCounts { precertificates: 1, certificates: 1, crl_numbers: 1, authorities: 1, ..LineCounts::default() };
     assert_eq!(restored(stores, page.clone()).await, Some(counts));
     assert_eq!(stores.ledger.audit_mark(HOLDER).await.unwrap(), Some(mark(9)));
-    assert_eq!(stores.ledger.crl_state(issuer(), 3, 4).await.unwrap().allocated, 12);
+    assert_eq!(stores.ledger.crl_state(issuer(), CrlShard::of_first(3, 4)).await.unwrap().allocated, 12);
     assert_eq!(restored(stores, page).await, Some(LineCounts::default()), "nothing of it is new");
     assert_eq!(stores.ledger.recoveries().await.unwrap()[0].restored, counts);
 }
@@ -235,6 +245,7 @@ pub(crate) async fn certificate_that_was_revoked_before_it_came_is_no_orders(sto
         revocation: Revocation { serial, reason, revoked: stores.now(), by },
         issuer: issuer(),
         not_after: stores.in_seconds(86_400),
+        crl_generation: CrlGenerationId::default(),
         order: Box::new(unknown_order(stores)),
     };
     let lines = vec![signature(stores, &order, serial, false), revocation, signature(stores, &order, serial, true)];
@@ -245,6 +256,34 @@ pub(crate) async fn certificate_that_was_revoked_before_it_came_is_no_orders(sto
     let end = stores.ledger.order(order.id).await.unwrap().unwrap().end;
     assert_eq!(end, Some((LedgerEnd::Invalid(failure("lost")), stores.now())));
     assert_eq!(stores.record(serial).await.revocation.unwrap().reason, reason);
+}
+
+pub(crate) async fn restored_serial_is_in_the_generation_that_its_certificate_says(stores: &Stores) {
+    let second = CrlGenerationId(4);
+    let (status_url, since) = ("http://b.example".to_owned(), Some(stores.now()));
+    let generation = CrlGeneration { id: second, shards: 4, status_url, since };
+    stores.ledger.add_crl_generation(generation).await.unwrap();
+    begun(stores).await;
+    let (known, guessed) = (stores.serial(), stores.serial());
+    let revocation =
+        Revocation { serial: guessed, reason: Reason::Superseded, revoked: stores.now(), by: "operator".to_owned() };
+    let revocation = RestoredLine::Revocation {
+        revocation,
+        issuer: issuer(),
+        not_after: stores.in_seconds(86_400),
+        crl_generation: CrlGenerationId::default(),
+        order: Box::new(unknown_order(stores)),
+    };
+    let line = in_generation(signature(stores, &unknown_order(stores), known, false), second);
+    restored(stores, vec![line, revocation]).await;
+    assert_eq!(stores.record(known).await.crl_generation, second);
+    assert_eq!(stores.record(guessed).await.crl_generation, CrlGenerationId::default(), "nothing else is known");
+    let last = async || stores.ledger.crl_generations().await.unwrap()[0].last_not_after;
+    assert_eq!(last().await, Some(stores.in_seconds(90 * 86_400)));
+    stores.clock.pass_seconds(100);
+    restored(stores, vec![in_generation(signature(stores, &unknown_order(stores), guessed, true), second)]).await;
+    assert_eq!(stores.record(guessed).await.crl_generation, second);
+    assert_eq!(last().await, Some(stores.in_seconds(90 * 86_400)));
 }
 
 pub(crate) async fn recovery_is_taken_back_while_nothing_was_restored(stores: &Stores) {
@@ -271,10 +310,11 @@ pub(crate) async fn revocation_of_an_unknown_serial_is_written_no_earlier_than_w
         revocation: Revocation { serial, reason, revoked, by },
         issuer: issuer(),
         not_after: stores.in_seconds(86_400),
+        crl_generation: CrlGenerationId::default(),
         order: Box::new(unknown_order(stores)),
     };
     restored(stores, vec![line]).await;
-    let written = stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last_revocation;
+    let written = stores.ledger.crl_state(issuer(), CrlShard::of_first(0, 1)).await.unwrap().last_revocation;
     assert_eq!(written, Some(this_update), "a CRL of that time doesn't show it");
 }
 
@@ -287,6 +327,7 @@ pub(crate) async fn revocation_of_an_unknown_serial_makes_it_known(stores: &Stor
         revocation: revocation.clone(),
         issuer: issuer(),
         not_after: stores.in_seconds(86_400),
+        crl_generation: CrlGenerationId::default(),
         order: Box::new(unknown_order(stores)),
     };
     let counts = LineCounts { revocations: 1, ..LineCounts::default() };
@@ -295,7 +336,7 @@ pub(crate) async fn revocation_of_an_unknown_serial_makes_it_known(stores: &Stor
     let record = stores.record(serial).await;
     assert_eq!((record.status, record.revocation), (SerialStatus::Revoked, Some(revocation)));
     assert!(record.linting_certificate.is_empty() && record.restored.is_some());
-    let shards = (serial.shard(4), 4);
+    let shards = CrlShard::of_first(serial.shard(4), 4);
     let entries = stores.ledger.revoked(issuer(), shards, stores.now(), None, 10).await.unwrap();
     assert_eq!(entries.iter().map(|entry| entry.serial).collect::<BTreeSet<_>>(), BTreeSet::from([serial]));
     assert_eq!(stores.ledger.counts().await.unwrap().revoked, 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ca::ports::{Blocked, CrlPart, KeyBlock, Revocation, Revoked, SerialStatus};
+use ca::ports::{Blocked, CrlPart, CrlShard, KeyBlock, Revocation, Revoked, SerialStatus};
 use pki::{Reason, Serial, Sha256};
 
 use super::Stores;
@@ -147,8 +147,8 @@ pub(crate) async fn crl_numbers_grow_strictly_for_each_issuer_and_shard(stores: 
     assert!(!allocate(issuer(), 0, 4).await.unwrap());
     assert!(allocate(issuer(), 1, 1).await.unwrap());
     assert!(allocate(Sha256::of(b"another issuer"), 0, 1).await.unwrap());
-    assert_eq!(stores.ledger.crl_state(issuer(), 0, 2).await.unwrap().allocated, 5);
-    assert_eq!(stores.ledger.crl_state(issuer(), 1, 2).await.unwrap().allocated, 1);
+    assert_eq!(stores.ledger.crl_state(issuer(), CrlShard::of_first(0, 2)).await.unwrap().allocated, 5);
+    assert_eq!(stores.ledger.crl_state(issuer(), CrlShard::of_first(1, 2)).await.unwrap().allocated, 1);
 }
 
 pub(crate) async fn simultaneous_allocations_of_a_number_are_one(stores: &Stores) {
@@ -167,15 +167,15 @@ pub(crate) async fn simultaneous_allocations_of_a_number_are_one(stores: &Stores
 
 pub(crate) async fn crl_with_the_highest_number_is_kept(stores: &Stores) {
     let crl = |number: u64| stores.crl(0, number);
-    assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, None);
+    assert_eq!(stores.ledger.crl_state(issuer(), CrlShard::of_first(0, 1)).await.unwrap().last, None);
     assert!(stores.ledger.store_crl(crl(2)).await.unwrap());
     assert!(!stores.ledger.store_crl(crl(2)).await.unwrap());
     assert!(!stores.ledger.store_crl(crl(1)).await.unwrap());
     assert!(stores.ledger.store_crl(crl(3)).await.unwrap());
-    assert_eq!(stores.ledger.crl_state(issuer(), 0, 1).await.unwrap().last, Some(crl(3)));
+    assert_eq!(stores.ledger.crl_state(issuer(), CrlShard::of_first(0, 1)).await.unwrap().last, Some(crl(3)));
     assert_eq!(stores.ledger.last_crl(issuer(), 0).await.unwrap(), Some(crl(3)));
     assert_eq!(stores.ledger.last_crl(issuer(), 1).await.unwrap(), None);
-    assert_eq!(stores.ledger.crl_state(issuer(), 1, 2).await.unwrap().last, None);
+    assert_eq!(stores.ledger.crl_state(issuer(), CrlShard::of_first(1, 2)).await.unwrap().last, None);
 }
 
 fn part(shard: u16, number: u64, part: u64) -> CrlPart {
@@ -253,7 +253,7 @@ pub(crate) async fn revocation_behind_a_crl_number_is_written_with_the_time_of_i
     let later = stores.in_seconds(50);
     assert!(!stores.ledger.allocate_crl_number(issuer, shard, 3, later).await.unwrap(), "it dates nothing");
     stores.ledger.revoke(revocation(stores, begun.serial, Reason::Superseded)).await.unwrap();
-    let written = stores.ledger.crl_state(issuer, shard, 2).await.unwrap().last_revocation;
+    let written = stores.ledger.crl_state(issuer, CrlShard::of_first(shard, 2)).await.unwrap().last_revocation;
     assert_eq!(written, Some(this_update), "the clock was set back since");
 }
 
@@ -268,7 +268,9 @@ pub(crate) async fn parts_of_a_crl_that_was_outgrown_are_refused(stores: &Stores
 pub(crate) async fn crl_state_knows_the_last_revocation_of_its_shard(stores: &Stores) {
     let wanted = stores.begun().await;
     let shard = wanted.serial.shard(2);
-    let last = |shard| async move { stores.ledger.crl_state(issuer(), shard, 2).await.unwrap().last_revocation };
+    let last = |shard| async move {
+        stores.ledger.crl_state(issuer(), CrlShard::of_first(shard, 2)).await.unwrap().last_revocation
+    };
     assert_eq!(last(shard).await, None);
     stores.clock.pass_seconds(1);
     let revoked = stores.now();
@@ -297,7 +299,11 @@ pub(crate) async fn revoked_serials_are_paged_by_shard(stores: &Stores) {
     for shard in 0..SHARDS {
         let mut after = None;
         loop {
-            let page = stores.ledger.revoked(issuer(), (shard, SHARDS), stores.now(), after, 2).await.unwrap();
+            let page = stores
+                .ledger
+                .revoked(issuer(), CrlShard::of_first(shard, SHARDS), stores.now(), after, 2)
+                .await
+                .unwrap();
             assert!(page.len() <= 2);
             for entry in &page {
                 assert!(after.is_none_or(|after| entry.serial > after), "in the order of the serials");
@@ -317,7 +323,9 @@ pub(crate) async fn revoked_serials_are_paged_by_shard(stores: &Stores) {
 pub(crate) async fn revoked_serials_leave_when_their_validity_has_ended(stores: &Stores) {
     let wanted = stores.begun().await;
     stores.ledger.revoke(revocation(stores, wanted.serial, Reason::Superseded)).await.unwrap();
-    let listed = |from| async move { stores.ledger.revoked(issuer(), (0, 1), from, None, 10).await.unwrap().len() };
+    let listed = |from| async move {
+        stores.ledger.revoked(issuer(), CrlShard::of_first(0, 1), from, None, 10).await.unwrap().len()
+    };
     assert_eq!(listed(wanted.not_after).await, 1);
     assert_eq!(listed(wanted.not_after.plus(std::time::Duration::from_millis(1))).await, 0);
 }

@@ -8,7 +8,7 @@ use super::*;
 impl Setting {
     /// Its entries are in the ledger when this returns.
     async fn crl(&self, number: u64, entries: &[CrlEntry]) -> Linted<CrlDraft> {
-        let url = CrlScheme::new(1, STATUS.to_owned()).url(&self.issuer.id, 0);
+        let url = CrlScheme::new(1, STATUS.to_owned()).url(&self.issuer.id, 0).unwrap();
         self.crl_around(number, entries, NOW, Some(&url)).await
     }
 
@@ -146,8 +146,8 @@ async fn a_crl_whose_entries_were_changed_after_it_was_linted_is_refused() {
 async fn a_crl_that_says_to_be_of_another_shard_or_of_none_is_refused() {
     let setting = setting().await;
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1, NOW).await.unwrap();
-    let other = CrlScheme::new(4, STATUS.to_owned()).url(&setting.issuer.id, 1);
-    let longer = format!("{}?", CrlScheme::new(1, STATUS.to_owned()).url(&setting.issuer.id, 0));
+    let other = CrlScheme::new(4, STATUS.to_owned()).url(&setting.issuer.id, 1).unwrap();
+    let longer = format!("{}?", CrlScheme::new(1, STATUS.to_owned()).url(&setting.issuer.id, 0).unwrap());
     for url in [Some(other.as_str()), Some(longer.as_str()), None] {
         let linted = setting.crl_around(1, &[], NOW, url).await;
         let reason = refusal(setting.sign_crl(1, linted).await);
@@ -160,10 +160,58 @@ async fn a_crl_that_says_to_be_of_another_shard_or_of_none_is_refused() {
 }
 
 #[tokio::test]
+async fn a_shard_is_signed_for_at_the_url_of_its_generation_alone() {
+    const ELSEWHERE: &str = "http://elsewhere.example.org";
+    let mut setting = setting().await;
+    let scheme = CrlScheme::new(1, STATUS.to_owned()).changed_to(2, ELSEWHERE, NOW).unwrap();
+    let (first, second) = (scheme.url(&setting.issuer.id, 0).unwrap(), scheme.url(&setting.issuer.id, 1).unwrap());
+    setting.signer.crls = scheme;
+    for shard in 0..4 {
+        setting.ledger.allocate_crl_number(setting.issuer.id, shard, 1, NOW).await.unwrap();
+    }
+    let signed = async |shard: u16, url: &str| {
+        let tbs = setting.crl_around(1, &[], NOW, Some(url)).await;
+        setting.signer.sign(SigningRequest::Crl { issuer: setting.issuer.id, shard, number: 1, tbs }).await
+    };
+    let moved = first.replace(STATUS, ELSEWHERE);
+    let left = second.replace(ELSEWHERE, STATUS);
+    for (shard, url) in [(0, &second), (0, &moved), (1, &first), (1, &left), (2, &second)] {
+        let reason = refusal(signed(shard, url).await);
+        assert!(reason.contains(&format!("shard {shard} is http://")), "{reason}");
+    }
+    let behind = second.replace("/1.crl", "/3.crl");
+    let reason = refusal(signed(3, &behind).await);
+    assert!(reason.contains("there is no shard 3 in any generation"), "{reason}");
+    signed(0, &first).await.unwrap();
+    signed(1, &second).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_revoked_serial_belongs_on_the_crl_of_its_generation() {
+    let mut setting = setting().await;
+    let begun = setting.begin(1).await;
+    setting.signer.crls = CrlScheme::new(1, STATUS.to_owned()).changed_to(2, STATUS, NOW).unwrap();
+    let revoked = NOW.minus(HOUR);
+    setting.revoke(begun.serial, revoked).await;
+    let of_new = 1 + begun.serial.shard(2);
+    for shard in [0, of_new] {
+        setting.ledger.allocate_crl_number(setting.issuer.id, shard, 1, NOW).await.unwrap();
+    }
+    let url = |shard| setting.signer.crls.url(&setting.issuer.id, shard).unwrap();
+    let empty = setting.crl_around(1, &[], NOW, Some(&url(0))).await;
+    assert!(refusal(setting.sign_crl(1, empty).await).contains("is revoked, and not in the CRL"));
+    let (issuer, number) = (setting.issuer.id, 1);
+    let tbs = setting.crl_around(1, &[], NOW, Some(&url(of_new))).await;
+    setting.signer.sign(SigningRequest::Crl { issuer, shard: of_new, number, tbs }).await.unwrap();
+    let listing = setting.crl_around(1, &[entry(begun.serial, revoked)], NOW, Some(&url(0))).await;
+    setting.sign_crl(1, listing).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_crl_of_long_ago_is_refused() {
     let setting = setting().await;
     setting.ledger.allocate_crl_number(setting.issuer.id, 0, 1, NOW).await.unwrap();
-    let url = CrlScheme::new(1, STATUS.to_owned()).url(&setting.issuer.id, 0);
+    let url = CrlScheme::new(1, STATUS.to_owned()).url(&setting.issuer.id, 0).unwrap();
     let made = async |this_update: Timestamp| {
         setting.sign_crl(1, setting.crl_around(1, &[], this_update, Some(&url)).await).await
     };
@@ -177,7 +225,7 @@ fn a_crl_counts_for_ten_days_at_most_and_not_from_before_the_last_one() {
     let issuer = issuer_key().issuer.clone();
     let crl = |this_update: Timestamp, next_update: Timestamp| {
         let outlined = CrlOutlined { shard: 0, number: 2, this_update, next_update, entries: 0, entry_octets: 0 };
-        CrlScheme::new(1, STATUS.to_owned()).outline(&issuer, &outlined).read().unwrap()
+        CrlScheme::new(1, STATUS.to_owned()).outline(&issuer, &outlined).unwrap().read().unwrap()
     };
     let state = |this_update: Timestamp| {
         let (head, tail) = (Vec::new(), Vec::new());

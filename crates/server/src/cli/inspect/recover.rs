@@ -57,7 +57,7 @@ pub(crate) struct Recover {
 
 pub(super) async fn run(asked: &Recover, paper: &mut Paper<'_>) -> Result<(), Failure> {
     let config = fsck::configuration(&asked.folder, asked.config.as_ref())?;
-    let place = Workplace::take(config, !asked.log.is_empty()).map_err(Failure::failed)?;
+    let place = Workplace::take(config, !asked.log.is_empty()).await.map_err(Failure::failed)?;
     if asked.abandon {
         let from = place.abandon().await.map_err(Failure::failed)?;
         paper.line(&format!("the recovery from the log of instance {from} is taken back; nothing of it was restored"));

@@ -1,7 +1,7 @@
 //! CRLs that no CA makes.
 
 use ca::crl::Revocations;
-use ca::ports::CrlRecord;
+use ca::ports::{CrlRecord, CrlShard};
 use pki::{Reason, Serial};
 
 use super::planted::found_in_rows;
@@ -44,6 +44,15 @@ async fn with_one_revoked() -> (Scene, Serial) {
     scene.start().await.stop().await;
     assert_eq!(scene.check().await.findings(), []);
     (scene, serial)
+}
+
+#[tokio::test]
+async fn shards_of_which_the_ledger_says_something_else_are_found() {
+    let (scene, _) = Scene::with_two_certificates().await;
+    assert_eq!(scene.check().await.findings(), []);
+    scene.plant("UPDATE crl_generations SET status_url = 'http://elsewhere.example'");
+    scene.must_find(Severity::Warning, Invariant::CrlComplete).await;
+    scene.must_find(Severity::Fault, Invariant::CertificateMatchesRecord).await;
 }
 
 #[tokio::test]
@@ -94,7 +103,7 @@ async fn crl_of_several_parts_is_read_to_its_end() {
     assert_eq!((crl.entries, CrlRecord::parts(crl.entry_octets)), (u64::from(MANY), 3));
     let read = crl_reading::read(&*ledger, &crl, Some(&issuer.certificate)).await.unwrap().unwrap();
     assert_eq!((read.outline.number(), read.wrong), (crl.number, Vec::<String>::new()));
-    let mut required = Revocations::new(&*ledger, issuer.id, (shard, 4), crl.this_update);
+    let mut required = Revocations::new(&*ledger, issuer.id, CrlShard::of_first(shard, 4), crl.this_update);
     let mut listed = Listed::of(&*ledger, &crl);
     while let Some(entries) = listed.next().await.unwrap() {
         for entry in entries {

@@ -4,7 +4,9 @@
 use acme::{Problem, ProblemType};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure, Order, Outcome, Stage};
-use ca::ports::{AuditEvent, LeaseTerms, LedgerEnd, SerialFilter, SerialStatus, Standing, StopRecord, StopScope};
+use ca::ports::{
+    AuditEvent, CrlShard, LeaseTerms, LedgerEnd, SerialFilter, SerialStatus, Standing, StopRecord, StopScope,
+};
 use pki::{Certificate, Reason, Serial, Timestamp};
 
 use super::scene::Scene;
@@ -402,7 +404,7 @@ async fn key_block_stops_and_crl_number_that_the_ledger_lost() {
     let (scene, [serial, _]) = Scene::with_two_certificates().await;
     let running = scene.start().await;
     let (issuer, spki_hash) = (running.ca.issuers[0].id, pki::Sha256::of(b"a key"));
-    let number = running.ca.ledger.crl_state(issuer, 0, 128).await.unwrap().allocated + 1;
+    let number = running.ca.ledger.crl_state(issuer, CrlShard::of_first(0, 128)).await.unwrap().allocated + 1;
     let (since, by) = (running.ca.now(), "a test".to_owned());
     let stop = |number| StopRecord {
         number,
@@ -431,7 +433,7 @@ async fn key_block_stops_and_crl_number_that_the_ledger_lost() {
     let ended = StopRecord { ended: Some(since), ..stop(1) };
     let other = StopRecord { number: 3, reason: "another".to_owned(), ..stop(2) };
     assert_eq!(records.ledger.stops(false, 9).await.unwrap(), [other, stop(2), ended]);
-    assert_eq!(records.ledger.crl_state(issuer, 0, 128).await.unwrap().allocated, number);
+    assert_eq!(records.ledger.crl_state(issuer, CrlShard::of_first(0, 128)).await.unwrap().allocated, number);
     assert!(records.ledger.serial(serial).await.unwrap().is_some());
 }
 

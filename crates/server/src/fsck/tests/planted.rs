@@ -211,7 +211,7 @@ async fn record_that_makes_no_sense_is_found_and_the_rest_is_looked_at() {
 
 #[tokio::test]
 async fn columns_that_differ_from_the_certificate_are_found() {
-    for column in ["spki_hash = zeroblob(32)", "not_after = not_after + 1000"] {
+    for column in ["spki_hash = zeroblob(32)", "not_after = not_after + 1000", "crl_generation = 4"] {
         let sql = format!("UPDATE serials SET {column} WHERE serial = $A");
         found_in_rows(Invariant::CertificateMatchesRecord, &sql).await;
     }

@@ -43,7 +43,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts one, and waits until it serves. `configuration` is added to its configuration file: keys first, then
-    /// tables.
+    /// tables. Without a `status-url` in it there is one all the same.
     pub(crate) async fn start(configuration: &str) -> Self {
         Self::start_in(configuration, temporary_folder(), Launch::default()).await
     }
@@ -198,8 +198,10 @@ fn configured(ports: Ports, configuration: &str) -> String {
     let http = responder().port();
     let tables = configuration.find('[').unwrap_or(configuration.len());
     let (keys, tables) = configuration.split_at(tables);
+    let url =
+        if keys.contains("status-url") { String::new() } else { format!("status-url = \"http://localhost:{status}\"") };
     format!(
-        "status-url = \"http://localhost:{status}\"\n{keys}\n\
+        "{url}\n{keys}\n\
          [listen]\nacme = \"127.0.0.1:{acme}\"\nstatus = \"127.0.0.1:{status}\"\nadmin = \"127.0.0.1:{admin}\"\n\
          [validation]\nhttp-port = {http}\n{tables}\n"
     )

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ca::ports::{CrlLeftover, CrlPart, CrlRecord, CrlState, Recorded};
+use ca::ports::{CrlLeftover, CrlPart, CrlRecord, CrlShard, CrlState, Recorded};
 use pki::{Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,19 +10,21 @@ use crate::sqlite::columns::{Col, col, maybe};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
 
-pub(super) fn crl_state(connection: &Connection, issuer: Sha256, shard: u16, shards: u16) -> Step<CrlState> {
+pub(super) fn crl_state(connection: &Connection, issuer: Sha256, shard: CrlShard) -> Step<CrlState> {
+    let CrlShard { number, generation, shards } = shard;
     let allocated = connection
         .prepare_cached("-- ledger.crl_state\nSELECT allocated FROM crl_numbers WHERE issuer = ?1 AND shard = ?2")?
-        .query_row(params![Col(issuer), shard], |row| col(row, 0))
+        .query_row(params![Col(issuer), number], |row| col(row, 0))
         .optional()?;
-    let last = last_crl(connection, issuer, shard)?;
+    let last = last_crl(connection, issuer, number)?;
     let last_revocation = connection
         .prepare_cached(
             "-- ledger.crl_state.revocation
             SELECT revoked_at FROM serials INDEXED BY serials_revoked_last
-            WHERE issuer = ?1 AND status = 'revoked' AND tail % ?3 = ?2 ORDER BY revoked_at DESC LIMIT 1",
+            WHERE issuer = ?1 AND crl_generation = ?4 AND status = 'revoked' AND tail % ?3 = ?2
+            ORDER BY revoked_at DESC LIMIT 1",
         )?
-        .query_row(params![Col(issuer), shard, shards.max(1)], |row| col(row, 0))
+        .query_row(params![Col(issuer), shard.place(), shards.max(1), generation.0], |row| col(row, 0))
         .optional()?;
     Ok(CrlState { allocated: allocated.unwrap_or(0), last, last_revocation })
 }

@@ -2,12 +2,14 @@
 
 use acme::AccountStatus;
 use ca::order::Order;
-use ca::ports::{Begin, BeginRefused, IssuanceCaps, IssuanceNumber, MarkedGood, Recorded, SerialStatus, StoredFinal};
+use ca::ports::{
+    Begin, BeginRefused, CrlGenerationId, IssuanceCaps, IssuanceNumber, MarkedGood, Recorded, SerialStatus, StoredFinal,
+};
 use ca::{AccountId, AuthorizationId, OrderId};
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{authorizations, orders, renewal, serials, stops};
+use super::{authorizations, generations, orders, renewal, serials, stops};
 use crate::sqlite::columns::{Col, col, document, maybe};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -26,6 +28,7 @@ pub(super) struct Beginning {
     linting_certificate: Vec<u8>,
     spki_hash: Sha256,
     not_after: Timestamp,
+    crl_generation: CrlGenerationId,
     at: Timestamp,
     caps: IssuanceCaps,
 }
@@ -44,6 +47,7 @@ impl Beginning {
             linting_certificate: begin.linting_certificate.to_vec(),
             spki_hash: begin.spki_hash,
             not_after: begin.not_after,
+            crl_generation: begin.crl_generation,
             at: begin.at,
             caps: begin.caps,
         })
@@ -126,8 +130,8 @@ impl Beginning {
             .prepare_cached(
                 "-- ledger.begin
                 INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
-                    profile_hash, spki_hash, begun, not_after)
-                VALUES (?1, ?2, ?3, ?4, ?5, 'wait', 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                    profile_hash, spki_hash, begun, not_after, crl_generation)
+                VALUES (?1, ?2, ?3, ?4, ?5, 'wait', 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?
             .execute(params![
                 Col(self.serial),
@@ -142,8 +146,10 @@ impl Beginning {
                 Col(self.spki_hash),
                 Col(self.at),
                 Col(self.not_after),
+                self.crl_generation.0,
             ])?;
         let row = batch.last_insert_rowid();
+        generations::lasts_until(batch, self.crl_generation, self.not_after)?;
         batch
             .prepare_cached("-- ledger.begin.linting\nINSERT INTO linting_certificates (serial, der) VALUES (?1, ?2)")?
             .execute(params![row, self.linting_certificate])?;

@@ -5,6 +5,7 @@ mod authorizations;
 pub(super) mod blocked_keys;
 mod crls;
 mod external_keys;
+mod generations;
 mod issuance;
 pub(super) mod orders;
 mod renewal;
@@ -25,11 +26,12 @@ use ca::authorization::{CaaRecord, EndedAuthorization};
 use ca::external_account::ExternalAccountKey;
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, Clock, CrlLeftover, CrlPart, CrlRecord,
-    CrlState, IssuanceNumber, KeyBlock, KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder,
-    LineCounts, ListedOrder, MarkedGood, NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice,
-    RenewalRule, RenewalScope, ResponderRecord, Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled,
-    SigningRecord, StatusRecord, StopRecord, Stored, StoredFinal,
+    AuditMark, Begin, BeginRefused, BlockSettled, Blocked, BlockedKey, Clock, CrlGeneration, CrlGenerationId,
+    CrlGenerationRecord, CrlLeftover, CrlPart, CrlRecord, CrlShard, CrlState, IssuanceNumber, KeyBlock,
+    KeyChangeRecord, KeyNotChanged, Ledger, LedgerCounts, LedgerEnd, LedgerOrder, LineCounts, ListedOrder, MarkedGood,
+    NewAccountRecord, Newest, NotBound, RecoveryRecord, RenewalAdvice, RenewalRule, RenewalScope, ResponderRecord,
+    Restore, Revocation, Revoked, SerialFilter, SerialRecord, Settled, SigningRecord, StatusRecord, StopRecord, Stored,
+    StoredFinal,
 };
 use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, OrderId};
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
@@ -343,8 +345,25 @@ impl Ledger for SqliteLedger {
         self.database.read(|connection| stops::list(connection, open, limit))
     }
 
-    async fn crl_state(&self, issuer: Sha256, shard: u16, shards: u16) -> Stored<CrlState> {
-        let state = move |connection: &rusqlite::Connection| crls::crl_state(connection, issuer, shard, shards);
+    async fn crl_generations(&self) -> Stored<Vec<CrlGenerationRecord>> {
+        self.database.read(generations::all)
+    }
+
+    async fn add_crl_generation(&self, generation: CrlGeneration) -> Stored<CrlGeneration> {
+        self.write(move |batch| generations::add(batch, &generation)).await
+    }
+
+    async fn end_crl_generation(
+        &self,
+        id: CrlGenerationId,
+        last_not_after: Option<Timestamp>,
+        at: Timestamp,
+    ) -> Stored<bool> {
+        self.write(move |batch| generations::end(batch, id, last_not_after, at)).await
+    }
+
+    async fn crl_state(&self, issuer: Sha256, shard: CrlShard) -> Stored<CrlState> {
+        let state = move |connection: &rusqlite::Connection| crls::crl_state(connection, issuer, shard);
         self.database.scan(move |connection| snapshot(connection, state)).await
     }
 
@@ -388,7 +407,7 @@ impl Ledger for SqliteLedger {
     async fn revoked(
         &self,
         issuer: Sha256,
-        shard: (u16, u16),
+        shard: CrlShard,
         not_after_min: Timestamp,
         after: Option<Serial>,
         limit: u32,

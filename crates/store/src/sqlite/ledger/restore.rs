@@ -2,13 +2,13 @@
 
 use ca::order::{Failure as Death, Order};
 use ca::ports::{
-    KeyBlock, LineCounts, Recorded, RecoveryRecord, ResponderRecord, Restore, Restored, RestoredLine,
+    CrlGenerationId, KeyBlock, LineCounts, Recorded, RecoveryRecord, ResponderRecord, Restore, Restored, RestoredLine,
     RestoredSignature, Revocation, Revoked, SerialStatus, Settled,
 };
 use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{blocked_keys, crls, issuance, orders, responders, revocation, serials, stops};
+use super::{blocked_keys, crls, generations, issuance, orders, responders, revocation, serials, stops};
 use crate::sqlite::columns::{Col, Json, col, document, json};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
@@ -107,7 +107,7 @@ fn count(counts: &mut LineCounts, line: &RestoredLine, is_new: bool) {
 fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<bool> {
     match line {
         RestoredLine::Signature(signature) => restore_signature(batch, signature, restored),
-        RestoredLine::Revocation { revocation, issuer, not_after, order } => {
+        RestoredLine::Revocation { revocation, issuer, not_after, crl_generation, order } => {
             match revocation::revoke(batch, revocation, restored.at)? {
                 Revoked::Done => Ok(true),
                 Revoked::Already(_) if revocation.reason == Reason::KeyCompromise => {
@@ -115,7 +115,7 @@ fn apply(batch: &Batch<'_>, line: &RestoredLine, restored: Restored) -> Step<boo
                 }
                 Revoked::Already(_) => Ok(false),
                 Revoked::UnknownSerial => {
-                    add_revoked(batch, revocation, (*issuer, *not_after), order, restored)?;
+                    add_revoked(batch, revocation, (*issuer, *not_after, *crl_generation), order, restored)?;
                     Ok(true)
                 }
             }
@@ -146,6 +146,7 @@ fn restore_signature(batch: &Batch<'_>, signature: &RestoredSignature, restored:
         return Ok(true);
     };
     let at = signature.at;
+    say_generation(batch, state.row, signature)?;
     let waited = issuance::mark_good_of(batch, signature.serial, &state, at)?;
     if !signature.is_final || state.stored {
         return Ok(waited && !signature.is_final);
@@ -158,6 +159,21 @@ fn restore_signature(batch: &Batch<'_>, signature: &RestoredSignature, restored:
         )?
         .execute(params![state.row, Col(at), if state.status == SerialStatus::Revoked { 2 } else { 1 }])?;
     Ok(true)
+}
+
+/// Of what was restored before its certificate was known, the generation of CRL shards was not.
+fn say_generation(batch: &Batch<'_>, row: i64, signature: &RestoredSignature) -> Step<()> {
+    let said = batch
+        .prepare_cached(
+            "-- ledger.restore.crl_generation
+            UPDATE serials SET crl_generation = ?2
+            WHERE row = ?1 AND restored IS NOT NULL AND crl_generation <> ?2",
+        )?
+        .execute(params![row, signature.crl_generation.0])?;
+    if said == 1 {
+        generations::lasts_until(batch, signature.crl_generation, signature.not_after)?;
+    }
+    Ok(())
 }
 
 fn store_certificate(batch: &Batch<'_>, row: i64, der: &[u8]) -> Step<()> {
@@ -196,9 +212,10 @@ fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restor
         .prepare_cached(
             "-- ledger.restore.signature
             INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
-                profile_hash, spki_hash, begun, good, stored, not_after, restored, restored_from, unsettled)
+                profile_hash, spki_hash, begun, good, stored, not_after, restored, restored_from, unsettled,
+                crl_generation)
             SELECT ?1, ?2, ?3, ?4, account, 'good', ?5, ?6, ?7, document ->> '$.profile', ?8, ?9, ?10, ?10, ?11, ?12,
-                ?13, ?14, 1
+                ?13, ?14, 1, ?15
             FROM orders JOIN order_documents ON order_row = row WHERE row = ?3",
         )?
         .execute(params![
@@ -216,8 +233,10 @@ fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restor
             Col(signature.not_after),
             Col(restored.at),
             Col(restored.from),
+            signature.crl_generation.0,
         ])?;
     let row = batch.last_insert_rowid();
+    generations::lasts_until(batch, signature.crl_generation, signature.not_after)?;
     add_planned(batch, row, &signature.der)?;
     blocked_keys::open_again(batch, signature.spki_hash)?;
     for name in &signature.names {
@@ -246,7 +265,7 @@ fn add_planned(batch: &Batch<'_>, row: i64, der: &[u8]) -> Step<()> {
 fn add_revoked(
     batch: &Batch<'_>,
     revocation: &Revocation,
-    (issuer, not_after): (Sha256, Timestamp),
+    (issuer, not_after, crl_generation): (Sha256, Timestamp, CrlGenerationId),
     order: &Order,
     restored: Restored,
 ) -> Step<()> {
@@ -256,8 +275,9 @@ fn add_revoked(
             "-- ledger.restore.revoked
             INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
                 profile_hash, spki_hash, begun, not_after, revoked, reason, revoked_by, revoked_at, restored,
-                restored_from, unsettled)
-            VALUES (?1, ?2, ?3, ?4, ?5, 'revoked', ?6, 1, ?7, ?8, ?9, ?9, ?10, ?11, ?10, ?12, ?13, ?16, ?14, ?15, 1)",
+                restored_from, unsettled, crl_generation)
+            VALUES (?1, ?2, ?3, ?4, ?5, 'revoked', ?6, 1, ?7, ?8, ?9, ?9, ?10, ?11, ?10, ?12, ?13, ?16, ?14, ?15, 1,
+                ?17)",
         )?
         .execute(params![
             Col(revocation.serial),
@@ -276,8 +296,10 @@ fn add_revoked(
             Col(restored.at),
             Col(restored.from),
             Col(batch.written(restored.at)),
+            crl_generation.0,
         ])?;
     add_planned(batch, batch.last_insert_rowid(), &[])?;
+    generations::lasts_until(batch, crl_generation, not_after)?;
     batch.count(|tally| tally.revoked += 1);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Revocations, and what CRLs list of them.
 
-use ca::ports::{Recorded, Revocation, Revoked, SerialStatus};
+use ca::ports::{CrlShard, Recorded, Revocation, Revoked, SerialStatus};
 use pki::{CrlEntry, Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -55,26 +55,26 @@ pub(in crate::sqlite) fn upgrade(batch: &Batch<'_>, serial: Serial, by: &str, no
 #[derive(Debug)]
 pub(super) struct RevokedPage {
     pub(super) issuer: Sha256,
-    pub(super) shard: (u16, u16),
+    pub(super) shard: CrlShard,
     pub(super) not_after_min: Timestamp,
     pub(super) after: Option<Serial>,
     pub(super) limit: u32,
 }
 
 pub(super) fn revoked(connection: &Connection, page: &RevokedPage) -> Step<Vec<CrlEntry>> {
-    let RevokedPage { issuer, shard: (shard, shards), not_after_min, after, limit } = page;
-    // Written out, the number of shards is that of the index.
-    let shards = (*shards).max(1);
+    let RevokedPage { issuer, shard, not_after_min, after, limit } = page;
+    // Written out, they are those of the index.
+    let (generation, shards) = (shard.generation, shard.shards.max(1));
     let mut statement = connection.prepare_cached(&format!(
         "-- ledger.revoked
         SELECT serial, revoked, reason FROM serials
         WHERE issuer = ?1 AND status = 'revoked' AND (length(serial), serial) > (?2, ?3)
-            AND tail % {shards} = ?4 AND not_after >= ?5
+            AND crl_generation = {generation} AND tail % {shards} = ?4 AND not_after >= ?5
         ORDER BY length(serial), serial LIMIT ?6",
     ))?;
     let behind = after.as_ref().map_or(&[][..], Serial::as_bytes);
     let rows = statement.query_map(
-        params![Col(*issuer), Col(behind.len() as u64), behind, shard, Col(*not_after_min), limit],
+        params![Col(*issuer), Col(behind.len() as u64), behind, shard.place(), Col(*not_after_min), limit],
         |row| Ok(CrlEntry { serial: col(row, 0)?, revoked_at: col(row, 1)?, reason: col(row, 2)? }),
     )?;
     Ok(rows.collect::<Result<_, _>>()?)

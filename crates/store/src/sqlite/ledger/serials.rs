@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use acme::DnsName;
 use ca::AccountId;
 use ca::account::Account;
-use ca::ports::{IssuanceNumber, Restored, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord};
+use ca::ports::{
+    CrlGenerationId, IssuanceNumber, Restored, Revocation, SerialFilter, SerialRecord, SerialStatus, SigningRecord,
+};
 use pki::{GeneralName, Reason, Serial, Sha256, Timestamp, reversed_labels};
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
@@ -19,7 +21,7 @@ const COLUMNS: &str =
     "SELECT s.serial, s.status, o.id, s.number, s.account, s.issuer, s.profile, s.profile_hash, s.ct, s.begun,
         s.good, s.stored, s.not_after, s.spki_hash, l.der, c.der, o.serial IS s.serial,
         o.outcome IS NULL AND o.issuances = s.number, s.revoked, s.reason, s.revoked_by, s.failure, s.restored,
-        s.restored_from";
+        s.restored_from, s.crl_generation";
 
 const JOINED: &str = "JOIN orders o ON o.row = s.order_row
         JOIN linting_certificates l ON l.serial = s.row LEFT JOIN certificates c ON c.serial = s.row";
@@ -48,6 +50,7 @@ fn from_columns(row: &Row<'_>) -> rusqlite::Result<SerialRecord> {
         good: maybe(row, 10)?,
         stored: maybe(row, 11)?,
         not_after: col(row, 12)?,
+        crl_generation: CrlGenerationId(row.get(24)?),
         spki_hash: col(row, 13)?,
         linting_certificate: row.get(14)?,
         certificate: row.get(15)?,
