@@ -13,6 +13,7 @@ pub mod http;
 pub mod metrics;
 pub mod own;
 pub mod pebble;
+mod places;
 pub mod publication;
 pub mod published;
 mod restoration;

@@ -12,6 +12,7 @@ use pki::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, File};
+use crate::places::{folder_of, part_of};
 
 const FILE_NAME: &str = "published.toml";
 
@@ -258,13 +259,13 @@ fn read(path: &Path) -> Result<Option<(Published, CrlScheme)>, PublishedError> {
 }
 
 fn write(path: &Path, published: &Published) -> std::io::Result<()> {
-    let part = path.with_extension("part");
+    let part = part_of(path);
     let mut file = fs::File::create(&part)?;
     let text = toml::to_string(published).map_err(std::io::Error::other)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&part, path)?;
-    fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    fs::File::open(folder_of(path))?.sync_all()
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use store::sqlite::{Database, FILE_NAME, OpenError, OpenOptions};
 use crate::assembly::{Assembly, AssemblyError};
 use crate::config::Config;
 use crate::hierarchy::{Files, Hierarchy, HierarchyError, log_keys};
+use crate::places::folder_of;
 use crate::published;
 use crate::world::{SystemClock, SystemRandom};
 
@@ -144,7 +145,7 @@ impl Log {
     /// The folder of the log that a path names: one of its files, their folder, or the data folder that it stands in.
     fn folder(path: &Path) -> PathBuf {
         if path.is_file() {
-            path.parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+            folder_of(path).to_owned()
         } else if path.join("audit").is_dir() {
             path.join("audit")
         } else {
@@ -366,7 +367,7 @@ impl Workplace {
 fn remove(path: &Path) -> Result<(), RestorationError> {
     let removed = match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.and_then(|()| path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())),
+        removed => removed.and_then(|()| fs::File::open(folder_of(path))?.sync_all()),
     };
     removed.map_err(|error| RestorationError::Remove { path: path.to_owned(), error })
 }

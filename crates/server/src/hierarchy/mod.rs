@@ -15,6 +15,7 @@ use keys::{IssuerKey, KeyFile, ceremony};
 use pki::Certificate;
 
 use crate::config::Config;
+use crate::places::{folder_of, part_of};
 use make::Maker;
 
 /// Where the parts are in a data folder.
@@ -192,10 +193,11 @@ fn write(path: &Path, certificates: &[Certificate]) -> Result<(), HierarchyError
 /// What the system refused.
 pub fn write_file(path: &Path, contents: &[u8]) -> Result<(), HierarchyError> {
     let failed = |doing, error| HierarchyError::File { path: path.to_owned(), doing, error };
-    let part = path.with_extension("part");
+    let part = part_of(path);
     let mut file = fs::File::create(&part).map_err(|error| failed("writing", error))?;
     file.write_all(contents).and_then(|()| file.sync_all()).map_err(|error| failed("writing", error))?;
     fs::rename(&part, path).map_err(|error| failed("renaming", error))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed("syncing the folder of", error))
+    fs::File::open(folder_of(path))
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| failed("syncing the folder of", error))
 }

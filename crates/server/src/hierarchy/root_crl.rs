@@ -357,7 +357,7 @@ mod tests {
     async fn root_crl_that_could_not_be_written_was_never_shown_and_its_number_is_not_used_again() {
         let folder = tempfile::tempdir().unwrap();
         let (assembly, crl, files) = made_before(200, &folder).await;
-        let part = files.root_crl.with_extension("part");
+        let part = crate::places::part_of(&files.root_crl);
         fs::create_dir(&part).unwrap();
         crl.look_after(&assembly.ca).await.unwrap_err();
         assert_eq!(crl.current().number(), 1);
@@ -405,7 +405,7 @@ mod tests {
     async fn root_crl_that_was_logged_and_written_is_served_though_the_writing_was_said_to_fail() {
         let folder = tempfile::tempdir().unwrap();
         let (assembly, crl, files) = made_before(200, &folder).await;
-        let part = files.root_crl.with_extension("part");
+        let part = crate::places::part_of(&files.root_crl);
         fs::create_dir(&part).unwrap();
         crl.look_after(&assembly.ca).await.unwrap_err();
         fs::remove_dir(&part).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use acme::{Algorithm, base64url_encode};
-use pki::{Certificate, Crl};
+use pki::{Certificate, Crl, Reason};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -250,4 +250,44 @@ async fn roots_crl_is_made_where_its_key_is_and_brought_in() {
     let output = server.command(&["root", "crl", "--import", &new]).await;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.code() == Some(1) && said.contains("it has to grow"), "{said}");
+}
+
+#[tokio::test]
+async fn roots_crl_is_written_to_a_bare_file_name() {
+    let (server, away) = (Server::start("").await, temporary_folder());
+    fs::write(away.path().join("x.part"), "mine").expect("a file can be written");
+    for arguments in [["--out", "x.crl"], ["--import", "x.crl"]] {
+        let output = server.command_in(away.path(), &[&["root", "crl"], &arguments[..]].concat()).await;
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    let names = fs::read_dir(away.path()).expect("it can be read").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["x.crl", "x.part"]);
+    assert_eq!(fs::read(away.path().join("x.part")).expect("it is there"), b"mine");
+    let brought = fs::read(server.data().join("root.crl")).expect("it is there");
+    assert_eq!(fs::read(away.path().join("x.crl")).expect("it is there"), brought);
+}
+
+#[tokio::test]
+async fn intermediate_is_revoked_for_what_may_stand_of_a_ca() {
+    let (server, away) = (Server::start("").await, temporary_folder());
+    let made = |reason: &'static str| {
+        let asked = ["root", "crl", "--out", "x.crl", "--revoke", "4c0102", "--reason", reason];
+        let (server, away) = (&server, away.path());
+        async move { server.command_in(away, &asked).await }
+    };
+    for (asked, reason) in
+        [("2", Reason::CaCompromise), ("superseded", Reason::Superseded), ("9", Reason::PrivilegeWithdrawn)]
+    {
+        let output = made(asked).await;
+        assert!(output.status.success(), "{asked}: {}", String::from_utf8_lossy(&output.stderr));
+        let crl = Crl::from_der(&fs::read(away.path().join("x.crl")).expect("it is there")).expect("a CRL");
+        assert_eq!(crl.entries().iter().map(|entry| entry.reason).collect::<Vec<_>>(), [reason], "{asked}");
+    }
+    for asked in ["0", "unspecified", "6", "removeFromCRL", "aACompromise", "7", "11", "because"] {
+        let output = made(asked).await;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains("BR 7.2.2"), "{asked}: {said}");
+    }
 }

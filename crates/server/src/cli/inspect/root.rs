@@ -48,11 +48,36 @@ pub(crate) struct MakeCrl {
     /// Lists an intermediate from now on; can be given several times
     #[arg(long, value_name = "SERIAL")]
     pub(super) revoke: Vec<Serial>,
-    /// Why these are revoked (RFC 5280 §5.3.1), as cACompromise
-    #[arg(long, value_name = "REASON", default_value = "cessationOfOperation", requires = "revoke")]
+    /// Why these are revoked, by number or name: 2 cACompromise (others have its key, or may have it; RFC 5280 §5.3.1
+    /// has this for CAs, and 1 keyCompromise is taken too, as BR 7.2.2 has it), 3 affiliationChanged, 4 superseded, 5
+    /// cessationOfOperation, 9 privilegeWithdrawn
+    #[arg(long, value_name = "REASON", value_parser = reason, default_value = "cessationOfOperation", requires = "revoke")]
     pub(super) reason: Reason,
     #[command(flatten)]
     pub(super) folder: Folder,
+}
+
+/// Why a CA's certificate is revoked, by name or number. One has to stand in its entry (BR 7.2.2).
+fn reason(text: &str) -> Result<Reason, String> {
+    let named = text.parse::<u8>().map_or_else(|_| text.parse().ok(), Reason::from_code);
+    named.filter(|reason| is_for_cas(*reason)).ok_or_else(|| {
+        let open = Reason::ALL.into_iter().filter(|reason| is_for_cas(*reason));
+        let open: Vec<String> = open.map(|reason| format!("{} {}", reason.code(), reason.name())).collect();
+        format!("expected one of {}, by number or name (BR 7.2.2)", open.join(", "))
+    })
+}
+
+const fn is_for_cas(reason: Reason) -> bool {
+    match reason {
+        Reason::KeyCompromise
+        | Reason::CaCompromise
+        | Reason::AffiliationChanged
+        | Reason::Superseded
+        | Reason::CessationOfOperation
+        | Reason::PrivilegeWithdrawn => true,
+        // An entry says unspecified by saying nothing; AAs are of attribute certificates.
+        Reason::Unspecified | Reason::CertificateHold | Reason::RemoveFromCrl | Reason::AaCompromise => false,
+    }
 }
 
 pub(super) fn crl(asked: &MakeCrl, paper: &mut Paper<'_>) -> Result<(), Failure> {

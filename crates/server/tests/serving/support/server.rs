@@ -141,10 +141,15 @@ impl Server {
 
     /// Runs a command on its data folder.
     pub(crate) async fn command(&self, arguments: &[&str]) -> Output {
+        self.command_in(self.folder.path(), arguments).await
+    }
+
+    /// The same, in a working folder.
+    pub(crate) async fn command_in(&self, folder: &std::path::Path, arguments: &[&str]) -> Output {
         let cairn = OsString::from(env!("CARGO_BIN_EXE_cairn"));
         let words: Vec<&OsString> = self.launch.inside.iter().chain([&cairn]).collect();
         let data = self.folder.path().join("data");
-        run(Command::new(words[0]).args(&words[1..]).args(arguments).arg("--data").arg(data)).await
+        run(Command::new(words[0]).current_dir(folder).args(&words[1..]).args(arguments).arg("--data").arg(data)).await
     }
 
     /// What a command on its data folder answers in JSON.
