@@ -49,12 +49,8 @@ impl Ca {
         let by = match &revoker {
             Revoker::Account(account) => {
                 self.require_right(account, &record, &der).await?;
-                if reason == Reason::KeyCompromise && account.id != record.account {
-                    return Err(Error::refused(
-                        ProblemType::BadRevocationReason,
-                        "only its subscriber or its key can say that the key of a certificate is compromised: sign \
-                         with that key, or use 5 cessationOfOperation",
-                    ));
+                if account.id != record.account {
+                    require_reason_of_names(reason)?;
                 }
                 format!("account {}", account.id)
             }
@@ -244,6 +240,29 @@ fn subscriber_reason(code: u8) -> Answer<Reason> {
             ),
         )
         .into()),
+    }
+}
+
+/// Reasons open to an account that did not order the certificate: that its names are no longer its subscriber's
+/// (BR 4.9.1.1), or none at all. What its key, its successor or its subscriber's affiliation are is not theirs to say.
+fn require_reason_of_names(reason: Reason) -> Answer<()> {
+    match reason {
+        Reason::Unspecified | Reason::CessationOfOperation => Ok(()),
+        Reason::KeyCompromise
+        | Reason::CaCompromise
+        | Reason::AffiliationChanged
+        | Reason::Superseded
+        | Reason::CertificateHold
+        | Reason::RemoveFromCrl
+        | Reason::PrivilegeWithdrawn
+        | Reason::AaCompromise => Err(Error::refused(
+            ProblemType::BadRevocationReason,
+            format!(
+                "only the account that ordered the certificate, or its key, can give the reason {} {reason}: use 5 \
+                 cessationOfOperation or 0 unspecified; who has its key signs with that",
+                reason.code()
+            ),
+        )),
     }
 }
 

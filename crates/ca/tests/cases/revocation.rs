@@ -60,11 +60,20 @@ async fn account_with_authorizations_for_all_names_revokes_for_another(backend: 
     let (_, _, record, certificate) = issued(&world).await;
     let other = Client::new(&world).await;
     other.ready(&world, &["one.example.com", "three.example.com", "two.example.com"]).await;
-    other.revoke(&world, &certificate, Some(4)).await.unwrap();
-    assert_eq!(reason_of(&world, &record).await, Some(Reason::Superseded));
+    // Names are all that it can speak of.
+    for reason in (1..=11).filter(|reason| *reason != 5) {
+        let problem = refused(other.revoke(&world, &certificate, Some(reason)).await);
+        assert_eq!(problem.kind, ProblemType::BadRevocationReason, "{reason}");
+    }
+    assert_eq!(world.record(record.serial).await.status, SerialStatus::Good);
+    other.revoke(&world, &certificate, Some(5)).await.unwrap();
+    assert_eq!(reason_of(&world, &record).await, Some(Reason::CessationOfOperation));
     // That another one has the certificate says nothing of the client that ordered it.
     assert_eq!(world.known(record.order).await.unwrap().acknowledged, None);
     assert!(world.read(record.order).await.is_some());
+    let (_, _, record, certificate) = issued(&world).await;
+    other.revoke(&world, &certificate, None).await.unwrap();
+    assert_eq!(reason_of(&world, &record).await, Some(Reason::Unspecified));
 }
 
 async fn account_with_authorizations_for_some_names_does_not(backend: Backend) {
