@@ -73,8 +73,10 @@ impl Stopped {
     pub(crate) fn of(stops: &[StopRecord], order: &Order) -> Option<Self> {
         let ours = || stops.iter().map(|stop| &stop.scope).filter(|scope| scope.covers(order));
         if ours().any(|scope| matches!(scope, StopScope::Account(_))) {
-            let detail = "this CA's operator has stopped issuance for this account; ask the operator";
-            return Some(Self::Ends(Problem::new(ProblemType::Unauthorized, detail)));
+            let detail =
+                "this CA's operator has stopped issuance for this account; ask the operator, or try again later";
+            // No `unauthorized`: nothing about the request or its account is wrong, and clients that are told so give up.
+            return Some(Self::Ends(Problem::new(ProblemType::ServerInternal, detail).with_status(503)));
         }
         let stopped = order.identifiers.iter().filter(|one| ours().any(|scope| scope.covers_name(one)));
         let names: Vec<Subproblem> = stopped

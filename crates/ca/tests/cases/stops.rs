@@ -11,7 +11,7 @@ use crate::world::{Backend, Call, Client, Side, World, kill, new_order, pair, re
 on_all_back_ends! {
     stop_of_all_or_of_a_profile_refuses_orders_for_now
     stopped_name_is_rejected_with_all_that_a_certificate_for_it_could_have
-    stopped_account_is_not_authorized_and_others_are
+    stopped_account_is_put_off_and_others_are_not
     order_in_issue_waits_for_the_end_of_a_stop_and_nothing_is_used_up
     stop_that_comes_before_begin_lets_the_order_wait
     stop_that_comes_after_begin_leaves_it_unsigned
@@ -94,18 +94,23 @@ async fn stopped_name_is_rejected_with_all_that_a_certificate_for_it_could_have(
     client.order(&world, &["example.com", "bookshop.example.com"]).await;
 }
 
-async fn stopped_account_is_not_authorized_and_others_are(backend: Backend) {
+async fn stopped_account_is_put_off_and_others_are_not(backend: Backend) {
     let world = World::on(backend).await;
     let (client, other) = (Client::new(&world).await, Client::new(&world).await);
     stop(&world, StopScope::Account(client.account.id)).await;
     // What lasts is said first.
     stop(&world, name("one.example.com")).await;
-    assert_eq!(problem(&world, &client, &["one.example.com"]).await.kind, ProblemType::Unauthorized);
+    assert_of_account(&problem(&world, &client, &["one.example.com"]).await);
     other.order(&world, &["two.example.com"]).await;
     stop(&world, StopScope::All).await;
-    assert_eq!(problem(&world, &client, &["two.example.com"]).await.kind, ProblemType::Unauthorized);
+    assert_of_account(&problem(&world, &client, &["two.example.com"]).await);
     assert_eq!(rejected(&problem(&world, &other, &["one.example.com"]).await), ["one.example.com"]);
     assert_eq!(problem(&world, &other, &["two.example.com"]).await.kind, ProblemType::ServerInternal);
+}
+
+fn assert_of_account(problem: &Problem) {
+    assert_eq!((&problem.kind, problem.status), (&ProblemType::ServerInternal, 503));
+    assert!(problem.detail.contains("for this account"), "{}", problem.detail);
 }
 
 async fn order_in_issue_waits_for_the_end_of_a_stop_and_nothing_is_used_up(backend: Backend) {
@@ -192,7 +197,8 @@ async fn account_that_is_stopped_ends_its_orders_in_issue(backend: Backend) {
     stop(&world, StopScope::Account(client.account.id)).await;
     assert_eq!(world.work(Stage::Issue).await, Worked::Advanced);
     let (stage, problem) = client.death(&world, order.id).await;
-    assert_eq!((stage, problem.kind), (Stage::Issue, ProblemType::Unauthorized));
+    assert_eq!(stage, Stage::Issue);
+    assert_of_account(&problem);
     assert_eq!(world.serials(order.id).await, []);
     world.check_invariants().await;
 }

@@ -77,7 +77,7 @@ async fn stop_of_all_refuses_for_now_over_restarts_until_issuance_is_resumed() {
 }
 
 #[tokio::test]
-async fn stopped_name_is_rejected_and_a_stopped_account_unauthorized() {
+async fn stopped_name_is_rejected_and_a_stopped_account_is_put_off() {
     let mut server = Server::start("").await;
     let mut client = server.client();
     let account = client.account(Algorithm::Es256).await;
@@ -101,7 +101,10 @@ async fn stopped_name_is_rejected_and_a_stopped_account_unauthorized() {
     let order = json!({ "identifiers": identifiers(&["other.localhost"]) });
     let answer = client.post(&account, "/new-order", &order).await;
     let problem: Value = serde_json::from_str(answer.text()).expect("a problem document");
-    assert_eq!(type_of(&problem), "unauthorized");
+    assert_eq!((answer.status.as_u16(), type_of(&problem)), (503, "serverInternal"));
+    assert!(
+        answer.header("retry-after").is_some_and(|seconds| seconds.parse::<u32>().is_ok_and(|seconds| seconds > 0))
+    );
     done(&server, &["resume-issuance", "--account", &id]).await;
     let message = done(&server, &["resume-issuance", "--name", "shop.localhost"]).await;
     assert!(message.contains("stop 1"), "{message}");

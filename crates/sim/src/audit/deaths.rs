@@ -164,10 +164,11 @@ impl Auditor {
     fn not_issued(&self, order: &Order, kind: &ProblemType) -> Option<&'static str> {
         let of_order = SerialFilter { order: Some(order.id), ..SerialFilter::default() };
         let serials = now(self.ledger.serials(of_order, 1_000)).unwrap_or_default();
-        let of_a_stop = matches!(kind, ProblemType::Unauthorized | ProblemType::RejectedIdentifier);
         let stops = self.stops_of(order);
         let dies_by = |(_, ended): &(Duration, Duration)| self.executor.now() <= *ended + self.held_for();
-        if of_a_stop && stops.iter().any(dies_by) {
+        let of_names = *kind == ProblemType::RejectedIdentifier && stops.iter().any(dies_by);
+        let of_account = *kind == ProblemType::ServerInternal && self.stops_of_its_account(order).iter().any(dies_by);
+        if of_names || of_account {
             return Some("issuance was stopped for it");
         }
         if *kind == ProblemType::Unauthorized {

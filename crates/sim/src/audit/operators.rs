@@ -132,10 +132,19 @@ impl Auditor {
 
     /// From when to when stops stood in the ledger that cover this order.
     pub(super) fn stops_of(&self, order: &Order) -> Vec<(Duration, Duration)> {
+        self.stood(|scope| covers(scope, order))
+    }
+
+    /// The same of stops of the very account that this order is of.
+    pub(super) fn stops_of_its_account(&self, order: &Order) -> Vec<(Duration, Duration)> {
+        self.stood(|scope| *scope == StopScope::Account(order.account))
+    }
+
+    fn stood(&self, which: impl Fn(&StopScope) -> bool) -> Vec<(Duration, Duration)> {
         let at = self.executor.now();
         let facts = self.facts();
-        let covering = facts.stops_stood.values().filter(|(scope, ..)| covers(scope, order));
-        covering.map(|(_, began, ended)| (*began, ended.unwrap_or(at))).collect()
+        let meant = facts.stops_stood.values().filter(|(scope, ..)| which(scope));
+        meant.map(|(_, began, ended)| (*began, ended.unwrap_or(at))).collect()
     }
 
     /// The numbers of stops that have ended by now.
