@@ -261,7 +261,8 @@ pub struct Settings {
     pub denied_names: Vec<String>,
     /// OCSP.
     pub ocsp: OcspSettings,
-    /// An OCSP responder of somebody else that certificates point to, whatever their profile says.
+    /// What certificates name as OCSP responder in place of this one's own URL, if their profile has them name one: a
+    /// cache in front of it, or somebody else's.
     pub ocsp_url: Option<String>,
 }
 
@@ -273,11 +274,8 @@ impl Settings {
 
     /// The OCSP responder that certificates of this profile point to.
     pub fn ocsp_pointer(&self, profile: &Profile) -> Option<String> {
-        let own = || {
-            let points = self.ocsp.in_certificates && profile.ocsp;
-            points.then(|| format!("{}{}", self.status_url, crate::urls::OCSP))
-        };
-        self.ocsp_url.clone().or_else(own)
+        let own = || self.ocsp.in_certificates.then(|| format!("{}{}", self.status_url, crate::urls::OCSP));
+        profile.ocsp.then(|| self.ocsp_url.clone().or_else(own)).flatten()
     }
 
     /// The denied name that this one is, or is below.

@@ -19,7 +19,7 @@ use crate::{dev, pebble, serve, world};
 /// Who restarts servers need not try again after this one.
 const EXIT_NEEDS_RESTORATION: u8 = 4;
 
-/// A certificate authority for ACME: precertificates, lints, CT, CAA and CRLs in one binary.
+/// A certificate authority for ACME: precertificates, lints, CT, CAA, CRLs and OCSP in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "cairn", version, max_term_width = 110)]
 struct Cli {
@@ -63,7 +63,7 @@ struct Serve {
     /// Where ACME is served [default: 0.0.0.0:14000]
     #[arg(long, value_name = "IP:PORT")]
     acme: Option<SocketAddr>,
-    /// Where CRLs and issuers' certificates are served [default: 0.0.0.0:14080]
+    /// Where OCSP, CRLs and issuers' certificates are served [default: 0.0.0.0:14080]
     #[arg(long, value_name = "IP:PORT")]
     status: Option<SocketAddr>,
     /// Where metrics and the built-in logs are served [default: 127.0.0.1:15000]

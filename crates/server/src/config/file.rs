@@ -13,7 +13,7 @@ pub struct File {
     pub regime: Option<RegimeName>,
     /// The start of all ACME URLs; without it they follow the request's Host.
     pub base_url: Option<String>,
-    /// The start of the URLs of CRLs and issuers in certificates.
+    /// The start of the URLs of CRLs, OCSP and issuers in certificates.
     pub status_url: Option<String>,
     /// Shown in the directory.
     pub website: Option<String>,
@@ -95,7 +95,7 @@ impl std::str::FromStr for RegimeName {
 pub struct Listen {
     /// ACME, HTTPS.
     pub acme: Option<SocketAddr>,
-    /// CRLs and issuers, HTTP.
+    /// OCSP, CRLs and issuers, HTTP.
     pub status: Option<SocketAddr>,
     /// Metrics, health and the built-in log, HTTPS.
     pub admin: Option<SocketAddr>,

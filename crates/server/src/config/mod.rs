@@ -1,6 +1,7 @@
 //! The configuration: a file, the command line and the defaults of a regime, checked and put together.
 
 mod audit;
+mod crl;
 mod dropin;
 mod file;
 mod http;
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use ca::ports::Retention;
 use ca::profile::Profile;
-use ca::settings::{CaaMode, CrlTimes, Limits, Reuse, Settings, Times};
+use ca::settings::{CaaMode, Limits, Reuse, Settings, Times};
 use ipnet::IpNet;
 use keys::KeyAlgorithm;
 use pki::Timestamp;
@@ -259,18 +260,25 @@ impl Config {
             body_octets: number(file.limits.body_octets, 64 * 1024),
             active_orders: file.limits.active_orders.unwrap_or(1_000_000).into(),
             configured: crate::published::Configured::of(file),
-            settings: settings(file, status)?,
+            settings: checked(settings(file, status)?, regime)?,
         };
         dropin::applied(config, choices)
     }
+}
+
+/// What one table alone doesn't tell.
+fn checked(settings: Settings, regime: RegimeName) -> Result<Settings, ConfigError> {
+    profiles::require_status(&settings)?;
+    crl::require_renewal(&settings, regime)?;
+    Ok(settings)
 }
 
 /// What the regime `public` still lacks in this version.
 fn missing_for_public() -> ConfigError {
     ConfigError::new(
         "regime",
-        "public is refused: this version has no OCSP, no DNSSEC validation, no remote perspectives, no rate limits and \
-         no hardware keys, which the Baseline Requirements and root programs ask for; use private",
+        "public is refused: this version has no DNSSEC validation, no remote perspectives, no rate limits and no hardware \
+         keys, which the Baseline Requirements and root programs ask for; use private",
     )
 }
 
@@ -345,7 +353,7 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         base_url: file.base_url.as_ref().map(|url| base_url("base-url", url, "https://")).transpose()?,
         crls: ca::crl::CrlScheme::new(file.crl.shards.unwrap_or(4), status_url.clone()),
         status_url,
-        crl: crl_times(&file.crl)?,
+        crl: crl::times(&file.crl)?,
         times: times(file.times)?,
         limits,
         reuse: reuse(file.orders)?,
@@ -358,8 +366,8 @@ fn settings(file: &File, status: SocketAddr) -> Result<Settings, ConfigError> {
         external_accounts: file.external_account_binding.unwrap_or_default(),
         public_names: false,
         denied_names: denied_names(&file.validation.deny_names)?,
-        ocsp: ocsp::read(file.ocsp)?,
-        ocsp_url: None,
+        ocsp: ocsp::read(&file.ocsp)?,
+        ocsp_url: ocsp::url(&file.ocsp)?,
     })
 }
 
@@ -418,27 +426,6 @@ fn reuse(file: file::Orders) -> Result<Reuse, ConfigError> {
         return Err(ConfigError::new("orders.authorization-reuse", "is above 100; expected a percentage, 0 to 100"));
     }
     Ok(reuse)
-}
-
-fn crl_times(file: &file::Crl) -> Result<CrlTimes, ConfigError> {
-    let defaults = CrlTimes::default();
-    let or =
-        |value: Option<u32>, default: Duration| value.map_or(default, |h| Duration::from_secs(u64::from(h) * 3600));
-    let times = CrlTimes {
-        renewal: or(file.renewal_hours, defaults.renewal),
-        gathering: file.gathering_seconds.map_or(defaults.gathering, |s| Duration::from_secs(s.into())),
-        validity: or(file.validity_hours, defaults.validity),
-    };
-    if times.gathering.is_zero() || times.gathering > Duration::from_secs(3600) {
-        return Err(ConfigError::new("crl.gathering-seconds", "must be 1 to 3600: revocations are to be seen soon"));
-    }
-    if times.renewal.is_zero() || times.validity <= times.renewal || times.validity > Duration::from_secs(10 * 86_400) {
-        return Err(ConfigError::new(
-            "crl",
-            "validity-hours must be longer than renewal-hours and at most 240 (10 days, BR 4.9.7)",
-        ));
-    }
-    Ok(times)
 }
 
 fn seconds(value: Option<u32>, default: u32) -> Duration {
@@ -584,6 +571,9 @@ mod tests {
             ("[times]\nissue-lease = 20", "issue-lease"),
             ("[times]\nsweep = 0", "times"),
             ("[crl]\nvalidity-hours = 1000", "crl"),
+            ("[crl]\nrenewal-hours = 97", "crl.renewal-hours"),
+            ("[[profile]]\nname = \"bare\"\ncrl = false", "profile \"bare\""),
+            ("[ocsp]\nurl = \"https://ocsp.example.com\"", "ocsp.url"),
             ("[ocsp]\nvalidity-hours = 7", "ocsp.validity-hours"),
             ("[ocsp]\nresponder = \"both\"", "`delegated` or `direct`"),
             ("[limits]\nissue-workers = 0", "issue-workers"),

@@ -1,6 +1,7 @@
 //! The built-in profiles, and those of a configuration.
 
 use ca::profile::{CtRequirement, Profile};
+use ca::settings::Settings;
 
 use super::{ConfigError, file};
 
@@ -12,6 +13,9 @@ const DAY: u64 = 86_400;
 const BACKDATE: u64 = 300;
 /// An hour short of what rules allow, as they count the last second.
 const LIFETIME_HOURS_MAX: u64 = 200 * 24;
+
+/// What is short-lived, and may name no place where its status is to be found (BR 1.6.1).
+const SHORT_LIVED_SECONDS_MAX: u64 = 7 * DAY;
 
 fn built_in() -> Vec<Profile> {
     // In a private CA two SCTs come from logs of one operator: itself.
@@ -66,6 +70,24 @@ pub(super) fn all(configured: &[file::Profile]) -> Result<Vec<Profile>, ConfigEr
         }
     }
     Ok(profiles)
+}
+
+/// What lives long has to say where its status is to be found: nothing could be issued otherwise, as the lints see to it.
+pub(super) fn require_status(settings: &Settings) -> Result<(), ConfigError> {
+    let is_hidden = |profile: &&Profile| !profile.crl && settings.ocsp_pointer(profile).is_none();
+    let long = settings.profiles.iter().filter(|one| one.baseline && one.lifetime_seconds > SHORT_LIVED_SECONDS_MAX);
+    match long.clone().find(is_hidden) {
+        None => Ok(()),
+        Some(profile) => Err(ConfigError::new(
+            format!("profile {:?}", profile.name),
+            format!(
+                "its certificates live {} hours and name neither a CRL nor an OCSP responder, which is for at most {} \
+                 hours (BR 7.1.2.11.2); say crl = true, or ocsp = true with ocsp.in-certificates, or baseline = false",
+                profile.lifetime_seconds / 3600,
+                SHORT_LIVED_SECONDS_MAX / 3600
+            ),
+        )),
+    }
 }
 
 fn merged(base: Profile, wanted: &file::Profile) -> Result<Profile, ConfigError> {
