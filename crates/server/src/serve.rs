@@ -346,8 +346,22 @@ fn admin_state(config: &Config, assembly: &Assembly, publications: Vec<Arc<Publi
     })
 }
 
+/// What certificates say is for all who check them, wherever they are.
+fn warn_of_status_url(config: &Config, status_url: &str) {
+    let has_one_label = url::Url::parse(status_url).is_ok_and(
+        |url| matches!(url.host(), Some(url::Host::Domain(host)) if !host.trim_end_matches('.').contains('.')),
+    );
+    if config.regime != RegimeName::Dev && has_one_label {
+        tracing::warn!(
+            "certificates point to {status_url}, whose host has one label: others may not be able to look it up, and \
+             linters complain of it; give status-url a full name, as http://ca.example.com, before the first certificate"
+        );
+    }
+}
+
 /// What a person who has just started it wants to know.
 fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
+    warn_of_status_url(config, &assembly.ca.settings.status_url);
     let port = |door: &Listener, wanted: SocketAddr| door.address().map_or(wanted.port(), |address| address.port());
     let acme_port = port(&doors[0], config.acme);
     let base = config.settings.base_url.clone().unwrap_or_else(|| format!("https://localhost:{acme_port}"));
