@@ -86,6 +86,11 @@ pub fn issuer(issuer: &pki::Sha256) -> String {
     format!("/issuer/{}.cer", issuer_label(issuer))
 }
 
+/// The same in PEM.
+pub fn issuer_pem(issuer: &pki::Sha256) -> String {
+    format!("/issuer/{}.pem", issuer_label(issuer))
+}
+
 /// 16 hexadecimal digits tell the issuers of one CA apart, and keep certificates small.
 pub fn issuer_label(issuer: &pki::Sha256) -> String {
     issuer.to_string()[..16].to_owned()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ca::crl::NUMBER_MAX;
 use ca::ports::{CrlRecord, Issuer};
+use ca::urls;
 use pki::crl::CRL_OCTETS_MAX;
 use pki::{Certificate, Crl, CrlOutline, PublicKey, Sha256, SignatureAlgorithm, SignedPieces, Timestamp};
 
@@ -22,7 +23,7 @@ const PIECE_OCTETS: u64 = 1 << 20;
 /// What is to stand at a path.
 #[derive(Debug)]
 pub(super) enum ToPublish<'a> {
-    Issuer(&'a Certificate),
+    Issuer(Form, &'a Certificate),
     Crl(Box<CrlToPublish>),
 }
 
@@ -32,18 +33,42 @@ pub(super) type Version = Option<(u64, Timestamp)>;
 impl ToPublish<'_> {
     pub(super) fn version(&self) -> Version {
         match self {
-            Self::Issuer(_) => None,
+            Self::Issuer(..) => None,
             Self::Crl(crl) => Some((crl.number, crl.this_update)),
         }
     }
+}
 
-    pub(super) fn file_of_issuer(path: &str, certificate: &Certificate) -> PublishedFile {
-        PublishedFile {
-            path: path.to_owned(),
-            octets: certificate.der().len() as u64,
-            content_type: "application/pkix-cert",
-            age_max: ISSUER_AGE_MAX,
+/// How an issuer's certificate is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Der,
+    Pem,
+}
+
+impl Form {
+    pub(super) const ALL: [Self; 2] = [Self::Der, Self::Pem];
+
+    pub(super) fn path(self, issuer: &Sha256) -> String {
+        match self {
+            Self::Der => urls::issuer(issuer),
+            Self::Pem => urls::issuer_pem(issuer),
         }
+    }
+
+    pub(super) fn contents(self, certificate: &Certificate) -> Bytes {
+        match self {
+            Self::Der => certificate.der().to_vec().into(),
+            Self::Pem => pki::pem::encode("CERTIFICATE", certificate.der()).into(),
+        }
+    }
+
+    pub(super) fn file(self, path: &str, contents: &Bytes) -> PublishedFile {
+        let content_type = match self {
+            Self::Der => "application/pkix-cert",
+            Self::Pem => "application/pem-certificate-chain",
+        };
+        PublishedFile { path: path.to_owned(), octets: contents.len() as u64, content_type, age_max: ISSUER_AGE_MAX }
     }
 }
 

@@ -22,7 +22,7 @@ use pki::{Certificate, Timestamp};
 
 pub use bucket::Bucket;
 pub use destination::{Destination, Pieces, PublicationError, PublishedFile, START_OCTETS};
-use file::{Contents, CrlToPublish, There, ToPublish, there};
+use file::{Contents, CrlToPublish, Form, There, ToPublish, there};
 pub use folder::Folder;
 use state::State;
 
@@ -131,9 +131,10 @@ impl Publication {
         for issuer in &self.ca.issuers {
             let above = issuer.alternates.iter().flat_map(|chain| chain.certificates.iter().skip(1));
             for certificate in std::iter::once(&issuer.certificate).chain(&issuer.chain).chain(above) {
-                let path = urls::issuer(&certificate.public_key().spki_hash());
-                if seen.insert(path.clone()) {
-                    paths.push(Looked::Issuer(path, certificate));
+                let issuer = certificate.public_key().spki_hash();
+                if seen.insert(issuer) {
+                    let forms = Form::ALL.into_iter();
+                    paths.extend(forms.map(|form| Looked::Issuer(form.path(&issuer), form, certificate)));
                 }
             }
         }
@@ -148,7 +149,7 @@ impl Publication {
     /// Publishes one if that is due: its path, and whether it was written. `None`: nothing is to be done.
     async fn look_after(&self, looked: Looked<'_>) -> Option<(String, Result<bool, PublicationError>)> {
         let (path, wanted) = match looked {
-            Looked::Issuer(path, certificate) => (path, Ok(Some(ToPublish::Issuer(certificate)))),
+            Looked::Issuer(path, form, certificate) => (path, Ok(Some(ToPublish::Issuer(form, certificate)))),
             Looked::RootCrl => {
                 let path = urls::crl(&self.root.public_key().spki_hash(), 0);
                 (path, Ok(Some(ToPublish::Crl(Box::new(CrlToPublish::of_root(&self.root, &self.root_crl.current()))))))
@@ -168,7 +169,7 @@ impl Publication {
             return None;
         }
         let settled = match &wanted {
-            ToPublish::Issuer(certificate) => self.settle_issuer(&path, certificate).await,
+            ToPublish::Issuer(form, certificate) => self.settle_issuer(&path, *form, certificate).await,
             ToPublish::Crl(crl) => self.settle_crl(&path, crl).await,
         };
         match settled {
@@ -181,17 +182,22 @@ impl Publication {
         }
     }
 
-    async fn settle_issuer(&self, path: &str, certificate: &Certificate) -> Result<Settled, PublicationError> {
-        let der = certificate.der();
+    async fn settle_issuer(
+        &self,
+        path: &str,
+        form: Form,
+        certificate: &Certificate,
+    ) -> Result<Settled, PublicationError> {
+        let contents = form.contents(certificate);
         if let Some((start, octets)) = self.destination.start(path).await?
-            && octets == der.len() as u64
-            && der.starts_with(&start)
-            && self.destination.read(path, 0..octets).await? == der
+            && octets == contents.len() as u64
+            && contents.starts_with(&start)
+            && self.destination.read(path, 0..octets).await? == contents
         {
             return Ok(Settled::AsItWas);
         }
-        let file = ToPublish::file_of_issuer(path, certificate);
-        self.destination.replace(&file, &mut Pieces::Whole(Some(der.to_vec().into()))).await?;
+        let file = form.file(path, &contents);
+        self.destination.replace(&file, &mut Pieces::Whole(Some(contents))).await?;
         Ok(Settled::Written)
     }
 
@@ -238,7 +244,7 @@ impl Publication {
 
 /// What is looked after.
 enum Looked<'a> {
-    Issuer(String, &'a Certificate),
+    Issuer(String, Form, &'a Certificate),
     RootCrl,
     /// `issuer`: its place among the CA's.
     Shard {

@@ -39,8 +39,8 @@ impl Clock for Moved {
     }
 }
 
-/// What there is to publish: an issuer and its root, the root's CRL and four shards.
-const FILES: u32 = 2 + 1 + 4;
+/// What there is to publish: an issuer and its root, each in two forms, the root's CRL and four shards.
+const FILES: u32 = 2 * 2 + 1 + 4;
 
 impl World {
     async fn new(configuration: &str) -> Self {
@@ -123,6 +123,8 @@ async fn folder_has_each_file_under_the_path_of_its_url_and_no_drafts() {
     let root = world.assembly.root.public_key().spki_hash();
     assert_eq!(fs::read(world.at(&urls::crl(&root, 0))).unwrap(), world.assembly.root_crl.current().der());
     assert_eq!(fs::read(world.at(&urls::issuer(&issuer.id))).unwrap(), issuer.certificate.der());
+    let pem = fs::read_to_string(world.at(&urls::issuer_pem(&issuer.id))).unwrap();
+    assert_eq!(pki::pem::decode(&pem).unwrap(), [("CERTIFICATE".to_owned(), issuer.certificate.der().to_vec())]);
     let files = fs::read_dir(world.at("/crl").join(urls::issuer_label(&issuer.id))).unwrap();
     assert!(files.map(|file| file.unwrap().path()).all(|path| path.extension().unwrap() == "crl"));
     assert_eq!(publication.publish().await.unwrap(), 0, "nothing is new");
