@@ -15,7 +15,7 @@ use store::audit::{
 use store::instance::Instance;
 
 use super::print::Paper;
-use super::{Failure, Folder, progress_bar};
+use super::{Failure, Folder, progress};
 use crate::checkpoints;
 use crate::hierarchy::Files;
 
@@ -78,8 +78,7 @@ fn log_of(folder: &Folder) -> PathBuf {
 
 async fn verify(asked: &Verify, paper: &mut Paper<'_>) -> Result<(), Failure> {
     let what = examination(asked).await?;
-    let bar = progress_bar();
-    bar.set_message("audit log");
+    let bar = progress::Progress::of("audit log", None);
     let mut tell = |progress: Progress| {
         bar.set_length(progress.octets_total);
         bar.set_position(progress.octets);

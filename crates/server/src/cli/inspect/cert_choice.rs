@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::cert::names;
 use super::key::{read, unusable};
 use super::print::Facts;
+use super::progress::Progress;
 use super::{Failure, serial_file};
 
 const PAGE: u32 = 500;
@@ -271,13 +272,17 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Reads all of a choice once.
+    /// Reads all of a choice once, and shows how many it has read.
     ///
     /// # Errors
     /// The ledger can't be read.
-    pub(super) async fn of(mut pages: Pages<'_>, now: Timestamp, expired_too: bool) -> Result<Self, Failure> {
+    pub(super) async fn of(
+        mut pages: Pages<'_>,
+        (now, expired_too): (Timestamp, bool),
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
         let mut counts = Self::default();
-        counts.read(&mut pages, (now, expired_too)).await?;
+        counts.read(&mut pages, (now, expired_too), progress).await?;
         Ok(counts)
     }
 
@@ -286,15 +291,20 @@ impl Counts {
     ///
     /// # Errors
     /// The ledger can't be read, or there are too many keys.
-    pub(super) async fn with_keys(mut pages: Pages<'_>, now: Timestamp, expired_too: bool) -> Result<Self, Failure> {
+    pub(super) async fn with_keys(
+        mut pages: Pages<'_>,
+        (now, expired_too): (Timestamp, bool),
+        progress: &Progress,
+    ) -> Result<Self, Failure> {
         let mut counts = Self { keys: Some(BTreeMap::new()), ..Self::default() };
-        counts.read(&mut pages, (now, expired_too)).await?;
+        counts.read(&mut pages, (now, expired_too), progress).await?;
         for (key, chosen) in counts.keys.iter().flatten() {
             let (mut of_key, mut after) = (0_u64, None);
             loop {
                 let page = pages.ledger.unrevoked_of_key(*key, after, PAGE).await.map_err(Failure::failed)?;
                 of_key += page.len() as u64;
                 after = page.last().copied();
+                progress.advance(page.len() as u64);
                 if page.len() < PAGE as usize {
                     break;
                 }
@@ -304,8 +314,14 @@ impl Counts {
         Ok(counts)
     }
 
-    async fn read(&mut self, pages: &mut Pages<'_>, (now, expired_too): (Timestamp, bool)) -> Result<(), Failure> {
+    async fn read(
+        &mut self,
+        pages: &mut Pages<'_>,
+        (now, expired_too): (Timestamp, bool),
+        progress: &Progress,
+    ) -> Result<(), Failure> {
         while let Some(page) = pages.next().await? {
+            progress.advance(page.len() as u64);
             for record in &page {
                 self.add(record, Fate::of(record, now, expired_too));
             }

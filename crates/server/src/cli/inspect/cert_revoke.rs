@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use acme::DnsName;
 use ca::ports::{Ledger, SerialFilter};
 use ca::{AccountId, REVOKED_TOGETHER_MAX, RevokedTogether};
-use indicatif::ProgressBar;
 use pki::{GeneralName, Reason, Serial, Timestamp};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,7 +17,8 @@ use super::cert::name;
 use super::cert_choice::{Choice, Counts, Fate, Pages};
 use super::change::{self, Door};
 use super::print::Paper;
-use super::{Failure, Folder, progress_bar};
+use super::progress::Progress;
+use super::{Failure, Folder};
 use crate::admin_socket::{Command, Outcome};
 
 /// `cairn cert revoke`.
@@ -108,10 +108,13 @@ pub(super) async fn revoke(asked: &Revoke, paper: &mut Paper<'_>) -> Result<(), 
     // What is issued while it counts, asks and revokes was not agreed to.
     let last = ledger.last_serial().await.map_err(Failure::failed)?;
     let pages = choice.until(last, ledger);
+    let bar = Progress::counting("counting certificates:");
     let counts = match asked.block_keys {
-        true => Counts::with_keys(pages, now, asked.expired).await?,
-        false => Counts::of(pages, now, asked.expired).await?,
+        true => Counts::with_keys(pages, (now, asked.expired), &bar).await,
+        false => Counts::of(pages, (now, asked.expired), &bar).await,
     };
+    bar.finish_and_clear();
+    let counts = counts?;
     let reason = asked.reason.filter(|_| !asked.dry_run && !counts.is_nothing());
     let Some(reason) = reason else {
         tell_counts(&counts, asked, paper);
@@ -129,7 +132,10 @@ pub(super) async fn revoke(asked: &Revoke, paper: &mut Paper<'_>) -> Result<(), 
         done = work.done;
         work.door.close(&work.stop).await?;
     }
-    let later = Counts::of(choice.after(last, ledger), now, asked.expired).await?.chosen;
+    let bar = Progress::counting("counting what was issued since:");
+    let later = Counts::of(choice.after(last, ledger), (now, asked.expired), &bar).await;
+    bar.finish_and_clear();
+    let later = later?.chosen;
     tell(asked, reason, &counts, (done, later), paper);
     Ok(())
 }
@@ -212,15 +218,12 @@ struct Work<'a> {
     now: Timestamp,
     expired_too: bool,
     done: RevokedTogether,
-    bar: ProgressBar,
+    bar: Progress,
     stop: Arc<AtomicBool>,
 }
 
 impl<'a> Work<'a> {
     fn begin(asked: &'a Revoke, reason: Reason, now: Timestamp, counts: &Counts) -> Result<Self, Failure> {
-        let bar = progress_bar();
-        bar.set_message("certificates");
-        bar.set_length(counts.chosen);
         Ok(Self {
             door: Door::new(&asked.folder, asked.config.as_ref()),
             reason,
@@ -228,7 +231,7 @@ impl<'a> Work<'a> {
             now,
             expired_too: asked.expired,
             done: RevokedTogether::default(),
-            bar,
+            bar: Progress::of("revoking certificates", Some(counts.chosen)),
             stop: until_told()?,
         })
     }

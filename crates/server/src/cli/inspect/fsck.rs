@@ -8,7 +8,8 @@ use ca::ports::StoreError;
 use serde_json::{Value, json};
 
 use super::print::{Listing, Paper};
-use super::{Failure, Folder, progress_bar};
+use super::progress::Progress;
+use super::{Failure, Folder};
 use crate::config::{self, Choices, Config, File};
 use crate::fsck::{self, Done, Finding, Invariant, Records, Repair, Repaired, Report, Rules, Severity};
 use crate::published;
@@ -47,7 +48,7 @@ pub(super) async fn run(asked: &Fsck, paper: &mut Paper<'_>) -> Result<(), Failu
     }
     let config = configuration(&asked.folder, asked.config.as_ref())?;
     let rules = Rules::of(&config.settings, asked.config.is_some());
-    let bar = progress_bar();
+    let bar = Progress::of("", None);
     let mut tell = |progress: fsck::Progress| {
         bar.set_message(progress.what);
         bar.set_length(progress.total);

@@ -14,6 +14,7 @@ mod key;
 mod order;
 mod order_show;
 mod print;
+mod progress;
 mod queue;
 mod recover;
 mod renew;
@@ -23,7 +24,6 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -134,17 +134,4 @@ async fn run_on(command: Command, paper: &mut Paper<'_>) -> Result<(), Failure> 
         Command::Fsck(asked) => fsck::run(&asked, paper).await,
         Command::Recover(asked) => recover::run(&asked, paper).await,
     }
-}
-
-/// A bar on standard error, if people look at it.
-fn progress_bar() -> indicatif::ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return indicatif::ProgressBar::hidden();
-    }
-    let bar = indicatif::ProgressBar::new(0);
-    let style = indicatif::ProgressStyle::with_template("{msg:26} {wide_bar} {percent:>3} %, {eta} left");
-    if let Ok(style) = style {
-        bar.set_style(style);
-    }
-    bar
 }

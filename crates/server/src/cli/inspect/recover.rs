@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use store::audit::Progress;
 
 use super::print::Paper;
-use super::{Failure, Folder, fsck, progress_bar};
+use super::{Failure, Folder, fsck, progress};
 use crate::found::spoken;
+use crate::places::folder_of;
 use crate::restoration::{Done, Log, Workplace};
 
 /// What an audit log does not hold.
@@ -96,7 +97,7 @@ fn folders(paths: &[PathBuf]) -> Vec<&PathBuf> {
     let mut folders = Vec::new();
     let mut seen = Vec::new();
     for path in paths {
-        let folder = if path.is_file() { path.parent().map(PathBuf::from) } else { Some(path.clone()) };
+        let folder = if path.is_file() { folder_of(path) } else { path.as_path() };
         if !seen.contains(&folder) {
             seen.push(folder);
             folders.push(path);
@@ -106,8 +107,7 @@ fn folders(paths: &[PathBuf]) -> Vec<&PathBuf> {
 }
 
 async fn verified(place: &Workplace, path: &Path) -> Result<Log, Failure> {
-    let bar = progress_bar();
-    bar.set_message("verifying the audit log");
+    let bar = progress::Progress::of("verifying the audit log", None);
     let mut tell = |progress: Progress| {
         bar.set_length(progress.octets_total);
         bar.set_position(progress.octets);
@@ -118,8 +118,7 @@ async fn verified(place: &Workplace, path: &Path) -> Result<Log, Failure> {
 }
 
 async fn survey(place: &Workplace, log: &Log) -> Result<Survey, Failure> {
-    let bar = progress_bar();
-    bar.set_message("reading the audit log");
+    let bar = progress::Progress::counting("reading the audit log, line");
     let survey = place.survey(log, &mut |line| bar.set_position(line)).await;
     bar.finish_and_clear();
     survey.map_err(Failure::failed)
@@ -138,8 +137,7 @@ async fn one(
         }
     }
     let done = if needed && !asked.dry_run {
-        let bar = progress_bar();
-        bar.set_message("restoring");
+        let bar = progress::Progress::counting("restoring, line");
         let done = place.restore(log, survey, &mut |line| bar.set_position(line)).await;
         bar.finish_and_clear();
         Some(done.map_err(Failure::failed)?)
