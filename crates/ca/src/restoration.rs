@@ -24,7 +24,8 @@ const PAGE: usize = 256;
 /// on CRLs for so long.
 const LIFETIME_MAX: Duration = Duration::from_secs(398 * 86_400);
 /// What is wrong with a list of generations that an earlier backup has brought back.
-const NO_GENERATION: &str = "which is in no generation of CRL shards that this CA knows: put the newest published.toml of it in its data folder";
+const NO_GENERATION: &str = "which is in no generation of CRL shards that this CA knows: put the newest published.toml \
+    of it in its data folder";
 
 /// A line that speaks of what the ledger never knew.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acme::DnsName;
-use ca::ports::{Clock, Ledger, LogStore, OrderFilter, Random, SerialFilter, SerialStatus, Workbench};
+use ca::ports::{
+    Clock, CrlGeneration, CrlGenerationId, Ledger, LogStore, OrderFilter, Random, SerialFilter, SerialStatus, Workbench,
+};
 use futures_util::future::BoxFuture;
 use pki::{Certificate, Timestamp};
 use rusqlite::Connection;
@@ -88,6 +90,7 @@ async fn store_of_schema_1_opens_with_all_that_was_in_it() {
         let certificate = Certificate::from_der(record.certificate.as_deref().unwrap()).unwrap();
         assert_eq!(certificate.serial(), record.serial);
         assert_eq!(record.status == SerialStatus::Revoked, record.revocation.is_some());
+        assert_eq!(record.crl_generation, CrlGenerationId(0), "the first one");
         let order = ledger.order(record.order).await.unwrap().unwrap();
         assert!(order.end.is_some(), "{order:?}");
         assert!(!certificate.scts().unwrap().is_empty() || record.profile == "server");
@@ -98,6 +101,12 @@ async fn store_of_schema_1_opens_with_all_that_was_in_it() {
             assert!(leaf.iter().any(|leaf| leaf.timestamp == sct.timestamp), "{leaf:?}");
         }
     }
+    let (status_url, since) = ("http://localhost:14080".to_owned(), None);
+    let first = CrlGeneration { id: CrlGenerationId(0), shards: 4, status_url, since };
+    ledger.add_crl_generation(first).await.unwrap();
+    let known = ledger.crl_generations().await.unwrap();
+    let lasts = known[0].last_not_after;
+    assert_eq!(lasts, Some(Timestamp::from_millis(1_803_081_085_000)), "when the last certificate ends");
     let workbench = database.workbench(Arc::new(Stopped), Arc::new(Stopped), None, 100).unwrap();
     let active = workbench.list(OrderFilter::default(), 10).await.unwrap();
     assert!(active.len() <= 3, "acknowledged orders have left: {active:?}");

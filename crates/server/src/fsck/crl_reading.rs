@@ -1,7 +1,7 @@
 //! Stored CRLs, read part by part: however long one is, it takes no more memory than a few parts.
 
 use ca::crl::CrlParts;
-use ca::ports::{CrlRecord, CrlShard, Ledger, StoreError, StoreErrorKind};
+use ca::ports::{CrlRecord, Ledger, StoreError, StoreErrorKind};
 use pki::crl::CRL_OCTETS_MAX;
 use pki::{Certificate, Crl, CrlEntry, CrlOutline, EntryReader, Serial, Sha256, SignatureAlgorithm, SignedPieces};
 

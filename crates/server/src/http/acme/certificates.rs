@@ -11,7 +11,7 @@ use ca::{Ca, Error, Revoker, urls};
 use pki::{Certificate, Serial, Timestamp};
 
 use super::delivery::Delivery;
-use super::request::{ByAccount, ByKey, Post, Signed};
+use super::request::{ByAccount, Post, Signed};
 use super::response::{Outcome, Reply};
 use super::{Base, orders};
 
@@ -88,7 +88,7 @@ fn require_pem(headers: &HeaderMap) -> Outcome<()> {
 pub(super) async fn revoke(mut post: Post, (): ()) -> Outcome<Reply> {
     let (revoker, request) = match post.signed().await? {
         Signed::ByAccount(signed) => (Revoker::Account(Box::new(signed.account)), signed.request),
-        Signed::ByKey(ByKey { request, .. }) => (Ca::certificate_key(&request)?, request),
+        Signed::ByKey(signed) => (Ca::certificate_key(&signed.request)?, signed.request),
     };
     if request.is_post_as_get() {
         return Err(Error::refused(ProblemType::Malformed, "revokeCert has a payload: the certificate to be revoked"));

@@ -79,7 +79,7 @@ pub(super) enum Signed {
     /// With `kid`.
     ByAccount(Box<ByAccount>),
     /// With `jwk`.
-    ByKey(ByKey),
+    ByKey(Box<ByKey>),
 }
 
 impl Post {
@@ -107,7 +107,7 @@ impl Post {
     /// Reads a request that carries its key.
     pub(super) async fn by_key(&mut self) -> Outcome<ByKey> {
         match self.signed().await? {
-            Signed::ByKey(request) => Ok(request),
+            Signed::ByKey(request) => Ok(*request),
             Signed::ByAccount(_) => Err(Error::refused(
                 ProblemType::Malformed,
                 "sign newAccount with `jwk`, the new account's key, not with `kid` (RFC 8555 §6.2)",
@@ -121,7 +121,7 @@ impl Post {
         match jws.protected().key.clone() {
             KeyReference::Jwk(key) => {
                 let request = jws.verify(key.verifying_key()).map_err(|error| error.problem())?;
-                Ok(Signed::ByKey(ByKey { base, request }))
+                Ok(Signed::ByKey(Box::new(ByKey { base, request })))
             }
             KeyReference::Kid(kid) => {
                 let account = self.door.account_of(&base, &kid).await?;
