@@ -129,7 +129,7 @@ async fn an_answer_can_be_kept_until_it_ends_and_a_revocation_is_told_at_once() 
     let mut client = server.client();
     let account = client.account(Algorithm::Es256).await;
     client.ready(&account, &["ocsp.localhost"]).await;
-    let asked = json!({ "certificate": base64url_encode(&leaf), "reason": 4 });
+    let asked = json!({ "certificate": base64url_encode(&leaf), "reason": 5 });
     assert_eq!(client.post(&account, "/revoke-cert", &asked).await.status, 200);
     let revoked = get(&server, &path, &format!("\r\nIf-None-Match: {tag}")).await;
     assert!(matches!(revoked.status(), CertStatus::Revoked { .. }), "{}", revoked.head);
