@@ -348,15 +348,19 @@ fn admin_state(config: &Config, assembly: &Assembly, publications: Vec<Arc<Publi
 
 /// What certificates say is for all who check them, wherever they are.
 fn warn_of_status_url(config: &Config, status_url: &str) {
-    let has_one_label = url::Url::parse(status_url).is_ok_and(
-        |url| matches!(url.host(), Some(url::Host::Domain(host)) if !host.trim_end_matches('.').contains('.')),
-    );
-    if config.regime != RegimeName::Dev && has_one_label {
+    if config.regime != RegimeName::Dev && has_one_label(status_url) {
         tracing::warn!(
             "certificates point to {status_url}, whose host has one label: others may not be able to look it up, and \
-             linters complain of it; give status-url a full name, as http://ca.example.com, before the first certificate"
+             linters complain of it; before the first certificate, give status-url a full name, http://ca.example.com"
         );
     }
+}
+
+/// Whether others may know the host of this URL as another one, or as none.
+fn has_one_label(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(
+        |url| matches!(url.host(), Some(url::Host::Domain(host)) if !host.trim_end_matches('.').contains('.')),
+    )
 }
 
 /// What a person who has just started it wants to know.
@@ -409,4 +413,22 @@ fn greet(config: &Config, assembly: &Assembly, doors: &[Listener; 3]) {
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_that_others_may_not_know_are_told_from_those_they_do() {
+        for (url, expected) in [
+            ("http://ca:14080", true),
+            ("http://ca.:14080", true),
+            ("http://ca.example.com", false),
+            ("http://192.0.2.1:14080", false),
+            ("http://[2001:db8::1]", false),
+        ] {
+            assert_eq!(has_one_label(url), expected, "{url}");
+        }
+    }
 }

@@ -277,8 +277,8 @@ fn checked(settings: Settings, regime: RegimeName) -> Result<Settings, ConfigErr
 fn missing_for_public() -> ConfigError {
     ConfigError::new(
         "regime",
-        "public is refused: this version has no DNSSEC validation, no remote perspectives, no rate limits and no hardware \
-         keys, which the Baseline Requirements and root programs ask for; use private",
+        "public is refused: this version has no DNSSEC validation, no remote perspectives, no rate limits and no \
+         hardware keys, which the Baseline Requirements and root programs ask for; use private",
     )
 }
 

@@ -72,7 +72,7 @@ pub(super) fn all(configured: &[file::Profile]) -> Result<Vec<Profile>, ConfigEr
     Ok(profiles)
 }
 
-/// What lives long has to say where its status is to be found: nothing could be issued otherwise, as the lints see to it.
+/// What lives long has to say where its status is to be found: the lints let nothing be issued otherwise.
 pub(super) fn require_status(settings: &Settings) -> Result<(), ConfigError> {
     let is_hidden = |profile: &&Profile| !profile.crl && settings.ocsp_pointer(profile).is_none();
     let long = settings.profiles.iter().filter(|one| one.baseline && one.lifetime_seconds > SHORT_LIVED_SECONDS_MAX);

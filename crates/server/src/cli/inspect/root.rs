@@ -51,7 +51,8 @@ pub(crate) struct MakeCrl {
     /// Why these are revoked, by number or name: 2 cACompromise (others have its key, or may have it; RFC 5280 §5.3.1
     /// has this for CAs, and 1 keyCompromise is taken too, as BR 7.2.2 has it), 3 affiliationChanged, 4 superseded, 5
     /// cessationOfOperation, 9 privilegeWithdrawn
-    #[arg(long, value_name = "REASON", value_parser = reason, default_value = "cessationOfOperation", requires = "revoke")]
+    #[arg(long, value_name = "REASON", value_parser = reason, requires = "revoke")]
+    #[arg(default_value = "cessationOfOperation")]
     pub(super) reason: Reason,
     #[command(flatten)]
     pub(super) folder: Folder,
