@@ -75,7 +75,7 @@ impl Stopped {
         if ours().any(|scope| matches!(scope, StopScope::Account(_))) {
             let detail =
                 "this CA's operator has stopped issuance for this account; ask the operator, or try again later";
-            // No `unauthorized`: nothing about the request or its account is wrong, and clients that are told so give up.
+            // No `unauthorized`: nothing about the request is wrong, and clients that are told so give up.
             return Some(Self::Ends(Problem::new(ProblemType::ServerInternal, detail).with_status(503)));
         }
         let stopped = order.identifiers.iter().filter(|one| ours().any(|scope| scope.covers_name(one)));
@@ -154,7 +154,11 @@ impl Ca {
                 format!("there is no profile {name}; there are: {}", known.join(", "))
             }
             StopScope::Account(id) if self.ledger.account(*id).await?.is_none() => format!("there is no account {id}"),
-            StopScope::All | StopScope::Profile(_) | StopScope::Account(_) | StopScope::Name(_) => return Ok(()),
+            StopScope::All
+            | StopScope::Profile(_)
+            | StopScope::Account(_)
+            | StopScope::Name(_)
+            | StopScope::Address(_) => return Ok(()),
         };
         Err(Error::refused(ProblemType::Malformed, detail))
     }

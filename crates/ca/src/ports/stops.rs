@@ -1,6 +1,7 @@
 //! What the ledger keeps of stopped issuance.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use acme::{DnsName, Identifier};
 use pki::Timestamp;
@@ -21,6 +22,8 @@ pub enum StopScope {
     Account(AccountId),
     /// All orders with this name or one below it, or with a wildcard that covers it.
     Name(DnsName),
+    /// All orders with this IP address.
+    Address(IpAddr),
 }
 
 impl StopScope {
@@ -31,13 +34,17 @@ impl StopScope {
             Self::All => true,
             Self::Profile(name) => order.profile == *name,
             Self::Account(id) => order.account == *id,
-            Self::Name(_) => order.identifiers.iter().any(|identifier| self.covers_name(identifier)),
+            Self::Name(_) | Self::Address(_) => order.identifiers.iter().any(|identifier| self.covers_name(identifier)),
         }
     }
 
-    /// Whether it is a stop of names, and this is one of them.
+    /// Whether it is a stop of names or of an address, and this is one of them.
     pub fn covers_name(&self, identifier: &Identifier) -> bool {
-        let Self::Name(stopped) = self else { return false };
+        let stopped = match self {
+            Self::Name(stopped) => stopped,
+            Self::Address(stopped) => return *identifier == Identifier::Ip(*stopped),
+            Self::All | Self::Profile(_) | Self::Account(_) => return false,
+        };
         let Some(name) = identifier.name() else { return false };
         let below = name.as_str().strip_suffix(stopped.as_str());
         // A certificate for `*.example.com` is one for `www.example.com`.
@@ -53,6 +60,7 @@ impl fmt::Display for StopScope {
             Self::Profile(name) => write!(f, "profile {name}"),
             Self::Account(id) => write!(f, "account {id}"),
             Self::Name(name) => write!(f, "{name} and names below it"),
+            Self::Address(address) => write!(f, "{address}"),
         }
     }
 }

@@ -12,6 +12,7 @@ on_all_back_ends! {
     stop_of_all_or_of_a_profile_refuses_orders_for_now
     stopped_name_is_rejected_with_all_that_a_certificate_for_it_could_have
     stopped_account_is_put_off_and_others_are_not
+    stopped_address_is_rejected_and_ends_its_orders
     order_in_issue_waits_for_the_end_of_a_stop_and_nothing_is_used_up
     stop_that_comes_before_begin_lets_the_order_wait
     stop_that_comes_after_begin_leaves_it_unsigned
@@ -106,6 +107,22 @@ async fn stopped_account_is_put_off_and_others_are_not(backend: Backend) {
     assert_of_account(&problem(&world, &client, &["two.example.com"]).await);
     assert_eq!(rejected(&problem(&world, &other, &["one.example.com"]).await), ["one.example.com"]);
     assert_eq!(problem(&world, &other, &["two.example.com"]).await.kind, ProblemType::ServerInternal);
+}
+
+async fn stopped_address_is_rejected_and_ends_its_orders(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let order = client.processing(&world, &["192.0.2.1", "one.example.com"]).await;
+    let stop = stop(&world, StopScope::Address("192.0.2.1".parse().unwrap())).await;
+    assert!(stop.to_string().contains("192.0.2.1"), "{stop}");
+    assert_eq!(world.work(Stage::Issue).await, Worked::Advanced);
+    let (stage, problem_of_order) = client.death(&world, order.id).await;
+    assert_eq!((stage, rejected(&problem_of_order)), (Stage::Issue, vec!["192.0.2.1".to_owned()]));
+    assert_eq!(rejected(&problem(&world, &client, &["two.example.com", "192.0.2.1"]).await), ["192.0.2.1"]);
+    client.order(&world, &["192.0.2.2", "one.example.com"]).await;
+    resume(&world, &stop).await;
+    client.order(&world, &["192.0.2.1"]).await;
+    world.check_invariants().await;
 }
 
 fn assert_of_account(problem: &Problem) {

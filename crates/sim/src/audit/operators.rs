@@ -223,6 +223,7 @@ fn covers(scope: &StopScope, order: &Order) -> bool {
             let mut names = order.identifiers.iter().filter_map(Identifier::name);
             names.any(|name| is_below(name.as_str(), stopped.as_str()))
         }
+        StopScope::Address(address) => order.identifiers.contains(&Identifier::Ip(*address)),
     }
 }
 

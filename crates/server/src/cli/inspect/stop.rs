@@ -1,5 +1,6 @@
 //! `cairn stop-issuance` and `cairn resume-issuance`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use acme::DnsName;
@@ -21,9 +22,9 @@ struct Scope {
     /// Only for orders of this account
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
-    /// Only for orders with this DNS name or one below it, or with a wildcard that covers it
-    #[arg(long, value_name = "DOMAIN", value_parser = domain)]
-    name: Option<DnsName>,
+    /// Only for orders with this DNS name or one below it, or with a wildcard that covers it, or with this IP address
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    name: Option<StopScope>,
 }
 
 impl Scope {
@@ -31,14 +32,17 @@ impl Scope {
         match self {
             Self { profile: Some(name), .. } => StopScope::Profile(name.clone()),
             Self { account: Some(id), .. } => StopScope::Account(*id),
-            Self { name: Some(name), .. } => StopScope::Name(name.clone()),
+            Self { name: Some(scope), .. } => scope.clone(),
             Self { profile: None, account: None, name: None } => StopScope::All,
         }
     }
 }
 
-fn domain(text: &str) -> Result<DnsName, String> {
-    DnsName::parse_host(text).map_err(|error| error.to_string())
+fn name(text: &str) -> Result<StopScope, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(StopScope::Address(address));
+    }
+    DnsName::parse_host(text).map(StopScope::Name).map_err(|error| error.to_string())
 }
 
 /// `cairn stop-issuance`.

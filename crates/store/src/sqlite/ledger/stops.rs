@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use acme::Identifier;
 use ca::order::Order;
 use ca::ports::{StopRecord, StopScope};
 use pki::Timestamp;
@@ -171,8 +172,12 @@ fn scopes(order: &Order) -> Vec<StopScope> {
             names.insert(one);
         }
     }
+    let addresses = order.identifiers.iter().filter_map(|identifier| match identifier {
+        Identifier::Ip(address) => Some(StopScope::Address(*address)),
+        Identifier::Dns(_) | Identifier::Wildcard(_) => None,
+    });
     let of_order = [StopScope::All, StopScope::Profile(order.profile.clone()), StopScope::Account(order.account)];
-    of_order.into_iter().chain(names.into_iter().map(StopScope::Name)).collect()
+    of_order.into_iter().chain(names.into_iter().map(StopScope::Name)).chain(addresses).collect()
 }
 
 /// The stops that stand, as long as no write changes them. All writes go through this process, and each of them ends
