@@ -114,11 +114,15 @@ async fn keep_crls(ca: Arc<Ca>, every: Duration, stop: Stop) {
     }
 }
 
-/// At once when a request waits for a certificate. It is no request that makes one: who asks may hang up.
+/// At once when a request waits for a certificate. It is no request that makes one: who asks may hang up. Then answers
+/// that end are signed anew.
 async fn keep_responders(ca: Arc<Ca>, every: Duration, stop: Stop) {
     loop {
         if let Some(Err(error)) = ca::guarded("OCSP responders", ca.renew_responders()).await {
             tracing::debug!(%error, "the OCSP responder's certificate was not renewed; trying again");
+        }
+        if let Some(Err(error)) = ca::guarded("OCSP answers", ca.renew_ocsp_answers()).await {
+            tracing::debug!(%error, "an OCSP answer was not signed anew before it was asked for; trying again");
         }
         tokio::select! {
             biased;

@@ -3,11 +3,13 @@
 //! The ledger is asked for the status at every answer, one indexed look-up; what is kept is only what was signed, and
 //! it is given again as long as it says what the ledger does. So a revocation counts from the first answer after it, in
 //! whatever process it was written, and nothing has to be told to a cache. An answer is signed when it is first asked
-//! for, and anew well before it ends: of ten million certificates nobody asks for most.
+//! for, since of ten million certificates nobody asks for most; from then on it is signed anew well before it ends,
+//! ahead of who asks next, as long as somebody has asked since the last time.
 
 mod cache;
 mod complaints;
 mod keeping;
+mod renewing;
 mod responder;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

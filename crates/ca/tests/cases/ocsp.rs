@@ -23,6 +23,7 @@ on_all_back_ends! {
     what_was_never_allocated_here_gets_no_answer
     request_that_is_none_is_malformed
     answer_is_signed_once_and_anew_before_it_ends
+    answer_that_is_asked_for_is_signed_anew_before_anybody_asks_again
     certid_of_the_answer_is_that_of_the_request
     reason_that_was_upgraded_is_told_at_once
     revocation_between_look_and_signature_wins
@@ -173,6 +174,32 @@ async fn answer_is_signed_once_and_anew_before_it_ends(backend: Backend) {
     verified(&world, &second, serial);
     let counts = world.ca.ocsp.counts();
     assert_eq!((counts.good, counts.from_cache, counts.signed, counts.kept), (5, 3, 2, 1));
+}
+
+async fn answer_that_is_asked_for_is_signed_anew_before_anybody_asks_again(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let [asked, left, revoked] = ["one.example.com", "two.example.com", "three.example.com"];
+    let serial = async |name: &str| client.issued(&world, &[name], &pair()).await.serial;
+    let (asked, left, revoked) = (serial(asked).await, serial(left).await, serial(revoked).await);
+    let first = answer(&world, asked).await;
+    answer(&world, left).await;
+    answer(&world, revoked).await;
+    assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 0, "it is too early");
+    world.clock.pass_seconds(2 * DAY);
+    world.ca.revoke(revoked, Reason::Superseded, "operator".to_owned()).await.unwrap();
+    assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 3);
+    let counts = world.ca.ocsp.counts();
+    let renewed = answer(&world, asked).await;
+    assert!(renewed.this_update > first.this_update && renewed.tag != first.tag);
+    assert_eq!(verified(&world, &renewed, asked), CertStatus::Good);
+    assert!(matches!(answer(&world, revoked).await.status, CertStatus::Revoked { .. }));
+    let then = world.ca.ocsp.counts();
+    assert_eq!((then.signed, then.from_cache), (counts.signed, counts.from_cache + 2), "they were there");
+    // Nobody has asked for the third one since.
+    world.clock.pass_seconds(2 * DAY);
+    assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 2);
+    assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 0);
 }
 
 async fn certid_of_the_answer_is_that_of_the_request(backend: Backend) {

@@ -1,0 +1,52 @@
+//! Answers are signed anew before they end and before they are asked for again.
+
+use super::{NotSigned, Question, lock};
+use crate::authority::Ca;
+use crate::error::Answer;
+
+/// So many are signed in one go at most, one after the other: most places are left to who asks.
+const RENEWED_TOGETHER_MAX: usize = 64;
+
+impl Ca {
+    /// Signs those answers anew whose renewal has come and that were asked for since they were signed, some in each go:
+    /// how many. What nobody asks for lapses. The ledger is read for each, as for a request.
+    ///
+    /// # Errors
+    /// One could not be signed, for another reason than that it is too early or that too many others are: it is tried
+    /// again, and given as it is until it ends.
+    pub async fn renew_ocsp_answers(&self) -> Answer<usize> {
+        let due = lock(&self.ocsp.cache).take_due(self.now(), RENEWED_TOGETHER_MAX);
+        let mut signed = 0;
+        let mut left = due.into_iter();
+        while let Some(key) = left.next() {
+            let (issuer, form, serial) = key;
+            let identity = self.ocsp.identities.iter().find(|(id, _)| *id == issuer).map(|(_, identity)| identity);
+            let (Some(issuer), Some(identity)) = (self.issuer_by_id(&issuer), identity) else { continue };
+            let cert_id = identity.cert_id(form, serial);
+            let question = Question { issuer, form, serial, cert_id: &cert_id, nonce: None };
+            let renewed = match self.recorded(&question).await {
+                // It is not answered for any more, or the clock is wrong: who asks next is told.
+                Ok(Err(_)) => continue,
+                Ok(Ok(recorded)) => self.sign_answer(&question, recorded).await,
+                Err(error) => Err(error.into()),
+            };
+            match renewed {
+                Ok(answer) => {
+                    lock(&self.ocsp.cache).renew(key, &answer);
+                    signed += 1;
+                }
+                // It has become another status: who asks next reads which.
+                Err(NotSigned::Changed(_)) => {}
+                Err(error) => {
+                    let mut cache = lock(&self.ocsp.cache);
+                    std::iter::once(key).chain(left).for_each(|key| cache.put_off(key));
+                    return match error {
+                        NotSigned::Busy | NotSigned::Doubted | NotSigned::Unprepared => Ok(signed),
+                        NotSigned::Changed(_) | NotSigned::Failed(_) => Err(error.into()),
+                    };
+                }
+            }
+        }
+        Ok(signed)
+    }
+}
