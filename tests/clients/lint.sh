@@ -46,8 +46,31 @@ fi
 # The name of this host need not be known here; the status listener is.
 crl=$(openssl x509 -in final.pem -noout -ext crlDistributionPoints 2>/dev/null \
   | sed -n 's/ *URI:http:..[^:]*/http:\/\/127.0.0.1/p') || true
+lint_crl() { # lint_crl TYPE FILE ENTRIES: it has so many
+  openssl crl -inform DER -in "$2" -noout -text >crl.txt
+  [ "$(grep --count 'Serial Number' crl.txt)" = "$3" ]
+  "$INSTALLED/pkilint/bin/lint_crl" lint --type "$1" --profile BR --severity ERROR "$2"
+}
+
 if [ -n "$crl" ]; then
   step lint the CRL
   curl --silent --show-error --fail --output crl.der "$crl"
-  "$INSTALLED/pkilint/bin/lint_crl" lint --type CRL --profile BR --severity ERROR crl.der
+  lint_crl CRL crl.der 0
+
+  step lint the CRL once it has an entry
+  lego --path lego --server "$DIRECTORY" --accept-tos --email tests@example.org \
+    --domains lint.example.com revoke --reason 4
+  for _ in $(seq 100); do
+    curl --silent --show-error --fail --output crl.der "$crl"
+    if openssl crl -inform DER -in crl.der -noout -text | grep --quiet Superseded; then break; fi
+    sleep 0.1
+  done
+  lint_crl CRL crl.der 1
 fi
+
+step "lint the root's CRL"
+lint_crl ARL "$DATA/root.crl" 0
+"$CAIRN" root crl --data "$DATA" --out root.crl --revoke "$(serial intermediate.pem | cut --delimiter = --fields 2)" \
+  --reason cACompromise
+grep 'CA Compromise' <(openssl crl -inform DER -in root.crl -noout -text)
+lint_crl ARL root.crl 1

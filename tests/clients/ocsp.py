@@ -20,6 +20,9 @@ def verify(key, signature, tbs, digest):
         key.verify(signature, tbs, padding.PKCS1v15(), digest)
 
 
+if status == "unauthorized":
+    assert answer.response_status == ocsp.OCSPResponseStatus.UNAUTHORIZED
+    sys.exit()
 assert answer.response_status == ocsp.OCSPResponseStatus.SUCCESSFUL
 assert answer.certificate_status == getattr(ocsp.OCSPCertStatus, status.upper()), answer.certificate_status
 assert answer.serial_number == certificate.serial_number

@@ -68,6 +68,25 @@ curl --silent --fail --head "$responder/$(base64 --wrap 0 request.der | sed 's,/
   grep --quiet --ignore-case '^content-length: [1-9]'
 
 step unknown
+# The same certificate with another serial, which this CA has not allocated.
+"$CLIENTS/python" -c '
+import base64, sys
+leaf = base64.b64decode("".join(open("leaf.pem").read().split("\n")[1:-2]))
+serial = bytes.fromhex(sys.argv[1])
+assert leaf.count(serial) == 1
+other = leaf.replace(serial, serial[:-1] + bytes([serial[-1] ^ 1]))
+open("stranger.der", "wb").write(other)
+' "$(serial leaf.pem | cut --delimiter = --fields 2)"
+openssl x509 -inform DER -in stranger.der -out stranger.pem
+for digest in sha1 sha256; do
+  by_get stranger.pem >unknown || true
+  grep 'unauthorized (6)' unknown
+  "$CLIENTS/python" "$CLIENTS/ocsp.py" answer.der stranger.pem issuer.pem unauthorized "$signer"
+  by_post stranger.pem >unknown || true
+  grep 'unauthorized (6)' unknown
+done
+ocsptool --ask="$responder" --load-cert stranger.pem --load-issuer issuer.pem "${trust[@]}" >unknown 2>&1 || true
+grep 'Response Status: unauthorized' unknown
 for digest in sha1 sha256; do
   openssl ocsp -issuer issuer.pem -no_nonce "-$digest" -serial 0x4c00112233445566778899aabbccddeeff -url "$responder" \
     >unknown 2>&1 || true

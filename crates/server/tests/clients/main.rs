@@ -82,6 +82,11 @@ fn pkilint_finds_no_error_in_what_classic_issues() {
 }
 
 #[test]
+fn pkilint_finds_no_error_in_what_an_rsa_issuer_issues() {
+    Server::start("[issuer]\nkey = \"rsa2048\"\n").run("lint.sh", &["classic"]);
+}
+
+#[test]
 fn pkilint_finds_no_error_in_what_shortlived_issues() {
     Server::start(&not_offered(&["classic"])).run("lint.sh", &["shortlived"]);
 }
