@@ -385,10 +385,14 @@ impl<'a> Run<'a> {
             let leaf = LeafParts::new(&self.ca.settings, issuer, profile, csr, serial, names);
             leaf.tbs(validity, Ct::Scts(&scts))
         } else { tbs });
-        // The precertificate passed: what is wrong came since, as an SCT that is of the future once the clock is set right.
+        // The precertificate passed: what is wrong came since, as an SCT that is of the future once the clock is set
+        // right.
         let tbs = self.lint(tbs, lint::Kind::Final, profile, issuer, csr, names).await.map_err(|end| match end {
             IssuanceEnd::Dead(problem) => over(problem.detail),
-            other => other,
+            other @ (IssuanceEnd::Wait { .. }
+            | IssuanceEnd::Over { .. }
+            | IssuanceEnd::CutShort { .. }
+            | IssuanceEnd::Superseded) => other,
         })?;
         let compared =
             planted!(FinalBuiltAnew { Ok(()) } else { pki::corresponds(precertificate.der(), tbs.tbs().der()) });
