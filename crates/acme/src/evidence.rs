@@ -74,7 +74,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_written_as_it_was(octets: Vec<u8>, parts in prop::array::uniform3("[A-Za-z0-9_\\-=\",:]{0,9}")) {
+        fn what_is_read_is_written_as_it_was(
+            octets: Vec<u8>,
+            parts in prop::array::uniform3("[A-Za-z0-9_\\-=\",:]{0,9}"),
+        ) {
             let [protected, payload, signature] = &parts;
             let near = flattened(protected.as_bytes(), payload.as_bytes(), signature.as_bytes());
             for jws in [octets, near] {
