@@ -25,8 +25,8 @@ use crate::world::{Options, World};
 pub const OUTCOMES: [Fate; 4] = [Fate::NotDone, Fate::Unknown, Fate::DiesBefore, Fate::DiesAfter];
 /// A process stands still for longer than any lease, and then goes on as if nothing had been.
 const STOPPED: Duration = Duration::from_secs(150);
-/// The same where another process goes on meanwhile.
-const OUTCOMES_OF_TWO_SERVERS: [Fate; 6] = [
+/// The same where another process goes on meanwhile, and at calls that ask the world outside, which goes on in any case.
+const OUTCOMES_WITH_STOPS: [Fate; 6] = [
     Fate::NotDone,
     Fate::Unknown,
     Fate::DiesBefore,
@@ -166,9 +166,10 @@ impl Life {
         }
     }
 
-    /// What can become of its calls.
-    pub const fn outcomes(self) -> &'static [Fate] {
-        if matches!(self, Self::TwoServers) { &OUTCOMES_OF_TWO_SERVERS } else { &OUTCOMES }
+    /// What can become of such a call of it.
+    pub const fn outcomes(self, call: Call) -> &'static [Fate] {
+        let stops = matches!(self, Self::TwoServers) || call.outside().is_some();
+        if stops { &OUTCOMES_WITH_STOPS } else { &OUTCOMES }
     }
 
     /// Whether a fault can be why an order died: it came too late, or its client has brought it about.
@@ -203,23 +204,32 @@ impl Case {
     }
 }
 
+/// A call that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Which.
+    pub call: Call,
+    /// It failed of itself: nobody can lose its answer.
+    pub failed: bool,
+}
+
+impl Made {
+    fn can_end(self, fate: Fate) -> bool {
+        self.call.can_end(fate) && !(self.failed && fate == Fate::Unknown)
+    }
+}
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Ended {
     /// What does not hold.
     pub violations: Vec<Violation>,
     /// The calls that were made until the clients had what they wanted.
-    pub calls: Vec<Call>,
+    pub calls: Vec<Made>,
     /// How many of the faults came to pass.
     pub met: usize,
     /// What happened, if it was to be told.
     pub story: Vec<String>,
-}
-
-/// Whether a call can end so. A line of the audit log whose sync fails ends the process: it is written, or it is not.
-pub const fn can_end(call: Call, fate: Fate) -> bool {
-    let is_line = matches!(call, Call::AppendPrecertificate | Call::AppendCertificate);
-    !(is_line && matches!(fate, Fate::NotDone | Fate::Full | Fate::Unknown))
 }
 
 /// Faults at calls that are named by their numbers.
@@ -234,7 +244,7 @@ struct Plan {
 
 #[derive(Debug, Default)]
 struct Seen {
-    calls: Vec<Call>,
+    calls: Vec<Made>,
     met: BTreeSet<u64>,
 }
 
@@ -246,15 +256,24 @@ impl Plan {
 
 impl Fates for Plan {
     fn of(&self, number: u64, _: Node, call: Call) -> Fate {
-        let mut seen = self.seen();
-        seen.calls.push(call);
+        self.seen().calls.push(Made { call, failed: false });
         match self.faults.get(&number) {
-            Some(fate) if can_end(call, *fate) => {
-                seen.met.insert(number);
-                *fate
-            }
-            Some(_) | None if self.away == Some(call) && number < AWAY => Fate::NotDone,
-            Some(_) | None => Fate::Done,
+            Some(fate) => *fate,
+            None if self.away == Some(call) && number < AWAY => Fate::NotDone,
+            None => Fate::Done,
+        }
+    }
+
+    fn met(&self, number: u64) {
+        if self.faults.contains_key(&number) {
+            self.seen().met.insert(number);
+        }
+    }
+
+    fn failed(&self, number: u64) {
+        let place = usize::try_from(number).unwrap_or(usize::MAX);
+        if let Some(made) = self.seen().calls.get_mut(place) {
+            made.failed = true;
         }
     }
 
@@ -409,13 +428,13 @@ pub fn pairs(first: &Case, mut each: impl FnMut(&Case, &Ended)) {
 }
 
 /// All cases with one fault more, at a call behind the last one that meets one. `calls`: as the case makes them.
-pub fn after(case: &Case, calls: &[Call]) -> Vec<(Case, Call)> {
+pub fn after(case: &Case, calls: &[Made]) -> Vec<(Case, Call)> {
     let first = case.faults.last_key_value().map_or(0, |(last, _)| last + 1);
     (0..)
         .zip(calls)
         .filter(|(number, _)| *number >= first)
-        .flat_map(|(number, call)| case.life.outcomes().iter().map(move |fate| (number, *call, *fate)))
-        .filter(|(_, call, fate)| can_end(*call, *fate))
-        .map(|(number, call, fate)| (case.with(number, fate), call))
+        .flat_map(|(number, made)| case.life.outcomes(made.call).iter().map(move |fate| (number, *made, *fate)))
+        .filter(|(_, made, fate)| made.can_end(*fate))
+        .map(|(number, made, fate)| (case.with(number, fate), made.call))
         .collect()
 }

@@ -123,8 +123,17 @@ impl Internet {
         of_name.flat_map(|(_, times)| times).filter(|at| **at >= since).count()
     }
 
+    /// Whoever tested a challenge of this name, or looked at its CAA, could see nothing.
+    pub(crate) fn was_not_seen(&self, name: &str) {
+        self.failed_now(&format!("_acme-challenge.{name}"));
+    }
+
     fn fails(&self, name: &str) {
         self.tally.trouble_for(Duration::ZERO);
+        self.failed_now(name);
+    }
+
+    fn failed_now(&self, name: &str) {
         let at = self.executor.now();
         self.names().failed.entry(name.to_owned()).or_default().push(at);
     }

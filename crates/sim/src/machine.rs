@@ -216,6 +216,8 @@ impl Machine {
             fates: world.fates.clone(),
             story: world.story.clone(),
             tally: world.tally.clone(),
+            internet: world.internet.clone(),
+            clock: self.clock.clone(),
             name: format!("server {}", self.number),
         };
         let mut layers = world.layers.clone();

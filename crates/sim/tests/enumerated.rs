@@ -1,5 +1,6 @@
 //! Each call of a port that an order's life takes meets each outcome once: not done and fails, done and fails, the
-//! process dies before it, or after it. No fault may be planned in vain.
+//! process dies before it, or after it; where the world outside is asked, or another server goes on, the process also
+//! stands still for longer than any lease. No fault may be planned in vain.
 
 use sim::client::Script;
 use sim::enumeration::{Case, Life, after, run};
@@ -54,6 +55,16 @@ fn two_orders_outlive_every_single_fault_under_the_second_schedule() {
 #[test]
 fn two_orders_outlive_every_single_fault_under_the_third_schedule() {
     every_single_fault(Life::TwoOrders, 3);
+}
+
+/// Where the world outside is asked, and what is not to be done by two.
+fn is_shared(call: Call) -> bool {
+    call.outside().is_some() || counts(call)
+}
+
+#[test]
+fn one_order_at_two_servers_outlives_every_single_fault_that_counts() {
+    single_faults(Life::TwoServers, 0, 60, is_shared);
 }
 
 /// What can't be undone, or is told to somebody for good: long lives have too many other calls.

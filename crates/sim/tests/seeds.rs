@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use sim::run;
 
 /// Whatever can go wrong does, in each of these tests; what stands in parentheses came of it.
-const FAULTS: [&str; 28] = [
+const FAULTS: [&str; 30] = [
+    "(at CT)",
+    "(at validation)",
     "(worker fenced)",
     "CT log away",
     "CT log overloaded",

@@ -18,7 +18,7 @@ use sim::world::{Options, World};
 #[test]
 fn order_of_a_server_killed_between_finalize_and_issue_does_not_stay_processing() {
     let calm = Case::calm(Life::Order, 0);
-    let calls = run(&calm, None, false).calls;
+    let calls: Vec<Call> = run(&calm, None, false).calls.iter().map(|made| made.call).collect();
     let place = |call| calls.iter().position(|one| *one == call).expect("the life of an order has this call");
     let (finalized, issued) = (place(Call::Finalize), place(Call::StoreFinal));
     assert!(finalized < issued);

@@ -1,16 +1,18 @@
 //! What can happen to a call of a port, and who decides it.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ca::ports::{CtError, SignError, StoreError, StoreErrorKind};
+use acme::Identifier;
+use ca::ports::{SignError, StoreError, StoreErrorKind};
 
 use super::Call;
 use crate::chance::Chance;
+use crate::clock::SimClock;
 use crate::executor::{Executor, Node};
+use crate::internet::Internet;
 use crate::story::Story;
 use crate::tally::Tally;
 
@@ -56,26 +58,18 @@ pub trait Fates: Send + Sync + Debug {
     /// What becomes of the call with this number of this run, the first having 0.
     fn of(&self, number: u64, node: Node, call: Call) -> Fate;
 
+    /// What was meant for the call with this number comes to pass.
+    fn met(&self, _number: u64) {}
+
+    /// The call with this number has failed of itself.
+    fn failed(&self, _number: u64) {}
+
     /// How long a call takes, before it is done or after.
     fn latency(&self) -> Duration;
 
     /// Whether the caller goes on at once when a call that takes no time is done, so that nobody comes between.
     fn goes_straight_on(&self) -> bool {
         false
-    }
-}
-
-/// No chance in it: each call is done at once, except for those that are listed.
-#[derive(Debug, Default)]
-pub struct Listed(pub BTreeMap<u64, Fate>);
-
-impl Fates for Listed {
-    fn of(&self, number: u64, _: Node, _: Call) -> Fate {
-        self.0.get(&number).copied().unwrap_or(Fate::Done)
-    }
-
-    fn latency(&self) -> Duration {
-        Duration::ZERO
     }
 }
 
@@ -87,77 +81,84 @@ pub struct Faults {
     pub(crate) fates: Arc<dyn Fates>,
     pub(crate) story: Arc<Story>,
     pub(crate) tally: Arc<Tally>,
+    pub(crate) internet: Arc<Internet>,
+    /// The process's own.
+    pub(crate) clock: SimClock,
     pub(crate) name: String,
 }
 
 impl Faults {
-    /// Makes a call, with what becomes of it.
+    /// Makes a call, with what becomes of it. One that can't end as was meant is done.
     pub(crate) async fn around<T, E: Failing>(
         &self,
         call: Call,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
-        self.go_on(call, work, May::Fail).await
-    }
-
-    /// The same for a call that is done or not done, and its caller knows.
-    pub(crate) async fn around_known<T, E: Failing>(
-        &self,
-        call: Call,
-        work: impl Future<Output = Result<T, E>> + Send,
-    ) -> Result<T, E> {
-        self.go_on(call, work, May::NotBeDone).await
-    }
-
-    /// The same for a call whose outcome is never unknown, and that doesn't fail but with the process.
-    pub(crate) async fn around_certain<T, E: Failing>(
-        &self,
-        call: Call,
-        work: impl Future<Output = Result<T, E>> + Send,
-    ) -> Result<T, E> {
-        self.go_on(call, work, May::OnlyDie).await
-    }
-
-    async fn go_on<T, E: Failing>(
-        &self,
-        call: Call,
-        work: impl Future<Output = Result<T, E>> + Send,
-        may: May,
-    ) -> Result<T, E> {
         let number = self.tally.call();
-        let mut fate = self.fates.of(number, self.node, call);
-        let fails = match fate {
-            Fate::NotDone | Fate::Full => may == May::OnlyDie,
-            Fate::Unknown => may != May::Fail,
-            Fate::Done | Fate::DiesBefore | Fate::DiesAfter | Fate::StopsBefore(_) | Fate::StopsAfter(_) => false,
-        };
-        if fails {
-            fate = Fate::Done;
-        }
-        if fate != Fate::Done {
-            self.tally.fault(fate.name());
-            if let Fate::StopsBefore(time) | Fate::StopsAfter(time) = fate {
-                self.tally.stops_for(time);
-            }
-            self.story.tell(|| format!("{}: call {number}, {call:?}: {}", self.name, fate.name()));
-        }
+        let meant = self.fates.of(number, self.node, call);
+        let fate = if call.can_end(meant) { meant } else { Fate::Done };
+        let met = || self.met(number, call, fate);
         self.take_time(false).await;
         match fate {
-            Fate::NotDone => return Err(E::not_done()),
-            Fate::Full => return Err(E::full()),
-            Fate::DiesBefore => self.die().await,
-            Fate::StopsBefore(time) => self.stop(time).await,
+            Fate::NotDone => {
+                met();
+                return Err(E::not_done());
+            }
+            Fate::Full => {
+                met();
+                return Err(E::full());
+            }
+            Fate::DiesBefore => {
+                met();
+                self.die().await;
+            }
+            Fate::StopsBefore(time) => {
+                met();
+                self.stop(time).await;
+            }
             Fate::Done | Fate::Unknown | Fate::DiesAfter | Fate::StopsAfter(_) => {}
         }
         let answer = work.await;
+        if answer.is_err() {
+            self.fates.failed(number);
+        }
         match fate {
-            Fate::DiesAfter => self.die().await,
-            Fate::StopsAfter(time) => self.stop(time).await,
-            Fate::Unknown if answer.is_ok() => return Err(E::unknown()),
+            Fate::DiesAfter => {
+                met();
+                self.die().await;
+            }
+            Fate::StopsAfter(time) => {
+                met();
+                self.stop(time).await;
+            }
+            Fate::Unknown if answer.is_ok() => {
+                met();
+                return Err(E::unknown());
+            }
             Fate::Done | Fate::NotDone | Fate::Full | Fate::Unknown | Fate::DiesBefore | Fate::StopsBefore(_) => {}
         }
         self.take_time(self.fates.goes_straight_on()).await;
         answer
+    }
+
+    /// A test of a challenge, or the look at CAA beside it, has failed: one of the tries that an order has.
+    pub(super) fn not_seen(&self, identifier: &Identifier) {
+        if let Some(name) = identifier.name() {
+            self.internet.was_not_seen(name.as_ref());
+        }
+    }
+
+    /// It comes to pass now.
+    fn met(&self, number: u64, call: Call, fate: Fate) {
+        self.fates.met(number);
+        self.tally.fault(fate.name());
+        if let Some(place) = call.outside() {
+            self.tally.nuisance(place);
+        }
+        if let Fate::StopsBefore(time) | Fate::StopsAfter(time) = fate {
+            self.tally.stops_for(time);
+        }
+        self.story.tell(|| format!("{}: call {number}, {call:?}: {}", self.name, fate.name()));
     }
 
     /// Time goes by, or others may run. A process that has died meanwhile goes no further.
@@ -187,14 +188,6 @@ impl Faults {
         self.executor.freeze(self.node, time);
         self.executor.give_way().await;
     }
-}
-
-/// How a call may fail.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum May {
-    Fail,
-    NotBeDone,
-    OnlyDie,
 }
 
 /// Errors of ports.
@@ -237,20 +230,6 @@ impl Failing for SignError {
     }
 }
 
-impl Failing for CtError {
-    fn not_done() -> Self {
-        Self { detail: "simulated: no log was asked".to_owned() }
-    }
-
-    fn full() -> Self {
-        Self::not_done()
-    }
-
-    fn unknown() -> Self {
-        Self { detail: "simulated: no answer came".to_owned() }
-    }
-}
-
 /// Faults by chance: so many of a thousand calls, as long as there are any left.
 #[derive(Debug)]
 pub struct Seldom {
@@ -274,7 +253,7 @@ impl Seldom {
     }
 }
 
-/// What can't be undone is seldom among the calls, and is where faults matter most.
+/// What can't be undone, or is asked of the world outside, is seldom among the calls, and is where faults matter most.
 const fn weight(call: Call) -> u64 {
     let matters = matches!(
         call,
@@ -294,6 +273,11 @@ const fn weight(call: Call) -> u64 {
             | Call::SignPrecertificate
             | Call::SignCertificate
             | Call::SignCrl
+            | Call::Validate
+            | Call::CheckCaa
+            | Call::Readiness
+            | Call::Submit
+            | Call::AddPreChain
     );
     if matters { 6 } else { 1 }
 }

@@ -12,6 +12,7 @@ use ct::Endpoint;
 use pki::{LogId, PublicKey, SignatureAlgorithm};
 
 use super::faults::Faults;
+use super::outside::{FaultyCt, FaultyEndpoint, FaultyValidator};
 use super::stores::{
     Call, FaultyLedger, FaultyLogStore, FaultyWorkbench, LayeredLedger, LayeredLogStore, LayeredWorkbench, LedgerLayer,
     LogStoreLayer, WorkbenchLayer,
@@ -213,6 +214,18 @@ impl Layer for Arc<Faults> {
     fn log_key(&self, inner: Arc<dyn LogKey>) -> Arc<dyn LogKey> {
         Arc::new(FaultyLogKey { inner, faults: Self::clone(self) })
     }
+
+    fn validator(&self, inner: Arc<dyn Validator>) -> Arc<dyn Validator> {
+        Arc::new(FaultyValidator { inner, faults: Self::clone(self) })
+    }
+
+    fn endpoint(&self, inner: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        Arc::new(FaultyEndpoint { inner, faults: Self::clone(self) })
+    }
+
+    fn ct(&self, inner: Arc<dyn CtSubmitter>) -> Arc<dyn CtSubmitter> {
+        Arc::new(FaultyCt { inner, faults: Self::clone(self) })
+    }
 }
 
 #[derive(Debug)]
@@ -227,16 +240,15 @@ impl AuditLog for FaultyAuditLog {
         self.faults.around(Call::Reserve, self.inner.reserve(octets)).await
     }
 
-    /// For a signature there is room that was reserved, and a sync that fails ends the process: its line is written, or
-    /// the process has died.
     async fn append(&self, event: AuditEvent) -> Stored<u64> {
-        if let AuditEvent::Precertificate { .. } = &event {
-            return self.faults.around_certain(Call::AppendPrecertificate, self.inner.append(event)).await;
-        }
-        if let AuditEvent::Certificate { .. } = &event {
-            return self.faults.around_certain(Call::AppendCertificate, self.inner.append(event)).await;
-        }
-        self.faults.around_known(Call::AppendOther, self.inner.append(event)).await
+        let is_precertificate = matches!(event, AuditEvent::Precertificate { .. });
+        let is_certificate = matches!(event, AuditEvent::Certificate { .. });
+        let call = match (is_precertificate, is_certificate) {
+            (true, _) => Call::AppendPrecertificate,
+            (false, true) => Call::AppendCertificate,
+            (false, false) => Call::AppendOther,
+        };
+        self.faults.around(call, self.inner.append(event)).await
     }
 
     fn applied(&self, sequence: u64) {

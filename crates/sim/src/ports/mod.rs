@@ -5,9 +5,10 @@ mod faults;
 mod layer;
 #[macro_use]
 mod macros;
+mod outside;
 mod stores;
 
-pub use faults::{Fate, Fates, Faults, Listed, Seldom};
+pub use faults::{Fate, Fates, Faults, Seldom};
 pub use layer::{
     AuditLayer, Layer, Layers, SignerLayer, layered_audit, layered_ledger, layered_log_store, layered_signer,
     layered_workbench,

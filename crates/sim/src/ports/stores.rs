@@ -17,7 +17,7 @@ use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, Ord
 use futures_util::future::BoxFuture;
 use pki::{CrlEntry, GeneralName, LogId, Serial, Sha256, Timestamp};
 
-use super::faults::Faults;
+use super::faults::{Fate, Faults};
 
 /// A call of a port.
 #[allow(missing_docs, reason = "each has the name of its method")]
@@ -163,8 +163,31 @@ pub enum Call {
     Validate,
     CheckCaa,
     // CT.
+    Readiness,
     Submit,
     AddPreChain,
+    Probe,
+}
+
+impl Call {
+    /// Where it asks the world outside, for tallies.
+    pub const fn outside(self) -> Option<&'static str> {
+        if matches!(self, Self::Validate | Self::CheckCaa) {
+            return Some("(at validation)");
+        }
+        let is_ct = matches!(self, Self::Readiness | Self::Submit | Self::AddPreChain | Self::Probe);
+        if is_ct { Some("(at CT)") } else { None }
+    }
+
+    /// Whether it can end so. Whoever appends a line to the audit log knows whether it is written, unless the process
+    /// dies; and for those of an issuance there is room that was reserved, and a sync that fails ends the process.
+    pub const fn can_end(self, fate: Fate) -> bool {
+        match fate {
+            Fate::NotDone | Fate::Full => !matches!(self, Self::AppendPrecertificate | Self::AppendCertificate),
+            Fate::Unknown => !matches!(self, Self::AppendPrecertificate | Self::AppendCertificate | Self::AppendOther),
+            Fate::Done | Fate::DiesBefore | Fate::DiesAfter | Fate::StopsBefore(_) | Fate::StopsAfter(_) => true,
+        }
+    }
 }
 
 store_port! {
