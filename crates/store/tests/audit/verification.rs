@@ -9,16 +9,22 @@ use store::audit::{AuditLogError, AuditReader, Examination, Fault, FaultKind, Si
 
 use crate::place::{INSTANCE, Place, Signer, event};
 
+/// The line of the file in which the octet stands is named, whatever it was a part of.
 #[tokio::test]
-async fn every_changed_octet_is_found() {
+async fn every_changed_octet_is_found_in_its_file_and_line() {
     let place = Place::new().written(9).await;
     let good = fs::read(place.file(1)).unwrap();
+    let mut line = 1;
     for at in 0..good.len() {
         let mut changed = good.clone();
         changed[at] ^= 0x01;
         fs::write(place.file(1), &changed).unwrap();
-        assert!(place.verify(None).is_err(), "octet {at}");
+        let found = place.verify(None).unwrap_err();
+        let named = found.place.as_ref().map(|place| (place.path.clone(), place.line));
+        assert_eq!(named, Some((place.file(1), Some(line))), "octet {at}: {found}");
+        line += u64::from(good[at] == b'\n');
     }
+    assert!(line > 2, "it has several lines");
     fs::write(place.file(1), &good).unwrap();
     assert!(place.verify(None).is_ok());
 }

@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
             && let Some(before) = before
         {
             let detail = format!("it ends with {} octets of a line, and another file follows", self.unfinished);
-            self.fault((before, self.base), FaultKind::FileCut, (false, None), detail);
+            self.fault((before, self.base + 1), FaultKind::FileCut, (true, None), detail);
         }
         (self.base, self.unfinished) = (0, 0);
         if found.out_of_place {
