@@ -79,8 +79,8 @@ fn revocation_that_is_only_told_is_found() {
     assert!(of_seeds.iter().any(|found| found.contains(&9)), "{of_seeds:?}");
 }
 
-/// A certificate is logged, and its process dies before it can go on; from then on nothing is signed for its order, until one of
-/// the processes that were started since has let that die.
+/// A certificate is logged, and its process dies before it can go on; from then on nothing is signed for its order,
+/// until one of the processes that were started since has let that die.
 #[derive(Debug)]
 struct DiesLogged {
     /// What becomes of the process that logs it.

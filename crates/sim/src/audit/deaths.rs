@@ -71,8 +71,8 @@ impl Auditor {
         });
     }
 
-    /// Whether a certificate of an open order was stored when it could not be the order's any more, and this process has
-    /// no part in that: a newer issuance was begun by another, or the serial was revoked before.
+    /// Whether a certificate of an open order was stored when it could not be the order's any more, and this process
+    /// has no part in that: a newer issuance was begun by another, or the serial was revoked before.
     fn came_too_late(&self, record: &SerialRecord, node: Node) -> bool {
         let by_others = |issuances: &BTreeMap<IssuanceNumber, Node>| {
             issuances.iter().any(|(number, began)| *number > record.number && *began != node)
