@@ -80,5 +80,6 @@ async fn nothing_is_signed_with_a_clock_that_was_set_back_and_all_goes_on_when_i
     load.book.wait_for_steps(STEPS).await;
     let report = load.finish(END_TIME_MAX, "clocks set back").await;
     assert!(report.valid >= CLIENTS, "only {} orders of {} became valid", report.valid, report.orders);
+    assert!(report.our_fault.is_empty(), "a clock set back ends no order: {:#?}", report.our_fault);
     assert_at_rest(&mut server).await;
 }

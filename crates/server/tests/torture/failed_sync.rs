@@ -37,6 +37,7 @@ async fn survive(what: &'static str, file: &str, from: u32) {
     load.book.wait_for_steps(CLIENTS as u64).await;
     let report = load.finish(END_TIME_MAX, "failed syncs").await;
     assert!(report.valid >= CLIENTS, "only {} orders of {} became valid", report.valid, report.orders);
+    assert!(report.our_fault.is_empty(), "a failed sync ends no order: {:#?}", report.our_fault);
     assert_at_rest(&mut server).await;
 }
 

@@ -110,6 +110,7 @@ async fn survive(what: &'static str, torn: bool, sync_ms: u32) {
     // The nonces are never synced: they say nothing of where a cut fell.
     assert!(lost.iter().sum::<usize>() > 0, "seed {seed}: no cut fell between a write and its sync");
     assert!(report.valid >= clients, "seed {seed}: only {} orders of {} became valid", report.valid, report.orders);
+    assert!(report.our_fault.is_empty(), "seed {seed}: power cuts end no order: {:#?}", report.our_fault);
     assert_at_rest(&mut witnessed.server).await;
 }
 
@@ -168,6 +169,7 @@ async fn commits_behind_one_whose_sync_failed_outlive_a_power_cut() {
     witnessed.server.wait_until_it_serves().await;
     let report = load.finish(END_TIME_MAX, "failed syncs").await;
     assert!(report.valid >= 2, "only {} orders of {} became valid", report.valid, report.orders);
+    assert!(report.our_fault.is_empty(), "a failed sync and a power cut end no order: {:#?}", report.our_fault);
     assert_at_rest(&mut witnessed.server).await;
 }
 

@@ -35,6 +35,12 @@ async fn orders_survive_a_server_that_sleeps_longer_than_its_leases() {
     }
     let report = load.finish(END_TIME_MAX, "stops").await;
     assert!(report.valid >= clients / 2, "seed {seed}: only {} orders became valid", report.valid);
+    for course in &report.our_fault {
+        // Blow after blow it was being issued: nothing else ends it.
+        let why = course.end().map(|order| order["error"]["detail"].to_string()).unwrap_or_default();
+        let by_stops = why.contains("of this order failed") || why.contains("could not be issued in time");
+        assert!(by_stops, "seed {seed}: {course:#?}");
+    }
     let requeued = server.logged("back on its queue");
     assert!(requeued > 0, "no blow hit an order that was being worked on");
     assert_at_rest(&mut server).await;

@@ -32,5 +32,6 @@ async fn torn_last_line_of_the_audit_log_is_cut_off_and_work_goes_on() {
     load.book.wait_for_steps(STEPS).await;
     let report = load.finish(END_TIME_MAX, "torn lines").await;
     assert!(report.valid >= CLIENTS, "only {} orders of {} became valid", report.valid, report.orders);
+    assert!(report.our_fault.is_empty(), "a torn line ends no order: {:#?}", report.our_fault);
     assert_at_rest(&mut server).await;
 }
