@@ -2,6 +2,8 @@
 //! once. After that the order has to end as its client deserves, and everything else has to hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +27,8 @@ use crate::world::{Options, World};
 pub const OUTCOMES: [Fate; 4] = [Fate::NotDone, Fate::Unknown, Fate::DiesBefore, Fate::DiesAfter];
 /// A process stands still for longer than any lease, and then goes on as if nothing had been.
 const STOPPED: Duration = Duration::from_secs(150);
-/// The same where another process goes on meanwhile, and at calls that ask the world outside, which goes on in any case.
-const OUTCOMES_WITH_STOPS: [Fate; 6] = [
+/// The same where others go on meanwhile: another process, or the world outside that is asked.
+pub const OUTCOMES_WITH_STOPS: [Fate; 6] = [
     Fate::NotDone,
     Fate::Unknown,
     Fate::DiesBefore,
@@ -195,12 +197,50 @@ impl Case {
         Self { life, schedule, faults: BTreeMap::new() }
     }
 
+    /// The command that tells its story.
+    pub fn replay(&self) -> String {
+        format!("cairn-sim --case \"{self}\"")
+    }
+
     /// The same, and this call meets this fate.
     #[must_use]
     pub fn with(&self, call: u64, fate: Fate) -> Self {
         let mut case = self.clone();
         case.faults.insert(call, fate);
         case
+    }
+}
+
+/// As `cairn-sim --case` takes it: `one order/0/17=dies before,203=done and fails`.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults: Vec<String> = self.faults.iter().map(|(call, fate)| format!("{call}={}", fate.name())).collect();
+        write!(f, "{}/{}/{}", self.life.name(), self.schedule, faults.join(","))
+    }
+}
+
+impl FromStr for Case {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, '/');
+        let mut part = || parts.next().ok_or("expected LIFE/SCHEDULE/FAULTS, as in \"one order/0/17=dies before\"");
+        let (name, schedule, faults) = (part()?, part()?, part()?);
+        let life = Life::ALL.into_iter().find(|life| life.name() == name).ok_or_else(|| {
+            let known: Vec<&str> = Life::ALL.iter().map(|life| life.name()).collect();
+            format!("no life is called {name:?}; there are: {}", known.join(", "))
+        })?;
+        let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+        let mut case = Self::calm(life, number(schedule)?);
+        for fault in faults.split(',').filter(|fault| !fault.is_empty()) {
+            let (call, name) = fault.split_once('=').ok_or_else(|| format!("expected CALL=OUTCOME, not {fault:?}"))?;
+            let fate = OUTCOMES_WITH_STOPS.into_iter().find(|fate| fate.name() == name).ok_or_else(|| {
+                let known: Vec<&str> = OUTCOMES_WITH_STOPS.iter().map(|fate| fate.name()).collect();
+                format!("no outcome is called {name:?}; there are: {}", known.join(", "))
+            })?;
+            case.faults.insert(number(call)?, fate);
+        }
+        Ok(case)
     }
 }
 

@@ -7,8 +7,6 @@ use std::time::Duration;
 use clap::Parser;
 use sim::enumeration::{self, Case, Ended, Life};
 use sim::run::{self, Report};
-use sim::scenario::Scenario;
-use sim::world::Options;
 
 /// Runs simulated worlds in which CAs live, crash and recover. Ends with 1 if something that always holds does not.
 #[derive(Debug, Parser)]
@@ -24,6 +22,9 @@ struct Arguments {
     /// first faults, each with some hundreds of second ones; several processes can share them.
     #[arg(long, value_parser = range, conflicts_with_all = ["seed", "seeds"])]
     pairs: Option<(u64, u64)>,
+    /// Tell the story of a life with faults at calls of ports, as findings name them: LIFE/SCHEDULE/CALL=OUTCOME,...
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "pairs", "leaps", "seconds"])]
+    case: Option<Case>,
     /// Clocks are weeks off, until an operator accepts the right time.
     #[arg(long)]
     leaps: bool,
@@ -41,21 +42,27 @@ fn range(text: &str) -> Result<(u64, u64), String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let limit = arguments.seconds.map(Duration::from_secs);
-    match (arguments.pairs, arguments.seed) {
-        (Some(range), _) => run_pairs(range, limit),
-        (None, Some(seed)) => tell(seed, arguments.leaps),
-        (None, None) => run_many(arguments.seeds, arguments.leaps, limit),
+    match (arguments.case, arguments.pairs, arguments.seed) {
+        (Some(case), ..) => tell_case(&case),
+        (None, Some(range), _) => run_pairs(range, limit),
+        (None, None, Some(seed)) => tell(seed, arguments.leaps),
+        (None, None, None) => run_many(arguments.seeds, arguments.leaps, limit),
     }
 }
 
-fn run_one(seed: u64, leaps: bool, told: bool) -> Report {
-    let drawn = Scenario::draw(seed);
-    let scenario = if leaps { drawn.with_leaps() } else { drawn };
-    run::run(seed, scenario, Options { told, ..Options::default() })
+fn tell_case(case: &Case) -> ExitCode {
+    let ended = enumeration::run(case, None, true);
+    for line in &ended.story {
+        println!("{line}");
+    }
+    let violations: Vec<String> = ended.violations.iter().map(ToString::to_string).collect();
+    let (calls, met, planned) = (ended.calls.len(), ended.met, case.faults.len());
+    println!("{case}: {calls} calls of ports, {met} of {planned} faults, violations {violations:?}");
+    if violations.is_empty() && met == planned { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn tell(seed: u64, leaps: bool) -> ExitCode {
-    let report = run_one(seed, leaps, true);
+    let report = run::leaping(seed, leaps, true);
     for line in &report.story {
         println!("{line}");
     }
@@ -113,10 +120,10 @@ fn run_many((from, to): (u64, u64), leaps: bool, limit: Option<Duration>) -> Exi
         if limit.is_some_and(|limit| began.elapsed() > limit) {
             break;
         }
-        let report = run_one(seed, leaps, false);
+        let report = run::leaping(seed, leaps, false);
         sum.add(&report);
         for violation in &report.violations {
-            println!("seed {seed}: {violation}; replay with: cairn-sim --seed {seed}");
+            println!("seed {seed}: {violation}; replay with: {}", run::replay(seed, leaps));
         }
     }
     let minutes = began.elapsed().as_secs_f64() / 60.0;
@@ -145,8 +152,11 @@ impl PairSum {
         self.runs += 1;
         self.missed += u64::from(ended.met < pair.faults.len());
         self.failed += u64::from(!ended.violations.is_empty());
+        if ended.met < pair.faults.len() {
+            println!("{}: not all of the faults came to pass", pair.replay());
+        }
         for violation in &ended.violations {
-            println!("{:?}: {violation}", pair.faults);
+            println!("{}: {violation}", pair.replay());
         }
     }
 }

@@ -46,7 +46,19 @@ pub struct Report {
 
 /// Runs what a seed draws.
 pub fn seed(seed: u64, told: bool) -> Report {
-    run(seed, Scenario::draw(seed), Options { told, ..Options::default() })
+    leaping(seed, false, told)
+}
+
+/// Runs what a seed draws. `leaps`: clocks are weeks off, too.
+pub fn leaping(seed: u64, leaps: bool, told: bool) -> Report {
+    let drawn = Scenario::draw(seed);
+    let scenario = if leaps { drawn.with_leaps() } else { drawn };
+    run(seed, scenario, Options { told, ..Options::default() })
+}
+
+/// The command that tells the story of such a run.
+pub fn replay(seed: u64, leaps: bool) -> String {
+    format!("cairn-sim --seed {seed}{}", if leaps { " --leaps" } else { "" })
 }
 
 /// Runs a scenario.

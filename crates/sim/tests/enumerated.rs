@@ -15,7 +15,7 @@ fn every_single_fault(life: Life, schedule: u64) {
 fn single_faults(life: Life, schedule: u64, floor: usize, at: impl Fn(Call) -> bool) {
     let calm = Case::calm(life, schedule);
     let ended = run(&calm, None, false);
-    assert_eq!(ended.violations, [], "where nothing fails everything holds");
+    assert_eq!(ended.violations, [], "where nothing fails everything holds: {}", calm.replay());
     let mut cases = after(&calm, &ended.calls);
     cases.retain(|(_, call)| at(*call));
     assert!(cases.len() > floor, "{}: only {} cases", life.name(), cases.len());
@@ -23,9 +23,9 @@ fn single_faults(life: Life, schedule: u64, floor: usize, at: impl Fn(Call) -> b
     for (case, call) in &cases {
         let ended = run(case, None, false);
         if ended.met != 1 {
-            found.push(format!("{call:?}, {:?}: the fault did not come to pass", case.faults));
+            found.push(format!("{call:?}, {}: the fault did not come to pass", case.replay()));
         }
-        found.extend(ended.violations.iter().map(|violation| format!("{call:?}, {:?}: {violation}", case.faults)));
+        found.extend(ended.violations.iter().map(|violation| format!("{call:?}, {}: {violation}", case.replay())));
     }
     let (name, calls) = (life.name(), ended.calls.len());
     println!("{name}, schedule {schedule}: {calls} calls of ports, {} single faults", cases.len());

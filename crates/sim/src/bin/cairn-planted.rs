@@ -2,6 +2,7 @@
 //! is not found, or if something is found where nothing was planted.
 
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use clap::Parser;
 use sim::enumeration::{self, Case, Life};
@@ -31,9 +32,24 @@ struct Arguments {
     /// Only list them.
     #[arg(long)]
     list: bool,
-    /// Tell the story of this seed with each of them.
+    /// Tell the story of this seed, or of this case of an enumeration, with each of them.
     #[arg(long)]
-    tell: Option<u64>,
+    tell: Option<Told>,
+}
+
+/// A run that is to be told.
+#[derive(Clone, Debug)]
+enum Told {
+    Seed(u64),
+    Case(Case),
+}
+
+impl FromStr for Told {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self::Seed).or_else(|_| text.parse().map(Self::Case))
+    }
 }
 
 fn main() -> ExitCode {
@@ -46,8 +62,8 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    if let Some(seed) = arguments.tell {
-        all.iter().for_each(|one| tell(one, seed));
+    if let Some(told) = &arguments.tell {
+        all.iter().for_each(|one| tell(one, told));
         return ExitCode::SUCCESS;
     }
     #[cfg(not(planted))]
@@ -83,11 +99,16 @@ fn is_clean(arguments: &Arguments) -> bool {
     found.is_empty()
 }
 
-fn tell(one: &Planted, seed: u64) {
-    let options = Options { told: true, ..planted::options(Some(one)) };
-    let report = run::run(seed, Scenario::draw(seed), options);
+fn tell(one: &Planted, told: &Told) {
+    let story = match told {
+        Told::Seed(seed) => {
+            let options = Options { told: true, ..planted::options(Some(one)) };
+            run::run(*seed, Scenario::draw(*seed), options).story
+        }
+        Told::Case(case) => enumeration::run(case, Some(one), true).story,
+    };
     println!("{}:", one.name);
-    report.story.iter().for_each(|line| println!("{line}"));
+    story.iter().for_each(|line| println!("{line}"));
 }
 
 /// Whether it was found.
