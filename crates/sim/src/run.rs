@@ -9,7 +9,7 @@ use ca::ports::Clock;
 
 use crate::audit::Violation;
 use crate::mishaps::OPERATOR;
-use crate::scenario::Scenario;
+use crate::scenario::{STOP_MAX, Scenario};
 use crate::world::{Options, World};
 
 /// In the calm clients get what they want within this time.
@@ -89,7 +89,8 @@ pub fn run(seed: u64, scenario: Scenario, options: Options) -> Report {
 fn rest(world: &Arc<World>) {
     let times = &world.settings.times;
     let caught_up = if world.scenario.has_leaps() { OPERATOR * 2 } else { world.scenario.clock_jump_max };
-    let settled = times.issue_lease + times.sweep * 3 + caught_up + world.scenario.upkeep * 2;
+    // Whoever stood still when the last fault came goes on first.
+    let settled = STOP_MAX + times.issue_lease + times.sweep * 3 + caught_up + world.scenario.upkeep * 2;
     let mut limit = world.executor.now() + settled;
     let mut calm = until(world, limit, |_| false);
     if calm && world.auditor.is_at_work() {

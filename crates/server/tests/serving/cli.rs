@@ -100,7 +100,7 @@ async fn a_wrong_configuration_is_told_with_its_place() {
         ("[times]\nissue-lease = 1\n", &["times.issue-lease", "a lease must be longer than its steps"]),
         ("[listen]\nacme = \"localhost\"\n", &["cairn.toml:2:"]),
         ("base-url = \"http://ca.example\"\n", &["base-url", "https://"]),
-        ("regime = \"public\"\n", &["regime", "public is refused", "OCSP", "use private"]),
+        ("regime = \"public\"\n", &["regime", "public is refused", "DNSSEC", "use private"]),
     ] {
         fs::write(&file, text).expect("a file can be written");
         let (code, message) = failed_start(folder.path(), &["--config", "cairn.toml"]).await;

@@ -99,6 +99,7 @@ impl Auditor {
 
     /// The workbench holds what it held before, or nothing.
     pub(crate) fn workbench_was_restored(&self) {
+        self.facts().workbench_restored = Some(self.executor.now());
         self.clock_was_set();
         let known = Leases::tokens(&self.leases.tokens).clone();
         Leases::tokens(&self.leases.of_snapshots).extend(known);

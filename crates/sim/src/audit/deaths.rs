@@ -138,6 +138,10 @@ impl Auditor {
         let since = order.created.since(START).saturating_sub(self.off());
         let mut failed = ended.iter().filter(|one| one.end == AuthorizationEnd::Invalid).peekable();
         failed.peek()?;
+        // Challenges that were lost are made again, with other tokens than those that the client has shown.
+        if self.facts().workbench_restored.is_some_and(|restored| restored >= since) {
+            return Some("its challenges were lost with the workbench");
+        }
         failed
             .all(|one| one.identifier.name().is_some_and(|name| self.fails_to_prove(name.as_ref(), since)))
             .then_some("names could not be validated")

@@ -84,6 +84,8 @@ struct Facts {
     issuances: BTreeMap<OrderId, BTreeMap<IssuanceNumber, Node>>,
     /// When orders came into issuance.
     entered: BTreeMap<OrderId, Duration>,
+    /// When the workbench was last lost, or rolled back.
+    workbench_restored: Option<Duration>,
     /// Orders whose death was looked at.
     dead: BTreeSet<OrderId>,
     told: BTreeMap<String, Told>,
