@@ -153,20 +153,23 @@ fn logged_and_dead(machines: usize, fates: &Arc<DiesLogged>, layers: Vec<Arc<dyn
     report
 }
 
+/// The first certificate that was logged.
+type Logged = Option<(Serial, Vec<u8>)>;
+
 /// Keeps a certificate that was logged from all who read the log, and no mark behind it.
 #[derive(Clone, Debug)]
 struct LogUnread {
     /// Whether the certificate is stored at the last moment, when its order dies.
     at_last: bool,
-    logged: Arc<Mutex<Option<(Serial, Vec<u8>)>>>,
+    logged: Arc<Mutex<Logged>>,
 }
 
 impl LogUnread {
-    fn new(at_last: bool) -> Arc<dyn Layer> {
+    fn layer(at_last: bool) -> Arc<dyn Layer> {
         Arc::new(Self { at_last, logged: Arc::default() })
     }
 
-    fn logged(&self) -> MutexGuard<'_, Option<(Serial, Vec<u8>)>> {
+    fn logged(&self) -> MutexGuard<'_, Logged> {
         self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -223,7 +226,7 @@ fn order_may_die_whose_logged_certificate_another_process_overtook() {
 fn death_of_an_order_whose_certificate_recovery_passed_over_is_found() {
     for (machines, logs, at_last) in [(1, Fate::DiesAfter, false), (1, Fate::DiesAfter, true), (2, OVERTAKEN, false)] {
         let fates = DiesLogged::new(logs, Fate::DiesBefore);
-        let report = logged_and_dead(machines, &fates, vec![LogUnread::new(at_last)]);
+        let report = logged_and_dead(machines, &fates, vec![LogUnread::layer(at_last)]);
         let found: Vec<u8> = report.violations.iter().map(|violation| violation.invariant).collect();
         assert_eq!(found, [8], "{machines}, {logs:?}, {at_last}: {:#?}", report.story);
     }

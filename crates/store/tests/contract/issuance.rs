@@ -103,7 +103,7 @@ pub(crate) async fn begin_refuses_an_order_that_has_ended(stores: &Stores) {
 
 pub(crate) async fn begin_refuses_an_order_whose_place_another_has(stores: &Stores) {
     let replaced = stores.begun().await;
-    let identifier = CertificateIdentifier::new(&[7; 20], replaced.serial.as_bytes()).unwrap();
+    let identifier = CertificateIdentifier::new([7; 20], replaced.serial.as_bytes()).unwrap();
     let mut wanted = stores.wanted().await;
     wanted.order.replaces = Some(identifier);
     let (one, other) = (wanted.order.id, OrderId::random(stores.random.as_ref()));
