@@ -312,6 +312,16 @@ async fn name_without_a_valid_authorization_is_found() {
 }
 
 #[tokio::test]
+async fn clock_set_back_while_a_name_was_validated_is_no_finding() {
+    let (scene, _) = Scene::with_two_certificates().await;
+    scene.plant(
+        "UPDATE authorizations SET document = json_set(document, '$.validation.ended', ended + 159000)
+        WHERE name = 'a.example.org'",
+    );
+    assert_eq!(scene.check().await.findings(), []);
+}
+
+#[tokio::test]
 async fn authorization_given_up_after_the_issuance_is_no_finding() {
     let (scene, _) = Scene::with_two_certificates().await;
     let running = scene.start().await;
