@@ -234,8 +234,10 @@ impl World {
     fn watch_deadlines(self: &Arc<Self>) {
         let times = &self.settings.times;
         let (sweep, late) = (times.sweep, times.issue_lease + times.sweep * 3);
+        // By a clock that was behind, and leapt when it was set right, no order ends as long as it is doubted.
+        let doubted = if self.scenario.clock_jumps == 0 { Duration::ZERO } else { times.issue_deadline };
         // What was stopped goes on, what was dead is started, and time catches up with clocks that were ahead.
-        let settled = STOP_MAX + RESTART_MAX + self.scenario.clock_jump_max + late;
+        let settled = STOP_MAX + RESTART_MAX + self.scenario.clock_jump_max + doubted + late;
         let world = Arc::clone(self);
         self.executor.spawn(Node::WORLD, async move {
             world.executor.sleep(settled).await;
