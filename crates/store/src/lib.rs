@@ -4,5 +4,6 @@ pub mod audit;
 pub mod instance;
 pub mod memory;
 pub mod nonce;
+mod packed;
 pub mod sqlite;
 pub mod wake;

@@ -2,7 +2,7 @@
 
 use acme::{AccountStatus, Thumbprint};
 use ca::order::Stage;
-use ca::ports::SerialStatus;
+use ca::ports::{SerialStatus, StoreError, StoreErrorKind};
 use ca::{AccountId, InstanceId, LeaseToken, OrderCursor, OrderId};
 use pki::{LogId, Reason, Serial, Sha256, Timestamp};
 use rusqlite::Row;
@@ -11,14 +11,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::failure::{Failure, Step};
+use crate::packed;
 
 /// A value of the domain as a column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Col<T>(pub(super) T);
 
-/// A document in JSON as a column.
+/// A document in JSON as a column; where it stands in octets, it is packed.
 #[derive(Clone, Debug)]
 pub(super) struct Json<T>(pub(super) T);
+
+/// A document to be kept packed: see [`crate::packed`].
+#[derive(Clone, Debug)]
+pub(super) struct Packed(Vec<u8>);
 
 /// Reads a column as a value of the domain.
 pub(super) fn col<T>(row: &Row<'_>, index: usize) -> rusqlite::Result<T>
@@ -46,6 +51,14 @@ pub(super) fn document<T: Serialize>(what: &'static str, value: &T) -> Step<Stri
     serde_json::to_string(value).map_err(|error| Failure::corrupt(what, error))
 }
 
+/// Writes a document that is kept for years.
+pub(super) fn packed<T: Serialize>(what: &'static str, value: &T) -> Step<Packed> {
+    let written = serde_json::to_vec(value).map_err(|error| Failure::corrupt(what, error))?;
+    // Nothing is wrong with the document: it is too long, or there is no memory.
+    let unavailable = |error| StoreError::new(StoreErrorKind::Unavailable, format!("{what} can't be packed: {error}"));
+    packed::pack(&written).map(Packed).map_err(|error: std::io::Error| Failure::Refused(unavailable(error)))
+}
+
 /// A place in a list of orders that begins with the newest: without a cursor the place before all.
 pub(super) fn place(behind: Option<OrderCursor>) -> (i64, Vec<u8>) {
     behind.map_or((i64::MAX, Vec::new()), |at| (at.created.millis(), at.order.as_bytes().to_vec()))
@@ -61,7 +74,17 @@ fn unreadable(what: &str) -> FromSqlError {
 
 impl<T: DeserializeOwned> FromSql for Json<T> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        if let ValueRef::Blob(packed) = value {
+            let written = packed::unpack(packed).map_err(other)?;
+            return serde_json::from_slice(&written).map(Self).map_err(other);
+        }
         serde_json::from_str(value.as_str()?).map(Self).map_err(other)
+    }
+}
+
+impl ToSql for Packed {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(&self.0)))
     }
 }
 

@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::of(13, "replaced_crls", include_str!("../../migrations/sqlite/0013_replaced_crls.sql")),
     Migration::of(14, "stops by scope", include_str!("../../migrations/sqlite/0014_stops_by_scope.sql")),
     Migration::of(15, "CRL generations", include_str!("../../migrations/sqlite/0015_crl_generations.sql")),
+    Migration::of(16, "packed documents", include_str!("../../migrations/sqlite/0016_packed_documents.sql")),
 ];
 
 /// The schema that this version reads and writes.

@@ -107,6 +107,9 @@ impl Scene {
             connection.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
         }
         connection.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF;").unwrap();
+        for table in ["order_documents", "authorizations"] {
+            write_out(&connection, table);
+        }
         connection.execute_batch(sql).unwrap();
         assert!(connection.changes() > 0, "nothing was changed by {sql}");
     }
@@ -267,4 +270,21 @@ pub(crate) fn edit(file: &Path, change: impl FnOnce(&mut String)) {
     let mut text = std::fs::read_to_string(file).unwrap();
     change(&mut text);
     std::fs::write(file, text).unwrap();
+}
+
+/// With what documents are packed.
+const DICTIONARY: &[u8] = include_bytes!("../../../../store/src/packed/dictionary-1.txt");
+
+/// Writes packed documents out as text, as earlier versions did, so that they can be changed by hand.
+fn write_out(connection: &rusqlite::Connection, table: &str) {
+    let packed = format!("SELECT rowid, packed FROM {table} WHERE packed IS NOT NULL");
+    let mut packed = connection.prepare(&packed).unwrap();
+    let rows: Vec<(i64, Vec<u8>)> =
+        packed.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    let mut unpack = zstd::bulk::Decompressor::with_dictionary(DICTIONARY).unwrap();
+    for (row, packed) in rows {
+        let text = String::from_utf8(unpack.decompress(&packed[1..], 1 << 20).unwrap()).unwrap();
+        let write = format!("UPDATE {table} SET document = ?2, packed = NULL WHERE rowid = ?1");
+        connection.execute(&write, rusqlite::params![row, text]).unwrap();
+    }
 }

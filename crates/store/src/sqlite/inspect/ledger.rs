@@ -4,7 +4,7 @@ use ca::authorization::EndedAuthorization;
 use ca::order::{Failure as Death, Order};
 use ca::ports::RenewalScope;
 use pki::{Certificate, Serial, Sha256};
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params};
 
 use super::{Expected, Mend, Misfit, Misfits, Table, Wrong, blob, differing, shown, text};
@@ -46,7 +46,7 @@ pub(super) const fn rows(table: Table) -> &'static str {
 }
 
 const ORDERS: &str = "-- inspect.orders
-    SELECT o.row, d.document, o.failure, o.issuances,
+    SELECT o.row, coalesce(d.packed, d.document), o.failure, o.issuances,
         (SELECT count(*) FROM serials s WHERE s.order_row = o.row),
         (SELECT coalesce(max(s.number), 0) FROM serials s WHERE s.order_row = o.row),
         o.id, o.account, o.created, o.our_fault
@@ -68,7 +68,7 @@ fn of_order(row: &Row<'_>) -> Step<Expected> {
 pub(super) fn orders(connection: &Connection, after: i64, limit: u32) -> Step<Misfits> {
     let look = |row: &Row<'_>, found: &mut Vec<Misfit>| {
         let subject = format!("order {}", shown(row, ORDER_FIRST));
-        let (number, document): (i64, Option<String>) = (row.get(0)?, row.get(1)?);
+        let (number, lost): (i64, bool) = (row.get(0)?, row.get_ref(1)? == ValueRef::Null);
         let (issuances, serials, last): (u32, u32, u32) = (row.get(3)?, row.get(4)?, row.get(5)?);
         if serials != last || issuances != last {
             let detail =
@@ -77,7 +77,7 @@ pub(super) fn orders(connection: &Connection, after: i64, limit: u32) -> Step<Mi
             let mend = (serials == last).then_some(Mend::Row(Table::Orders, number));
             found.push(Misfit { subject: subject.clone(), wrong: Wrong::Numbers, detail, mend });
         }
-        if document.is_none() {
+        if lost {
             let detail = "the ledger has lost its document: restore the store from a backup".to_owned();
             found.push(Misfit { subject, wrong: Wrong::Missing, detail, mend: None });
             return Ok(());
@@ -154,7 +154,8 @@ pub(super) fn names_lacking(connection: &Connection, serial: i64, der: &[u8]) ->
 }
 
 const AUTHORIZATIONS: &str = "-- inspect.authorizations
-    SELECT row, document, order_id, number, account, name FROM authorizations WHERE row > ?1 ORDER BY row LIMIT ?2";
+    SELECT row, coalesce(packed, document), order_id, number, account, name FROM authorizations
+    WHERE row > ?1 ORDER BY row LIMIT ?2";
 
 fn of_authorization(row: &Row<'_>) -> Step<Expected> {
     let ended: EndedAuthorization = json(row, 1)?;

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Expected, Table, active, differing, ledger, rewrite, totals};
-use crate::sqlite::columns::{Col, col, document, json};
+use crate::sqlite::columns::{Col, col, document, json, packed};
 use crate::sqlite::failure::Step;
 use crate::sqlite::ledger::{blocked_keys, orders, revocation as revocations, serials, stops};
 use crate::sqlite::writer::Batch;
@@ -214,7 +214,7 @@ fn ended_here_alone(batch: &Batch<'_>, order: Option<&Order>, known: Option<&Led
     let Some(order) = order.filter(|_| known.is_none_or(|known| known.end.is_none())) else { return Ok(false) };
     match &order.progress {
         Progress::Done { outcome: Outcome::Invalid(failure), ended, .. } if failure.stage == Stage::Issue => {
-            let written = document("order_documents.document", order)?;
+            let written = packed("order_documents.packed", order)?;
             orders::finish(batch, order, &written, failure, *ended)?;
             Ok(true)
         }

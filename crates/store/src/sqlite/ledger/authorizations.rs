@@ -11,7 +11,7 @@ use ca::{AccountId, AuthorizationId};
 use pki::{GeneralName, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::sqlite::columns::{Col, col, json, maybe};
+use crate::sqlite::columns::{Col, Packed, col, json, maybe};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
 
@@ -19,14 +19,14 @@ use crate::sqlite::writer::Batch;
 pub(super) fn authorize(
     batch: &Batch<'_>,
     ended: &EndedAuthorization,
-    document: &str,
+    document: &Packed,
 ) -> Step<Option<EndedAuthorization>> {
     let (outcome, expires) = columns(ended.end);
     let inserted = batch
         .prepare_cached(
             "-- ledger.authorize
-            INSERT INTO authorizations (order_id, number, account, name, outcome, expires, ended, document)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (order_id, number) DO NOTHING",
+            INSERT INTO authorizations (order_id, number, account, name, outcome, expires, ended, document, packed)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '', ?8) ON CONFLICT (order_id, number) DO NOTHING",
         )?
         .execute(params![
             Col(ended.id.order),
@@ -72,7 +72,8 @@ fn from_columns(row: &Row<'_>) -> Step<EndedAuthorization> {
 pub(super) fn by_id(connection: &Connection, id: AuthorizationId) -> Step<Option<EndedAuthorization>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.authorization
-        SELECT outcome, expires, ended, document FROM authorizations WHERE order_id = ?1 AND number = ?2",
+        SELECT outcome, expires, ended, coalesce(packed, document) FROM authorizations
+        WHERE order_id = ?1 AND number = ?2",
     )?;
     let mut rows = statement.query(params![Col(id.order), id.number])?;
     rows.next()?.map(from_columns).transpose()
@@ -122,7 +123,7 @@ pub(super) fn good(
 ) -> Step<Vec<EndedAuthorization>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.good_authorizations
-        SELECT outcome, expires, ended, document FROM authorizations INDEXED BY authorizations_good
+        SELECT outcome, expires, ended, coalesce(packed, document) FROM authorizations INDEXED BY authorizations_good
         WHERE account = ?1 AND name = ?2 AND outcome = 'valid' AND expires >= ?3 AND ended BETWEEN ?4 AND ?3
         ORDER BY expires DESC LIMIT 1",
     )?;

@@ -10,7 +10,7 @@ use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{authorizations, generations, orders, renewal, serials, stops};
-use crate::sqlite::columns::{Col, col, document, maybe};
+use crate::sqlite::columns::{Col, Packed, col, maybe, packed};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
 
@@ -18,7 +18,7 @@ use crate::sqlite::writer::Batch;
 #[derive(Debug)]
 pub(super) struct Beginning {
     order: Order,
-    document: String,
+    document: Packed,
     authorizations: Vec<(AuthorizationId, String)>,
     names: Vec<String>,
     serial: Serial,
@@ -37,7 +37,7 @@ impl Beginning {
     pub(super) fn of(begin: &Begin<'_>) -> Step<Self> {
         Ok(Self {
             order: begin.order.clone(),
-            document: document("order_documents.document", begin.order)?,
+            document: packed("order_documents.packed", begin.order)?,
             authorizations: authorizations::of(begin.order),
             names: begin.names.iter().map(ToString::to_string).collect(),
             serial: begin.serial,

@@ -37,7 +37,7 @@ use ca::{AccountId, AuthorizationId, ExternalKeyId, InstanceId, OrderCursor, Ord
 use pki::{CrlEntry, GeneralName, Serial, Sha256, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-use super::columns::{Col, col, document};
+use super::columns::{Col, col, document, packed};
 use super::failure::Step;
 use super::readers::snapshot;
 use super::writer::{Batch, Durability};
@@ -162,7 +162,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn authorize(&self, ended: EndedAuthorization) -> Stored<EndedAuthorization> {
-        let written = document("authorizations.document", &ended)?;
+        let written = packed("authorizations.packed", &ended)?;
         let ended = Arc::new(ended);
         let write = Arc::clone(&ended);
         let standing = self.write(move |batch| authorizations::authorize(batch, &write, &written)).await?;
@@ -239,7 +239,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn finish(&self, order: &Order, failure: Death, at: Timestamp) -> Stored<LedgerEnd> {
-        let written = document("order_documents.document", order)?;
+        let written = packed("order_documents.packed", order)?;
         let order = order.clone();
         self.write(move |batch| orders::finish(batch, &order, &written, &failure, at)).await
     }

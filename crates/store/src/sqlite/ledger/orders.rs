@@ -8,7 +8,7 @@ use pki::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::serials;
-use crate::sqlite::columns::{Col, Json, col, document, json, maybe, place};
+use crate::sqlite::columns::{Col, Json, Packed, col, document, json, maybe, place};
 use crate::sqlite::failure::{Failure, Step};
 use crate::sqlite::writer::Batch;
 
@@ -40,7 +40,8 @@ fn end(row: &Row<'_>) -> Step<Option<(LedgerEnd, Timestamp)>> {
 pub(in crate::sqlite) fn by_id(connection: &Connection, id: OrderId) -> Step<Option<LedgerOrder>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.order
-        SELECT d.document, o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered, o.acknowledged
+        SELECT coalesce(d.packed, d.document), o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered,
+            o.acknowledged
         FROM orders o JOIN order_documents d ON d.order_row = o.row WHERE o.id = ?1",
     )?;
     let mut rows = statement.query([Col(id)])?;
@@ -69,7 +70,8 @@ pub(super) fn of_account(
 pub(super) fn ended(connection: &Connection, before: Option<Timestamp>, limit: u32) -> Step<Vec<LedgerOrder>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.ended_orders
-        SELECT d.document, o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered, o.acknowledged
+        SELECT coalesce(d.packed, d.document), o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered,
+            o.acknowledged
         FROM orders o JOIN order_documents d ON d.order_row = o.row
         WHERE o.ended < ?1 ORDER BY o.ended DESC, o.id LIMIT ?2",
     )?;
@@ -100,7 +102,8 @@ pub(super) fn ended_by_our_fault(
 ) -> Step<Vec<LedgerOrder>> {
     let mut statement = connection.prepare_cached(
         "-- ledger.ended_by_our_fault
-        SELECT d.document, o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered, o.acknowledged
+        SELECT coalesce(d.packed, d.document), o.issuances, o.outcome, o.ended, o.serial, o.failure, o.delivered,
+            o.acknowledged
         FROM orders o INDEXED BY orders_by_our_fault JOIN order_documents d ON d.order_row = o.row
         WHERE o.our_fault = 1 AND (o.ended, o.id) < (?1, ?2) ORDER BY o.ended DESC, o.id DESC LIMIT ?3",
     )?;
@@ -114,7 +117,7 @@ pub(super) fn ended_by_our_fault(
 }
 
 /// Adds an order of which the ledger hears for the first time. Its row.
-pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuances: u32) -> Step<i64> {
+pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &Packed, issuances: u32) -> Step<i64> {
     batch
         .prepare_cached(
             "-- ledger.order.new\nINSERT INTO orders (id, account, issuances, created) VALUES (?1, ?2, ?3, ?4)",
@@ -122,7 +125,10 @@ pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuance
         .execute(params![Col(order.id), Col(order.account), issuances, Col(order.created)])?;
     let row = batch.last_insert_rowid();
     batch
-        .prepare_cached("-- ledger.order.document\nINSERT INTO order_documents (order_row, document) VALUES (?1, ?2)")?
+        .prepare_cached(
+            "-- ledger.order.document
+            INSERT INTO order_documents (order_row, document, packed) VALUES (?1, '', ?2)",
+        )?
         .execute(params![row, document])?;
     Ok(row)
 }
@@ -131,7 +137,7 @@ pub(super) fn hear_of(batch: &Batch<'_>, order: &Order, document: &str, issuance
 pub(in crate::sqlite) fn finish(
     batch: &Batch<'_>,
     order: &Order,
-    written: &str,
+    written: &Packed,
     failure: &Death,
     at: Timestamp,
 ) -> Step<LedgerEnd> {

@@ -9,7 +9,7 @@ use pki::{Reason, Serial, Sha256, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{blocked_keys, crls, generations, issuance, orders, responders, revocation, serials, stops};
-use crate::sqlite::columns::{Col, Json, col, document, json};
+use crate::sqlite::columns::{Col, Json, col, document, json, packed};
 use crate::sqlite::failure::Step;
 use crate::sqlite::writer::Batch;
 
@@ -194,7 +194,7 @@ fn next_number(batch: &Batch<'_>, order: &Order) -> Step<(i64, u32, bool)> {
         .optional()?;
     let (row, last, ended) = match known {
         Some(known) => known,
-        None => (orders::hear_of(batch, order, &document("order_documents.document", order)?, 0)?, 0, false),
+        None => (orders::hear_of(batch, order, &packed("order_documents.packed", order)?, 0)?, 0, false),
     };
     batch
         .prepare_cached("-- ledger.restore.number\nUPDATE orders SET issuances = ?2 WHERE row = ?1")?
@@ -207,6 +207,11 @@ fn next_number(batch: &Batch<'_>, order: &Order) -> Step<(i64, u32, bool)> {
 
 fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restored) -> Step<()> {
     let (order_row, number, ended) = next_number(batch, &signature.order)?;
+    // As the ledger has it, if it has heard of the order before.
+    let profile = match orders::by_id(batch, signature.order.id)? {
+        Some(known) => known.order.profile,
+        None => signature.order.profile.clone(),
+    };
     let at = Col(signature.at);
     batch
         .prepare_cached(
@@ -214,9 +219,9 @@ fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restor
             INSERT INTO serials (serial, tail, order_row, number, account, status, given_up, ct, issuer, profile,
                 profile_hash, spki_hash, begun, good, stored, not_after, restored, restored_from, unsettled,
                 crl_generation)
-            SELECT ?1, ?2, ?3, ?4, account, 'good', ?5, ?6, ?7, document ->> '$.profile', ?8, ?9, ?10, ?10, ?11, ?12,
+            SELECT ?1, ?2, ?3, ?4, account, 'good', ?5, ?6, ?7, ?16, ?8, ?9, ?10, ?10, ?11, ?12,
                 ?13, ?14, 1, ?15
-            FROM orders JOIN order_documents ON order_row = row WHERE row = ?3",
+            FROM orders WHERE row = ?3",
         )?
         .execute(params![
             Col(signature.serial),
@@ -234,6 +239,7 @@ fn add_signed(batch: &Batch<'_>, signature: &RestoredSignature, restored: Restor
             Col(restored.at),
             Col(restored.from),
             signature.crl_generation.0,
+            profile,
         ])?;
     let row = batch.last_insert_rowid();
     generations::lasts_until(batch, signature.crl_generation, signature.not_after)?;
