@@ -114,14 +114,15 @@ impl World {
     pub(crate) fn begin_last_questions(self: &Arc<Self>) {
         let world = Arc::clone(self);
         self.executor.spawn(Node::WORLD, async move {
-            // If certificates don't name the responder, it has no certificate before somebody asks. To make one takes
-            // eight calls of stores and keys that no request waits for at any other time: where each of them takes
-            // seconds, the first of all who ever ask is told to try later.
+            // If certificates don't name the responder, it has no certificate before somebody asks for what it signs,
+            // which is nothing for a serial that is `wait`. To make one takes eight calls of stores and keys that no
+            // request waits for at any other time: where each of them takes seconds, the first of all who ever ask is
+            // told to try later.
             if !world.settings.ocsp.in_certificates
                 && !world.has_responder()
-                && let Some(serial) = world.auditor.serials().first()
+                && let Some(serial) = world.auditor.answered_serial()
             {
-                world.ask_for_status(&world.machines[0], (*serial, USUAL), false, false).await;
+                world.ask_for_status(&world.machines[0], (serial, USUAL), false, false).await;
                 world.executor.sleep(FIRST_ANSWER).await;
             }
             for machine in &world.machines {

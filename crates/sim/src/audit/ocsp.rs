@@ -61,6 +61,12 @@ impl Auditor {
         self.facts().statuses.keys().copied().collect()
     }
 
+    /// One of which an answer is signed: `wait` has none.
+    pub(crate) fn answered_serial(&self) -> Option<Serial> {
+        let facts = self.facts();
+        facts.statuses.iter().find(|(_, status)| **status != SerialStatus::Wait).map(|(serial, _)| *serial)
+    }
+
     /// Somebody is about to ask. `strictly`: nothing fails, and nothing is under way.
     pub(crate) fn asked_for_status(&self, serial: Serial, strictly: bool) -> Asked {
         Asked { serial, status: self.facts().statuses.get(&serial).copied(), strictly }
