@@ -399,7 +399,7 @@ fn begin_of(folder: &Path, numbers: &[u32]) -> Result<AuditMark, AuditLogError> 
 
 const fn is_reserved_for(event: &AuditEvent) -> bool {
     match event {
-        AuditEvent::Precertificate { .. } | AuditEvent::Certificate { .. } => true,
+        AuditEvent::Precertificate { .. } | AuditEvent::Certificate { .. } | AuditEvent::OcspResponder { .. } => true,
         AuditEvent::Begun { .. }
         | AuditEvent::Revocation { .. }
         | AuditEvent::KeyBlock { .. }
@@ -408,7 +408,6 @@ const fn is_reserved_for(event: &AuditEvent) -> bool {
         | AuditEvent::CrlNumber { .. }
         | AuditEvent::Crl { .. }
         | AuditEvent::Authority { .. }
-        | AuditEvent::OcspResponder { .. }
         | AuditEvent::Recovered { .. }
         | AuditEvent::Continued { .. }
         | AuditEvent::CheckpointKey { .. }
