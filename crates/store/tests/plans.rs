@@ -8,11 +8,12 @@ use rusqlite::Connection;
 use store::sqlite::{Database, OpenOptions};
 
 /// Statements that walk, and why they may. One that does so no more has to leave this list.
-const WALK: [(&str, &str); 15] = [
+const WALK: [(&str, &str); 16] = [
     ("ledger.serials", "a page of all, in the order of the rows: it ends at its limit"),
     ("ledger.external_account_keys", "a page of all, in the order of the rows"),
     ("ledger.responders", "a page of all, and there are few"),
     ("ledger.count_renewals", "for an operator, who is told so"),
+    ("ledger.accept_time.generations", "a row for each change of the CRL shards, once after a wrong clock"),
     ("ledger.accept_time.revocations", "for an operator, along an index of what is revoked, once after a wrong clock"),
     ("ledger.first_terms_version.look", "the first row alone"),
     ("ledger.authorities", "there are few"),

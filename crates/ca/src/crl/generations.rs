@@ -11,7 +11,10 @@ use crate::ports::{CrlGenerationId, CrlGenerationRecord, CrlShard, Stored};
 impl Ca {
     /// The generations whose CRLs are needed no more. Asked of the ledger, where another process may have taken an end
     /// back; that of new certificates never is one.
-    pub(super) async fn ended_generations(&self) -> Stored<BTreeSet<CrlGenerationId>> {
+    ///
+    /// # Errors
+    /// The ledger could not be asked.
+    pub async fn ended_crl_generations(&self) -> Stored<BTreeSet<CrlGenerationId>> {
         if self.settings.crls.generations().len() == 1 {
             return Ok(BTreeSet::new());
         }
@@ -60,6 +63,8 @@ impl Ca {
 
     /// What its last CRL has replaced is let go of in its time, as with any other.
     pub(super) async fn sweep_ended(&self, issuer: Sha256, shard: u16) {
+        // What went wrong with it when it was still needed is nobody's trouble now.
+        self.crl_watch.made(issuer, shard);
         if self.crl_watch.sweep_due(issuer, shard, self.now()).is_none() {
             return;
         }

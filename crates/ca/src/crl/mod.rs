@@ -64,7 +64,7 @@ impl Ca {
         }
         let mut made = 0;
         let mut failed = None;
-        let ended = self.ended_generations().await?;
+        let ended = self.ended_crl_generations().await?;
         for issuer in &self.issuers {
             let last_revocation = self.last_revocation_of(issuer.id, &ended).await?;
             let at = self.now();

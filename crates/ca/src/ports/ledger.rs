@@ -484,7 +484,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     async fn newest(&self) -> Stored<Newest>;
 
     /// An operator says that the clock is right at this time: what is newer was written while it was wrong, and counts
-    /// as the newest no more.
+    /// as the newest no more. A generation of CRL shards that ended later has not ended.
     async fn accept_time(&self, at: Timestamp) -> Stored<()>;
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ca::crl::CrlScheme;
 use ca::order::Stage;
@@ -22,6 +23,7 @@ on_all_back_ends! {
     revocations_appear_where_each_certificate_says
     serial_of_before_the_change_stays_where_it_was_allocated
     generation_ends_with_one_more_crl_after_its_last_certificate
+    generation_that_a_clock_ahead_ended_goes_on_once_the_time_is_accepted
     generation_that_comes_back_goes_on_with_its_numbers
     certificate_that_says_another_crl_than_its_record_is_not_signed
     restored_certificates_are_in_the_generation_that_they_say
@@ -172,6 +174,25 @@ async fn generation_ends_with_one_more_crl_after_its_last_certificate(backend: B
     let world = world.restart();
     world.clock.pass_seconds(86_400);
     assert_eq!(world.ca.renew_crls().await.unwrap(), 3, "nor after a restart");
+}
+
+async fn generation_that_a_clock_ahead_ended_goes_on_once_the_time_is_accepted(backend: Backend) {
+    let (world, old, _) = with_two_generations(backend).await;
+    let ended = async |world: &World| world.ledger.crl_generations().await.unwrap()[0].ended;
+    let ahead = old.not_after.since(world.ca.now()) + Duration::from_secs(86_400);
+    world.clock.set_ahead(ahead);
+    let world = world.restart();
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 7);
+    assert!(ended(&world).await.is_some(), "by a clock that a start believes");
+    world.clock.set_back(ahead);
+    world.clock.pass_seconds(60);
+    world.ca.accept_clock("the operator").await.unwrap().unwrap();
+    assert_eq!(ended(&world).await, None);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 7, "those of the future are made anew");
+    let shard = old.serial.shard(4);
+    assert_eq!(listing(&world, old.serial).await, [shard]);
+    let this_update = crl(&world, shard).await.this_update();
+    assert!(this_update <= world.ca.now(), "{this_update:?}");
 }
 
 async fn generation_that_comes_back_goes_on_with_its_numbers(backend: Backend) {

@@ -74,11 +74,15 @@ pub(super) fn key_of(thumbprint: Thumbprint) -> [u8; 32] {
 }
 
 impl Records {
-    /// The operator accepted this time: revocations that were written after it were written before it.
+    /// The operator accepted this time: revocations that were written after it were written before it, and generations
+    /// of CRL shards that ended after it have not ended.
     pub(super) fn accept_time(&mut self, at: Timestamp) {
         self.newest = Newest { at, record: Recorded::Accepted };
         for written in self.serials.values_mut().filter_map(|issued| issued.revocation_written.as_mut()) {
             *written = at.min(*written);
+        }
+        for known in self.crl_generations.values_mut() {
+            known.ended = known.ended.filter(|ended| *ended <= at);
         }
     }
 

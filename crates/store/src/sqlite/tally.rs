@@ -152,13 +152,20 @@ const fn accepted(at: Timestamp) -> Newest {
     Newest { at, record: Recorded::Accepted }
 }
 
-/// Writes down that this time was accepted. Revocations that were written after it were written before it.
+/// Writes down that this time was accepted. Revocations that were written after it were written before it, and
+/// generations of CRL shards that ended after it have not ended.
 pub(crate) fn accept(batch: &Batch<'_>, at: Timestamp) -> Step<()> {
     batch
         .prepare_cached(
             "-- ledger.accept_time.revocations
             UPDATE serials INDEXED BY serials_revoked_last SET revoked_at = ?1
             WHERE status = 'revoked' AND revoked_at > ?1",
+        )?
+        .execute([Col(at)])?;
+    batch
+        .prepare_cached(
+            "-- ledger.accept_time.generations
+            UPDATE crl_generation_ends SET ended = NULL WHERE ended > ?1",
         )?
         .execute([Col(at)])?;
     batch.count(|tally| {

@@ -111,6 +111,14 @@ pub(super) fn mend(batch: &Batch<'_>, mend: &Mend, now: Timestamp) -> Done {
             let gone = batch
                 .prepare_cached("-- mend.crl\nDELETE FROM crls WHERE issuer = ?1 AND shard = ?2")?
                 .execute(params![Col(*issuer), shard])?;
+            // Or nobody would make a new one, where its generation has ended.
+            batch
+                .prepare_cached(
+                    "-- mend.crl.generation
+                    UPDATE crl_generation_ends SET ended = NULL
+                    WHERE first = (SELECT max(first) FROM crl_generations WHERE first <= ?1)",
+                )?
+                .execute([shard])?;
             Ok((gone > 0).then(|| "the stored CRL is forgotten; the next start makes a new one".to_owned()))
         }
     }
