@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ca::Ca;
+use ca::ports::CrlGenerationId;
 use ca::urls;
 use pki::{Certificate, Timestamp};
 
@@ -55,7 +56,7 @@ impl Publication {
         Self { ca, root, root_crl, destination: Box::new(destination), state: Mutex::default() }
     }
 
-    /// How old the oldest CRL is that stands there; `None`: none is known to.
+    /// How old the oldest CRL is that stands there and is still renewed; `None`: none is known to.
     pub fn oldest(&self) -> Option<Duration> {
         self.lock().oldest().map(|oldest| self.ca.now().since(oldest))
     }
@@ -93,6 +94,10 @@ impl Publication {
         if self.lock().waits(self.ca.clock.monotonic()) {
             return Ok(0);
         }
+        match self.ca.ended_crl_generations().await {
+            Ok(ended) => self.lock().not_renewed(self.paths_of(&ended)),
+            Err(error) => tracing::debug!(%error, "which CRLs are not renewed any more is not known"),
+        }
         let (mut written, mut first, mut in_a_row) = (0, None, 0);
         let mut paths = self.paths();
         // Where several fail for good, those behind them get their turn after the pause.
@@ -122,6 +127,11 @@ impl Publication {
             self.lock().goes_on();
         }
         first.map_or(Ok(written), Err)
+    }
+
+    fn paths_of(&self, generations: &BTreeSet<CrlGenerationId>) -> BTreeSet<String> {
+        let shards = self.ca.settings.crls.shards().filter(|shard| generations.contains(&shard.generation));
+        shards.flat_map(|shard| self.ca.issuers.iter().map(move |one| urls::crl(&one.id, shard.number))).collect()
     }
 
     /// Everything that is to be there. An issuer's certificate comes once, however many chains it stands in.

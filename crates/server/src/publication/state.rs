@@ -1,6 +1,6 @@
 //! What is known of the files of one place, and when those that failed are tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pki::Timestamp;
@@ -21,6 +21,8 @@ pub(super) struct State {
     pause: Option<(Duration, Duration)>,
     /// After a pause, so many are left for last.
     tried: usize,
+    /// CRLs whose last one was made.
+    last: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -85,9 +87,15 @@ impl State {
         self.tried = 0;
     }
 
-    /// The time of the oldest CRL that is there.
+    /// CRLs of which no newer one comes.
+    pub(super) fn not_renewed(&mut self, paths: BTreeSet<String>) {
+        self.last = paths;
+    }
+
+    /// The time of the oldest CRL that is there and still renewed.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        self.files.values().filter_map(|known| known.there?.0).map(|(_, this_update)| this_update).min()
+        let renewed = self.files.iter().filter(|(path, _)| !self.last.contains(*path));
+        renewed.filter_map(|(_, known)| known.there?.0).map(|(_, this_update)| this_update).min()
     }
 
     /// Path, beginning and reason of the trouble that lasts longest.
