@@ -33,6 +33,8 @@ struct Entry {
     was_asked_for: bool,
     /// Since it was signed, or by whom it was signed for.
     is_wanted: bool,
+    /// When it is signed anew: its place among the others.
+    due: Timestamp,
 }
 
 fn octets_of(answer: &OcspAnswer) -> usize {
@@ -78,20 +80,21 @@ impl Cache {
         due
     }
 
-    /// It was not signed anew, and is to be tried again.
-    pub(super) fn put_off(&mut self, question: Question) {
-        if let Some(entry) = self.entries.get(&question) {
-            self.by_renewal.insert((entry.answer.renewal, question));
+    /// It was not signed anew, and is to be tried again, not before this time.
+    pub(super) fn put_off(&mut self, question: Question, until: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(&question) {
+            entry.due = until.max(entry.answer.renewal);
+            self.by_renewal.insert((entry.due, question));
         }
     }
 
     fn put(&mut self, question: Question, answer: &Arc<OcspAnswer>, was_asked_for: bool, is_wanted: bool) {
         self.octets += octets_of(answer);
-        let entry = Entry { answer: Arc::clone(answer), was_asked_for, is_wanted };
+        let entry = Entry { answer: Arc::clone(answer), was_asked_for, is_wanted, due: answer.renewal };
         match self.entries.insert(question, entry) {
             Some(before) => {
                 self.octets -= octets_of(&before.answer);
-                self.by_renewal.remove(&(before.answer.renewal, question));
+                self.by_renewal.remove(&(before.due, question));
             }
             None => self.queue.push_back(question),
         }
@@ -105,7 +108,7 @@ impl Cache {
                 }
                 Some(entry) => {
                     self.octets -= octets_of(&entry.answer);
-                    self.by_renewal.remove(&(entry.answer.renewal, oldest));
+                    self.by_renewal.remove(&(entry.due, oldest));
                     self.entries.remove(&oldest);
                 }
                 None => {}
@@ -170,6 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn what_was_put_off_leaves_the_turn_to_others_and_has_one_place() {
+        let mut cache = Cache::new(10_000);
+        let at = Timestamp::from_seconds;
+        cache.keep(question(1), &answer_until(10, 100));
+        cache.keep(question(2), &answer_until(20, 100));
+        assert_eq!(cache.take_due(at(10), 9), [question(1)]);
+        cache.put_off(question(1), at(60));
+        assert_eq!(cache.take_due(at(59), 9), [question(2)]);
+        cache.renew(question(1), &answer_until(100, 100));
+        assert!(cache.find(&question(1)).is_some());
+        assert_eq!(cache.take_due(at(99), 9), []);
+        assert_eq!(cache.take_due(at(100), 9), [question(1)]);
+    }
+
+    #[test]
     fn what_was_asked_for_is_due_once_and_no_more_when_nobody_asks_again() {
         let mut cache = Cache::new(10_000);
         let at = Timestamp::from_seconds;
@@ -178,7 +196,7 @@ mod tests {
         }
         assert_eq!(cache.take_due(at(9), 9), []);
         assert_eq!(cache.take_due(at(20), 1), [question(1)]);
-        cache.put_off(question(1));
+        cache.put_off(question(1), at(0));
         assert_eq!(cache.take_due(at(20), 9), [question(1), question(2)]);
         assert_eq!(cache.take_due(at(20), 9), []);
         cache.renew(question(1), &answer_until(100, 100));

@@ -1,22 +1,26 @@
 //! Answers are signed anew before they end and before they are asked for again.
 
+use std::time::Duration;
+
 use super::{NotSigned, Question, lock};
 use crate::authority::Ca;
 use crate::error::Answer;
 
 /// So many are signed in one go at most, one after the other: most places are left to who asks.
 const RENEWED_TOGETHER_MAX: usize = 64;
+/// So long one that could not be signed leaves the turn to others.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
 
 impl Ca {
     /// Signs those answers anew whose renewal has come and that were asked for since they were signed, some in each go:
     /// how many. What nobody asks for lapses. The ledger is read for each, as for a request.
     ///
     /// # Errors
-    /// One could not be signed, for another reason than that it is too early or that too many others are: it is tried
-    /// again, and given as it is until it ends.
+    /// The first that could not be signed, for another reason than that it is too early or that too many others are: it
+    /// is tried again a minute later, and given as it is until it ends. Those behind it are signed all the same.
     pub async fn renew_ocsp_answers(&self) -> Answer<usize> {
         let due = lock(&self.ocsp.cache).take_due(self.now(), RENEWED_TOGETHER_MAX);
-        let mut signed = 0;
+        let (mut signed, mut failed) = (0, None);
         let mut left = due.into_iter();
         while let Some(key) = left.next() {
             let (issuer, form, serial) = key;
@@ -37,16 +41,17 @@ impl Ca {
                 }
                 // It has become another status: who asks next reads which.
                 Err(NotSigned::Changed(_)) => {}
-                Err(error) => {
-                    let mut cache = lock(&self.ocsp.cache);
-                    std::iter::once(key).chain(left).for_each(|key| cache.put_off(key));
-                    return match error {
-                        NotSigned::Busy | NotSigned::Doubted | NotSigned::Unprepared => Ok(signed),
-                        NotSigned::Changed(_) | NotSigned::Failed(_) => Err(error.into()),
-                    };
+                Err(NotSigned::Failed(error)) => {
+                    lock(&self.ocsp.cache).put_off(key, self.now().plus(FAILED_PAUSE));
+                    failed.get_or_insert(error);
+                }
+                Err(NotSigned::Busy | NotSigned::Doubted | NotSigned::Unprepared) => {
+                    let (mut cache, now) = (lock(&self.ocsp.cache), self.now());
+                    std::iter::once(key).chain(left).for_each(|key| cache.put_off(key, now));
+                    break;
                 }
             }
         }
-        Ok(signed)
+        failed.map_or(Ok(signed), |error| Err(NotSigned::Failed(error).into()))
     }
 }
