@@ -57,26 +57,37 @@ pub enum Resumed {
 pub(crate) enum Stopped {
     /// It waits: they are of everything, or of its profile.
     Waits(Problem),
-    /// It can't have a certificate: they are of its account, or of names.
-    Ends(Problem),
+    /// It can't have a certificate: they are of its account.
+    OfAccount,
+    /// It can't have a certificate: they are of names.
+    OfNames(Problem),
 }
 
 impl Stopped {
-    /// What its client is told.
+    /// What its client is told when it asks for a certificate.
     pub(crate) fn problem(self) -> Problem {
         match self {
-            Self::Waits(problem) | Self::Ends(problem) => problem,
+            Self::Waits(problem) | Self::OfNames(problem) => problem,
+            Self::OfAccount => {
+                let detail =
+                    "this CA's operator has stopped issuance for this account; ask the operator, or try again later";
+                // No `unauthorized`: nothing about the request is wrong, and clients that are told so give up.
+                Problem::new(ProblemType::ServerInternal, detail).with_status(503)
+            }
         }
+    }
+
+    /// Of what an order dies whose account is stopped: no fault of the CA, and nothing brings it back.
+    pub(crate) fn death_of_account() -> Problem {
+        let detail = "this CA's operator has stopped issuance for this account; ask the operator";
+        Problem::new(ProblemType::Unauthorized, detail)
     }
 
     /// What these stops mean to this order; `None`: none of them is for it. The operator's reason is his own.
     pub(crate) fn of(stops: &[StopRecord], order: &Order) -> Option<Self> {
         let ours = || stops.iter().map(|stop| &stop.scope).filter(|scope| scope.covers(order));
         if ours().any(|scope| matches!(scope, StopScope::Account(_))) {
-            let detail =
-                "this CA's operator has stopped issuance for this account; ask the operator, or try again later";
-            // No `unauthorized`: nothing about the request is wrong, and clients that are told so give up.
-            return Some(Self::Ends(Problem::new(ProblemType::ServerInternal, detail).with_status(503)));
+            return Some(Self::OfAccount);
         }
         let stopped = order.identifiers.iter().filter(|one| ours().any(|scope| scope.covers_name(one)));
         let names: Vec<Subproblem> = stopped
@@ -87,7 +98,7 @@ impl Stopped {
             .take(SUBPROBLEMS_MAX)
             .collect();
         if !names.is_empty() {
-            return Some(Self::Ends(Problem::of_identifiers(names)));
+            return Some(Self::OfNames(Problem::of_identifiers(names)));
         }
         let of_all = ours().any(|scope| *scope == StopScope::All);
         let what = if of_all { String::new() } else { format!(" with profile {}", order.profile) };

@@ -117,7 +117,8 @@ impl Stopped {
     fn before_issuance(self) -> IssuanceEnd {
         match self {
             Self::Waits(problem) => IssuanceEnd::Wait { detail: problem.detail, after: Some(STOP_PAUSE) },
-            Self::Ends(problem) => IssuanceEnd::Dead(Box::new(problem)),
+            Self::OfNames(problem) => IssuanceEnd::Dead(Box::new(problem)),
+            Self::OfAccount => IssuanceEnd::Dead(Box::new(Self::death_of_account())),
         }
     }
 
@@ -125,7 +126,8 @@ impl Stopped {
     fn in_issuance(self, serial: Serial) -> IssuanceEnd {
         match self {
             Self::Waits(problem) => IssuanceEnd::CutShort { serial, detail: problem.detail },
-            Self::Ends(problem) => IssuanceEnd::Dead(Box::new(problem)),
+            Self::OfNames(problem) => IssuanceEnd::Dead(Box::new(problem)),
+            Self::OfAccount => IssuanceEnd::Dead(Box::new(Self::death_of_account())),
         }
     }
 }

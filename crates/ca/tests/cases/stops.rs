@@ -214,8 +214,9 @@ async fn account_that_is_stopped_ends_its_orders_in_issue(backend: Backend) {
     stop(&world, StopScope::Account(client.account.id)).await;
     assert_eq!(world.work(Stage::Issue).await, Worked::Advanced);
     let (stage, problem) = client.death(&world, order.id).await;
-    assert_eq!(stage, Stage::Issue);
-    assert_of_account(&problem);
+    assert_eq!((stage, &problem.kind), (Stage::Issue, &ProblemType::Unauthorized));
+    assert!(problem.detail.contains("for this account"), "{}", problem.detail);
+    assert_eq!(world.ledger.counts().await.unwrap().our_fault, 0, "the operator wanted it so");
     assert_eq!(world.serials(order.id).await, []);
     world.check_invariants().await;
 }

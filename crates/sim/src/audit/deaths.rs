@@ -171,7 +171,7 @@ impl Auditor {
         let stops = self.stops_of(order);
         let dies_by = |(_, ended): &(Duration, Duration)| self.executor.now() <= *ended + self.held_for();
         let of_names = *kind == ProblemType::RejectedIdentifier && stops.iter().any(dies_by);
-        let of_account = *kind == ProblemType::ServerInternal && self.stops_of_its_account(order).iter().any(dies_by);
+        let of_account = *kind == ProblemType::Unauthorized && self.stops_of_its_account(order).iter().any(dies_by);
         if of_names || of_account {
             return Some("issuance was stopped for it");
         }
