@@ -435,7 +435,7 @@ mod tests {
         let path = folder.path().join("cairn.db");
         let connection = writer(&path, &OpenOptions::default()).unwrap();
         for sql in [
-            "SELECT d.document FROM orders o JOIN order_documents d ON d.order_row = o.row WHERE o.id = ?1",
+            "SELECT d.packed FROM orders o JOIN order_documents d ON d.order_row = o.row WHERE o.id = ?1",
             "SELECT s.row FROM serials s JOIN orders o ON o.row = s.order_row WHERE s.serial = ?1",
         ] {
             for id in [[1_u8; 16], [2; 16], [3; 16]] {

@@ -210,6 +210,17 @@ async fn record_that_makes_no_sense_is_found_and_the_rest_is_looked_at() {
 }
 
 #[tokio::test]
+async fn packed_document_that_is_damaged_or_anothers_is_found() {
+    let of = |serial: &str| format!("order_row = (SELECT order_row FROM serials WHERE serial = {serial})");
+    let other = format!("(SELECT packed FROM order_documents WHERE {})", of("$B"));
+    for packed in ["substr(packed, 1, length(packed) - 1)", "x''", "NULL", &other] {
+        let sql = format!("UPDATE order_documents SET packed = {packed} WHERE {}", of("$A"));
+        found_in_rows(Invariant::RecordsReadable, &sql).await;
+    }
+    found_in_rows(Invariant::RecordsReadable, "UPDATE authorizations SET packed = x'01'").await;
+}
+
+#[tokio::test]
 async fn columns_that_differ_from_the_certificate_are_found() {
     for column in ["spki_hash = zeroblob(32)", "not_after = not_after + 1000", "crl_generation = 4"] {
         let sql = format!("UPDATE serials SET {column} WHERE serial = $A");
