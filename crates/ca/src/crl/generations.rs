@@ -65,7 +65,7 @@ impl Ca {
     pub(super) async fn sweep_ended(&self, issuer: Sha256, shard: u16) {
         // What went wrong with it when it was still needed is nobody's trouble now.
         self.crl_watch.made(issuer, shard);
-        if self.crl_watch.sweep_due(issuer, shard, self.now()).is_none() {
+        if !self.crl_watch.sweep_is_due(issuer, shard, self.now()) {
             return;
         }
         match self.ledger.last_crl(issuer, shard).await {

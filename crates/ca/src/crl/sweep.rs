@@ -23,27 +23,24 @@ impl Ca {
     pub(super) async fn drop_parts_of_try(&self, issuer: Sha256, shard: u16, number: u64) {
         if let Err(error) = self.drop_parts(issuer, shard, number).await {
             tracing::warn!(shard, number, %error, "parts of a CRL that came to nothing stay; trying again");
-            self.crl_watch.sweep_anew(issuer, shard);
+            self.crl_watch.gave_up(issuer, shard, number);
         }
     }
 
     /// Takes away what is left over in a shard whose last CRL has this number, if there may be something. What can't be
     /// taken away keeps no CRL from being made.
     pub(super) async fn sweep_parts(&self, issuer: Sha256, shard: u16, last: u64) {
-        let Some(is_first) = self.crl_watch.sweep_due(issuer, shard, self.now()) else { return };
-        match self.sweep_leftovers((issuer, shard), last, is_first).await {
+        if !self.crl_watch.sweep_is_due(issuer, shard, self.now()) {
+            return;
+        }
+        match self.sweep_leftovers((issuer, shard), last).await {
             Ok(again) => self.crl_watch.swept(issuer, shard, again),
             Err(error) => tracing::warn!(shard, %error, "parts of former CRLs stay; trying again"),
         }
     }
 
     /// When to sweep again: when one of the CRLs that stay has stayed for long enough. `None`: nothing stays.
-    async fn sweep_leftovers(
-        &self,
-        (issuer, shard): (Sha256, u16),
-        last: u64,
-        is_first: bool,
-    ) -> Stored<Option<Timestamp>> {
+    async fn sweep_leftovers(&self, (issuer, shard): (Sha256, u16), last: u64) -> Stored<Option<Timestamp>> {
         let (mut again, now) = (None, self.now());
         let leftovers = self.ledger.crl_leftovers(issuer, shard, LEFTOVERS).await?;
         if leftovers.len() == LEFTOVERS as usize {
@@ -57,15 +54,19 @@ impl Ca {
                 // One of the future was replaced while the clock was wrong.
                 Some(at) if at.since(now) <= BEHIND_MAX => at.plus(REPLACED_KEPT),
                 Some(_) => now,
-                // This process has begun none yet: whoever has begun it is gone.
-                None if is_first || number < last => now,
-                // It is being made; whoever makes it takes away what is left of it if that fails.
+                // It can't be stored any more.
+                None if number < last => now,
+                None if self.crl_watch.has_given_up(issuer, shard, number) => now,
+                // It is being made, perhaps by another process, which would store it without its parts; whoever makes
+                // it takes away what is left of it if that fails. If its maker is gone, its number makes another CRL
+                // due, and the sweep behind that one sees to it.
                 None => continue,
             };
             if until > now {
                 again = Some(again.map_or(until, |again: Timestamp| again.min(until)));
             } else {
                 self.drop_parts(issuer, shard, number).await?;
+                self.crl_watch.dropped(issuer, shard, number);
             }
         }
         Ok(again)

@@ -1,6 +1,6 @@
 //! What is remembered between two looks at the CRLs: when to look again, and what could not be made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ struct Known {
     damaged: BTreeMap<(Sha256, u16), CrlDamage>,
     /// When to look for what is left over of CRLs; `None`: when another one was made. Not there: it was never looked.
     sweeps: BTreeMap<(Sha256, u16), Option<Timestamp>>,
+    /// Numbers of tries of this process that came to nothing, and of which parts may be left.
+    given_up: BTreeSet<(Sha256, u16, u64)>,
 }
 
 /// A look at all shards of an issuer.
@@ -111,13 +113,9 @@ impl CrlWatch {
         trouble.map_or(now, CrlTrouble::again).max(now)
     }
 
-    /// Whether something may be left over of CRLs, and whether that is looked for the first time.
-    pub(crate) fn sweep_due(&self, issuer: Sha256, shard: u16, now: Timestamp) -> Option<bool> {
-        match self.lock().sweeps.get(&(issuer, shard)) {
-            None => Some(true),
-            Some(Some(at)) if *at <= now => Some(false),
-            Some(_) => None,
-        }
+    /// Whether something may be left over of CRLs, and it is time to look for it.
+    pub(crate) fn sweep_is_due(&self, issuer: Sha256, shard: u16, now: Timestamp) -> bool {
+        self.lock().sweeps.get(&(issuer, shard)).is_none_or(|at| at.is_some_and(|at| at <= now))
     }
 
     pub(crate) fn swept(&self, issuer: Sha256, shard: u16, again: Option<Timestamp>) {
@@ -131,9 +129,21 @@ impl CrlWatch {
         }
     }
 
-    /// As if it had never been looked.
-    pub(crate) fn sweep_anew(&self, issuer: Sha256, shard: u16) {
-        self.lock().sweeps.remove(&(issuer, shard));
+    /// A try of this process came to nothing, and its parts could not be dropped: the next look does it.
+    pub(crate) fn gave_up(&self, issuer: Sha256, shard: u16, number: u64) {
+        let mut known = self.lock();
+        known.given_up.insert((issuer, shard, number));
+        known.sweeps.remove(&(issuer, shard));
+    }
+
+    /// Whether this number was such a try's.
+    pub(crate) fn has_given_up(&self, issuer: Sha256, shard: u16, number: u64) -> bool {
+        self.lock().given_up.contains(&(issuer, shard, number))
+    }
+
+    /// Nothing is left of it.
+    pub(crate) fn dropped(&self, issuer: Sha256, shard: u16, number: u64) {
+        self.lock().given_up.remove(&(issuer, shard, number));
     }
 
     pub(crate) fn made(&self, issuer: Sha256, shard: u16) {

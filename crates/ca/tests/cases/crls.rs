@@ -25,7 +25,8 @@ on_all_back_ends! {
     expired_certificate_stays_on_one_more_crl
     try_that_fails_leaves_no_parts_and_the_next_one_takes_its_time
     parts_that_could_not_be_dropped_are_dropped_at_the_next_look
-    parts_of_a_crl_whose_process_was_killed_are_dropped_at_the_next_start
+    parts_of_a_crl_whose_process_was_killed_are_dropped_once_there_is_a_newer_one
+    crl_that_another_process_is_about_to_store_keeps_its_parts
     parts_of_a_few_crls_that_were_replaced_stay_for_ten_minutes
     revocation_during_a_crl_is_on_the_next_one_though_the_clock_was_set_back
     revocations_are_gathered_for_as_long_as_is_configured
@@ -267,7 +268,7 @@ async fn parts_that_could_not_be_dropped_are_dropped_at_the_next_look(backend: B
     assert!(leftovers(&world).await.is_empty());
 }
 
-async fn parts_of_a_crl_whose_process_was_killed_are_dropped_at_the_next_start(backend: Backend) {
+async fn parts_of_a_crl_whose_process_was_killed_are_dropped_once_there_is_a_newer_one(backend: Backend) {
     let (world, client) = with_one_revoked(backend).await;
     revoke_another(&world, &client).await;
     let mut held = world.points.hold(Side::Before, Call::SignCrl);
@@ -280,7 +281,26 @@ async fn parts_of_a_crl_whose_process_was_killed_are_dropped_at_the_next_start(b
     world.ca.recover().await.unwrap();
     assert_eq!(leftovers(&world).await, [2]);
     assert_eq!(world.ca.renew_crls().await.unwrap(), 1);
+    world.clock.pass_seconds(1);
+    assert_eq!(world.ca.renew_crls().await.unwrap(), 0);
     assert_eq!((last(&world).await.number, leftovers(&world).await), (3, vec![1]));
+}
+
+async fn crl_that_another_process_is_about_to_store_keeps_its_parts(backend: Backend) {
+    let (world, client) = with_one_revoked(backend).await;
+    revoke_another(&world, &client).await;
+    let started = world.another_process();
+    let mut held = world.points.hold(Side::Before, Call::StoreCrl);
+    let ca = world.ca.clone();
+    let slow = world.start_beside(async move { ca.renew_crls().await });
+    held.reached().await;
+    // It looks for what is left over, and stores none itself.
+    world.points.fail(Side::Before, Call::SignCrl);
+    started.renew_crls().await.unwrap_err();
+    held.release();
+    assert_eq!(slow.await.unwrap().unwrap(), 1);
+    let stored = crl(&world, 0).await;
+    assert_eq!((stored.number(), stored.entries().len()), (2, 2));
 }
 
 async fn parts_of_a_few_crls_that_were_replaced_stay_for_ten_minutes(backend: Backend) {

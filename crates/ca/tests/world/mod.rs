@@ -186,6 +186,32 @@ impl World {
         Self { lasting, clock, random, points, signer_points, network, ca, ledger, workbench, audit, log_keys }
     }
 
+    /// Another process of the same CA, at the same stores, which has just begun and looked at nothing yet.
+    pub(crate) fn another_process(&self) -> Ca {
+        let ca = &*self.ca;
+        Ca {
+            settings: ca.settings.clone(),
+            instance: ca.instance,
+            issuers: ca.issuers.clone(),
+            clock: ca.clock.clone(),
+            random: ca.random.clone(),
+            ledger: ca.ledger.clone(),
+            workbench: ca.workbench.clone(),
+            audit: ca.audit.clone(),
+            signer: ca.signer.clone(),
+            linting_key: ca.linting_key.clone(),
+            validator: ca.validator.clone(),
+            ct: ca.ct.clone(),
+            test_shares: TestShares::new(&ca.settings.limits),
+            clock_watch: ca::clock::ClockWatch::default(),
+            crl_watch: ca::crl::CrlWatch::default(),
+            unreadable: ca::UnreadableOrders::default(),
+            blocked: ca::Bell::default(),
+            stop_numbers: ca::StopNumbers::default(),
+            ocsp: self.lasting.ocsp_answers(),
+        }
+    }
+
     /// The process ends as by a kill, and starts again. It has not recovered yet. All workers were killed before.
     pub(crate) fn restart(self) -> Self {
         let Self { lasting, ca, ledger, workbench, audit, .. } = self;
