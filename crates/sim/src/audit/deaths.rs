@@ -198,7 +198,9 @@ impl Auditor {
             return Some("its issuances have failed");
         }
         // The deadline counts from when the request came, a look at the ledger and a write before the order is entered.
-        let asked = order.finalize_request().map_or(entered, |finalize| finalize.received.since(START).min(entered));
+        let asked = START.plus(entered);
+        // By a clock that was behind that may be before the run began.
+        let asked = order.finalize_request().map_or(asked, |finalize| finalize.received.min(asked));
         self.late(asked, entered, &stops)
     }
 
@@ -216,10 +218,10 @@ impl Auditor {
     /// The deadline has passed by the true time, and whenever the trouble was over a new one came before the order
     /// could be issued: its lease ran out, two sweeps, a back-off, and the issuance itself. A stop that is for it is
     /// such a trouble for as long as it stands.
-    fn late(&self, asked: Duration, entered: Duration, stops: &[(Duration, Duration)]) -> Option<&'static str> {
+    fn late(&self, asked: Timestamp, entered: Duration, stops: &[(Duration, Duration)]) -> Option<&'static str> {
         let times = &self.settings.times;
         let (at, off) = (self.executor.now(), self.off());
-        let passed = at.saturating_sub(asked) + off >= times.issue_deadline;
+        let passed = START.plus(at + off).since(asked) >= times.issue_deadline;
         let enough = times.issue_lease + times.sweep * 2 + ONE_TRY;
         let troubled = off > WRONG_CLOCK || self.tally.longest_calm(entered, at, stops) < enough;
         (passed && troubled).then_some("trouble never left it alone until its deadline")
