@@ -227,7 +227,11 @@ fn register_crls(registry: &mut Registry, ca: &Ca, publications: &[Arc<Publicati
         gauges.push(("crl_publication_failing", "CRLs and certificates that can't be published", files));
         gauges.push(("crl_publication_failing_seconds", "For how long one of them can't", since.unwrap_or(0)));
         if let Some(oldest) = publications.iter().filter_map(|one| one.oldest()).max() {
-            gauges.push(("crl_published_age_seconds", "Age of the oldest CRL that is published", oldest.as_secs()));
+            gauges.push((
+                "crl_published_age_seconds",
+                "Age of the oldest published CRL that is renewed",
+                oldest.as_secs(),
+            ));
         }
     }
     for (name, help, number) in gauges {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{NotSigned, Question, lock};
+use pki::Timestamp;
+
+use super::{NotSigned, Question, cache, lock};
 use crate::authority::Ca;
 use crate::error::Answer;
 
@@ -10,6 +12,8 @@ use crate::error::Answer;
 const RENEWED_TOGETHER_MAX: usize = 64;
 /// So long one that could not be signed leaves the turn to others.
 const FAILED_PAUSE: Duration = Duration::from_secs(60);
+/// After so many in a row it is not the answers that are wrong: each may take a time-out, and the stop waits for this.
+const FAILURES_MAX: u32 = 3;
 
 impl Ca {
     /// Signs those answers anew whose renewal has come and that were asked for since they were signed, some in each go:
@@ -17,10 +21,11 @@ impl Ca {
     ///
     /// # Errors
     /// The first that could not be signed, for another reason than that it is too early or that too many others are: it
-    /// is tried again a minute later, and given as it is until it ends. Those behind it are signed all the same.
+    /// is tried again a minute later, and given as it is until it ends. Those behind it are signed all the same, unless
+    /// several fail in a row.
     pub async fn renew_ocsp_answers(&self) -> Answer<usize> {
         let due = lock(&self.ocsp.cache).take_due(self.now(), RENEWED_TOGETHER_MAX);
-        let (mut signed, mut failed) = (0, None);
+        let (mut signed, mut failed, mut in_a_row) = (0, None, 0);
         let mut left = due.into_iter();
         while let Some(key) = left.next() {
             let (issuer, form, serial) = key;
@@ -38,20 +43,31 @@ impl Ca {
                 Ok(answer) => {
                     lock(&self.ocsp.cache).renew(key, &answer);
                     signed += 1;
+                    in_a_row = 0;
                 }
                 // It has become another status: who asks next reads which.
                 Err(NotSigned::Changed(_)) => {}
                 Err(NotSigned::Failed(error)) => {
                     lock(&self.ocsp.cache).put_off(key, self.now().plus(FAILED_PAUSE));
                     failed.get_or_insert(error);
+                    in_a_row += 1;
+                    if in_a_row == FAILURES_MAX {
+                        self.put_off(left);
+                        break;
+                    }
                 }
                 Err(NotSigned::Busy | NotSigned::Doubted | NotSigned::Unprepared) => {
-                    let (mut cache, now) = (lock(&self.ocsp.cache), self.now());
-                    std::iter::once(key).chain(left).for_each(|key| cache.put_off(key, now));
+                    self.put_off(std::iter::once(key).chain(left));
                     break;
                 }
             }
         }
         failed.map_or(Ok(signed), |error| Err(NotSigned::Failed(error).into()))
+    }
+
+    /// Each to its place among those that are due.
+    fn put_off(&self, questions: impl Iterator<Item = cache::Question>) {
+        let mut cache = lock(&self.ocsp.cache);
+        questions.for_each(|question| cache.put_off(question, Timestamp::from_seconds(0)));
     }
 }
