@@ -24,6 +24,7 @@ on_all_back_ends! {
     request_that_is_none_is_malformed
     answer_is_signed_once_and_anew_before_it_ends
     answer_that_is_asked_for_is_signed_anew_before_anybody_asks_again
+    answer_that_cannot_be_signed_anew_keeps_none_behind_it
     certid_of_the_answer_is_that_of_the_request
     reason_that_was_upgraded_is_told_at_once
     revocation_between_look_and_signature_wins
@@ -200,6 +201,25 @@ async fn answer_that_is_asked_for_is_signed_anew_before_anybody_asks_again(backe
     world.clock.pass_seconds(2 * DAY);
     assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 2);
     assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 0);
+}
+
+async fn answer_that_cannot_be_signed_anew_keeps_none_behind_it(backend: Backend) {
+    let world = World::on(backend).await;
+    let client = Client::new(&world).await;
+    let mut serials = Vec::new();
+    for name in ["one.example.com", "two.example.com", "three.example.com"] {
+        serials.push(client.issued(&world, &[name], &pair()).await.serial);
+    }
+    for serial in &serials {
+        answer(&world, *serial).await;
+        world.clock.pass_seconds(1);
+    }
+    world.clock.pass_seconds(2 * DAY);
+    world.points.fail(Side::Before, Call::SignOcspAnswer);
+    world.ca.renew_ocsp_answers().await.unwrap_err();
+    assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 0, "two were signed; the one that was not has a minute");
+    world.clock.pass_seconds(60);
+    assert_eq!(world.ca.renew_ocsp_answers().await.unwrap(), 1);
 }
 
 async fn certid_of_the_answer_is_that_of_the_request(backend: Backend) {
