@@ -100,7 +100,8 @@ impl Auditor {
             return Some("its account has ended");
         }
         let ended = now(self.ledger.authorizations(&order.authorization_ids())).unwrap_or_default();
-        if let Some(lost) = ended.iter().find_map(|one| self.lost(one)) {
+        let entered = self.facts().entered.get(&order.id).copied();
+        if let Some(lost) = ended.iter().find_map(|one| self.lost(one, entered)) {
             return Some(lost);
         }
         match failure.stage {
@@ -121,10 +122,13 @@ impl Auditor {
         (START.plus(self.executor.now() + self.off()) > expires).then_some("its time was over")
     }
 
-    fn lost(&self, ended: &EndedAuthorization) -> Option<&'static str> {
+    /// Why no certificate may rest on it. If its order was in `Issue` by this time, it had been decided before.
+    fn lost(&self, ended: &EndedAuthorization, entered: Option<Duration>) -> Option<&'static str> {
         let furthest_behind = self.clocks.iter().map(Clock::now).min().unwrap_or(START);
+        // Whoever was refused for it may have looked long ago, when the time had not come yet by which it was decided.
+        let by_now = entered.map_or(furthest_behind, |entered| furthest_behind.min(START.plus(entered)));
         match ended.end {
-            AuthorizationEnd::Valid { .. } if ended.ended.since(furthest_behind) > WRONG_CLOCK => {
+            AuthorizationEnd::Valid { .. } if ended.ended.since(by_now) > WRONG_CLOCK => {
                 Some("an authorization was decided with a clock that was wrong")
             }
             AuthorizationEnd::Deactivated | AuthorizationEnd::Revoked => Some("an authorization was given up"),
