@@ -182,6 +182,9 @@ impl Auditor {
         if *kind == ProblemType::Unauthorized {
             return serials.iter().any(|one| one.revocation.is_some()).then_some("a serial of it was revoked");
         }
+        if *kind == ProblemType::AlreadyReplaced {
+            return self.gave_its_place(order).then_some("another order took its place when the workbench had lost it");
+        }
         if *kind == ProblemType::BadPublicKey {
             return self.key_is_blocked(order).then_some("its key is blocked");
         }
@@ -206,6 +209,16 @@ impl Auditor {
         // By a clock that was behind that may be before the run began.
         let asked = order.finalize_request().map_or(asked, |finalize| finalize.received.min(asked));
         self.late(asked, entered, &stops)
+    }
+
+    /// Another order took its place. Up to `Issue` it comes that way only if the workbench has lost it meanwhile, and
+    /// somebody still held it.
+    fn gave_its_place(&self, order: &Order) -> bool {
+        let Some(serial) = order.replaced_serial() else { return false };
+        let since = order.created.since(START).saturating_sub(self.off());
+        let was_lost = self.facts().workbench_restored.is_some_and(|restored| restored >= since);
+        let standing = now(self.ledger.replacement(serial)).ok().flatten();
+        was_lost && standing.is_some_and(|standing| standing != order.id)
     }
 
     /// Who holds an order may have read a stop and stand still before he writes that it ends by it.
