@@ -17,8 +17,9 @@ const DICTIONARY: u8 = 1;
 const WORDS: &[u8] = include_bytes!("dictionary-1.txt");
 /// Higher ones take twice the time for a few octets.
 const LEVEL: i32 = 1;
-/// The longest document, packed or not: far above what an order with as many names as one can have takes.
-const LENGTH_MAX: usize = 64 << 20;
+/// The longest document, packed or not: far above what an order with as many names as one can have takes. What a
+/// damaged frame claims to hold beyond that gets no memory.
+const LENGTH_MAX: usize = 16 << 20;
 
 thread_local! {
     // Each holds the dictionary, digested: that takes longer than a document.
@@ -49,7 +50,7 @@ fn kept<T, R>(
 ///
 /// # Errors
 ///
-/// The document is longer than 64 MiB, or there is no memory.
+/// The document is longer than 16 MiB, or there is no memory.
 pub(crate) fn pack(document: &[u8]) -> io::Result<Vec<u8>> {
     if document.len() > LENGTH_MAX {
         return Err(io::Error::other(format!(
@@ -109,9 +110,21 @@ mod tests {
         }
 
         #[test]
-        fn octets_that_are_no_document_are_an_error_or_small(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = unpack(&octets);
+        fn octets_of_any_kind_make_no_longer_document(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let framed = [&[DICTIONARY, 0x28, 0xb5, 0x2f, 0xfd], &octets[..]].concat();
+            prop_assert!(unpack(&framed).map_or(0, |document| document.len()) <= LENGTH_MAX);
         }
+    }
+
+    #[test]
+    fn document_beyond_the_limit_is_neither_packed_nor_unpacked() {
+        let long = vec![b' '; LENGTH_MAX + 1];
+        assert!(pack(&long).unwrap_err().to_string().contains("at most 16777216 are kept"));
+        let mut frame = packs().unwrap().compress(&long).unwrap();
+        frame.insert(0, DICTIONARY);
+        assert!(frame.len() < 10_000, "small on the disk");
+        assert!(unpack(&frame).is_err());
+        assert_eq!(unpack(&pack(&long[1..]).unwrap()).unwrap().len(), LENGTH_MAX);
     }
 
     #[test]
@@ -130,9 +143,14 @@ mod tests {
         assert!(unpack(&packed[..3]).is_err());
     }
 
-    /// What was packed by an earlier build: the dictionary's text is part of the store's format.
+    /// By the command `zstd`, as the module says; and the dictionary's text is part of the store's format.
     #[test]
-    fn dictionary_is_the_one_that_it_was() {
+    fn what_was_packed_elsewhere_is_unpacked() {
+        let frame = b"28b52ffd244ea50000107d7d054000410c4b6ba0fe2e9b104392060206e33e4d13";
+        let mut packed = data_encoding::HEXLOWER.decode(frame).unwrap();
+        packed.insert(0, 1);
+        let document = r#"{"end":"invalid","problem":{"type":"urn:ietf:params:acme:error:unauthorized"}}"#;
+        assert_eq!(unpack(&packed).unwrap(), document.as_bytes());
         assert_eq!(
             pki::Sha256::of(WORDS).to_string(),
             "5326b651444278a53ff4de79fe61bf685876577d57da98965dbba3617db6e063"
