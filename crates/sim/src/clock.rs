@@ -19,25 +19,37 @@ pub struct SimClock {
     executor: Executor,
     /// How far it is ahead of the true time, in milliseconds.
     ahead: Arc<AtomicI64>,
-    /// How far it ever was ahead or behind, in milliseconds.
-    furthest: Arc<AtomicI64>,
+    /// How far it ever was ahead, in milliseconds, and how far behind.
+    furthest_ahead: Arc<AtomicI64>,
+    furthest_behind: Arc<AtomicI64>,
 }
 
 impl SimClock {
     /// A clock that is right.
     pub fn new(executor: Executor) -> Self {
-        Self { executor, ahead: Arc::default(), furthest: Arc::default() }
+        Self { executor, ahead: Arc::default(), furthest_ahead: Arc::default(), furthest_behind: Arc::default() }
     }
 
     /// Sets it: from now on it is ahead of the true time by so many milliseconds, or behind it.
     pub fn set_ahead(&self, millis: i64) {
         self.ahead.store(millis, Ordering::Relaxed);
-        self.furthest.fetch_max(millis.saturating_abs(), Ordering::Relaxed);
+        self.furthest_ahead.fetch_max(millis, Ordering::Relaxed);
+        self.furthest_behind.fetch_max(millis.saturating_neg(), Ordering::Relaxed);
     }
 
     /// How far it ever was from the true time.
     pub fn furthest(&self) -> Duration {
-        Duration::from_millis(self.furthest.load(Ordering::Relaxed).unsigned_abs())
+        self.furthest_ahead().max(self.furthest_behind())
+    }
+
+    /// How far it ever was ahead of the true time.
+    pub fn furthest_ahead(&self) -> Duration {
+        Duration::from_millis(self.furthest_ahead.load(Ordering::Relaxed).unsigned_abs())
+    }
+
+    /// How far it ever was behind the true time.
+    pub fn furthest_behind(&self) -> Duration {
+        Duration::from_millis(self.furthest_behind.load(Ordering::Relaxed).unsigned_abs())
     }
 
     /// How far it is ahead of the true time, in milliseconds.

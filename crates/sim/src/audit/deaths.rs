@@ -118,6 +118,13 @@ impl Auditor {
         self.clocks.iter().map(crate::clock::SimClock::furthest).max().unwrap_or_default()
     }
 
+    /// How far apart times can be that clocks gave to the same moment.
+    pub(super) fn apart(&self) -> Duration {
+        let ahead = self.clocks.iter().map(crate::clock::SimClock::furthest_ahead).max().unwrap_or_default();
+        let behind = self.clocks.iter().map(crate::clock::SimClock::furthest_behind).max().unwrap_or_default();
+        ahead + behind
+    }
+
     pub(super) fn expired(&self, expires: Timestamp) -> Option<&'static str> {
         (START.plus(self.executor.now() + self.off()) > expires).then_some("its time was over")
     }
