@@ -1,5 +1,8 @@
 //! What the ledger answers about serials and orders.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use acme::{DnsName, Identifier, Problem, ProblemType};
 use ca::authorization::{CaaDecision, CaaRecord};
 use ca::order::{Failure, Stage};
@@ -20,6 +23,7 @@ macro_rules! suite {
             names_below_a_domain_come_in_pages
             abandoned_serials_are_found
             signing_record_has_all_that_a_signer_checks
+            account_is_as_it_was_written_last_however_many_signers_read
             ended_orders_come_latest_first
             orders_that_ended_by_our_fault_are_found_among_the_others
             first_delivery_and_first_acknowledgement_count
@@ -202,6 +206,28 @@ pub(crate) async fn signing_record_has_all_that_a_signer_checks(stores: &Stores)
     assert_eq!(stores.ledger.rechecks(wanted.order.id).await.unwrap(), record.rechecks);
     assert_eq!(record.rechecks, [check, later]);
     assert!(!record.key_blocked);
+}
+
+/// Who reads several records in one state of the store may read an account that is written meanwhile.
+pub(crate) async fn account_is_as_it_was_written_last_however_many_signers_read(stores: &Stores) {
+    let (account, serial) = (stores.account(0).await.id, stores.begun().await.serial);
+    let written = Arc::new(AtomicBool::new(false));
+    let signer = tokio::spawn({
+        let (ledger, written) = (Arc::clone(&stores.ledger), Arc::clone(&written));
+        async move {
+            while !written.load(Ordering::Relaxed) {
+                ledger.signing_record(serial).await.unwrap().unwrap();
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    for number in 0..500 {
+        let contact = vec![format!("mailto:{number}@example.com")];
+        stores.ledger.update_contact(account, contact.clone()).await.unwrap().unwrap();
+        assert_eq!(stores.ledger.account(account).await.unwrap().unwrap().contact, contact);
+    }
+    written.store(true, Ordering::Relaxed);
+    signer.await.unwrap();
 }
 
 pub(crate) async fn ended_orders_come_latest_first(stores: &Stores) {

@@ -237,10 +237,24 @@ struct Halves {
     forgotten: u64,
 }
 
+/// How much was forgotten when somebody was about to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Moment(u64);
+
 impl Remembered {
-    /// The account as it is remembered, or as `read` finds it.
-    pub(super) fn account(&self, id: AccountId, read: impl FnOnce() -> Step<Option<Account>>) -> Step<Option<Account>> {
-        let before = {
+    /// To be taken before a read begins; where several statements read one state of the store, before the first.
+    pub(super) fn moment(&self) -> Moment {
+        Moment(self.lock().forgotten)
+    }
+
+    /// The account as it is remembered, or as `read` finds it in a state of the store that is no older than `moment`.
+    pub(super) fn account(
+        &self,
+        id: AccountId,
+        moment: Moment,
+        read: impl FnOnce() -> Step<Option<Account>>,
+    ) -> Step<Option<Account>> {
+        {
             let mut halves = self.lock();
             if let Some(account) = halves.young.get(&id) {
                 return Ok(Some(account.clone()));
@@ -249,12 +263,11 @@ impl Remembered {
                 halves.remember(account.clone());
                 return Ok(Some(account));
             }
-            halves.forgotten
-        };
+        }
         let found = read()?;
         if let Some(account) = found.as_ref().filter(|account| account.proofs.len() <= REMEMBERED_PROOFS_MAX) {
             let mut halves = self.lock();
-            if halves.forgotten == before {
+            if Moment(halves.forgotten) == moment {
                 halves.remember(account.clone());
             }
         }

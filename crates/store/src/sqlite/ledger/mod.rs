@@ -127,7 +127,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn account(&self, id: AccountId) -> Stored<Option<Account>> {
-        self.database.read(|connection| self.accounts.account(id, || accounts::by_id(connection, id)))
+        let moment = self.accounts.moment();
+        self.database.read(|connection| self.accounts.account(id, moment, || accounts::by_id(connection, id)))
     }
 
     async fn account_by_key(&self, thumbprint: Thumbprint) -> Stored<Option<Account>> {
@@ -276,10 +277,11 @@ impl Ledger for SqliteLedger {
     }
 
     async fn signing_record(&self, serial: Serial) -> Stored<Option<SigningRecord>> {
+        let moment = self.accounts.moment();
         self.database.read(|connection| {
             snapshot(connection, |connection| {
                 serials::signing_record(connection, serial, |id| {
-                    self.accounts.account(id, || accounts::by_id(connection, id))
+                    self.accounts.account(id, moment, || accounts::by_id(connection, id))
                 })
             })
         })
