@@ -30,7 +30,7 @@ use crate::http::tls::{OwnCertificate, server_config};
 use crate::http::{acme, admin, status};
 use crate::own::{OwnClient, OwnError};
 use crate::publication::{Bucket, Folder, Publication, PublicationError};
-use crate::upkeep::{self, pause, stopping};
+use crate::upkeep::{self, Stop, pause, stopping};
 use crate::world::raise_descriptor_limit;
 
 /// How often the root's CRL is looked at.
@@ -94,20 +94,13 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let stop = stopped_by_signal()?;
     let certificate = Arc::new(OwnCertificate::default());
     let tls = server_config(Arc::clone(&certificate))?;
-    let limits = config.http;
-    look_after_descriptors(limits.connections);
+    look_after_descriptors(config.http.connections);
     let mut config = config;
     if let Some(TlsFiles { certificate: chain, key }) = &config.tls {
         certificate.read(chain, key)?;
     }
     // Before anything is made or locked: an occupied port is the commonest fault, and leaves nothing behind.
-    let named = |ours, pebbles| if config.pebble { pebbles } else { ours };
-    let options = [named("--acme", "pebble.listenAddress"), named("--admin", "pebble.managementListenAddress")];
-    let doors = [
-        bind("ACME", config.acme, Some(Arc::clone(&tls)), limits, options[0])?,
-        bind_status(&mut config)?,
-        bind("admin", config.admin, Some(tls), limits, options[1])?,
-    ];
+    let doors = open_doors(&mut config, &tls)?;
     let assembly = Assembly::open(&config).await?;
     tell_what_was_found(&assembly).await;
     for (kid, key) in &config.external_account_keys {
@@ -133,6 +126,7 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
             // Workers take nothing new then: its order would be waited for in vain.
             () = stopping(stop.clone()) => {
                 wind_down(&assembly, tasks).await;
+                tracing::info!("stopped");
                 return Ok(());
             }
             begun = own.begin() => require_unless_stopped(&assembly, begun).await?,
@@ -146,14 +140,12 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let [acme_door, status_door, admin_door] = doors;
     let clock = || Arc::clone(&assembly.ca.clock);
     let acme_state = acme_state(&config, &assembly.ca);
+    let (finished, all_finished) = watch::channel(false);
+    let admin_state = admin_state(&config, &assembly, publications, &stop);
+    let admin_door = tokio::spawn(admin_door.serve(admin::router(admin_state), clock(), all_finished));
     let doors = [
         tokio::spawn(acme_door.serve(acme::router(Arc::clone(&acme_state)), clock(), stop.clone())),
         tokio::spawn(status_door.serve(status_router(&config, &assembly), clock(), stop.clone())),
-        tokio::spawn(admin_door.serve(
-            admin::router(admin_state(&config, &assembly, publications)),
-            clock(),
-            stop.clone(),
-        )),
     ];
     // The doors close first: what workers hold is finished, and nothing new comes in.
     for door in doors {
@@ -161,6 +153,10 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     acme_state.errands.all_done().await;
     wind_down(&assembly, tasks).await;
+    // Whoever watches sees the end of it, too.
+    let _panicked_before = finished.send(true);
+    let _panicked = admin_door.await;
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -206,7 +202,6 @@ async fn wind_down(assembly: &Assembly, mut tasks: JoinSet<()>) {
     if let Err(error) = assembly.ca.keep_audit_mark().await {
         tracing::warn!(%error, "the audit log's mark was not kept; the next start reads a little more");
     }
-    tracing::info!("stopped");
 }
 
 /// Each connection is a file descriptor, each validation a few for a while.
@@ -219,6 +214,18 @@ fn look_after_descriptors(connections: usize) {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "the limit of file descriptors could not be raised"),
     }
+}
+
+/// ACME, status and admin.
+fn open_doors(config: &mut Config, tls: &Arc<rustls::ServerConfig>) -> Result<[Listener; 3], ServeError> {
+    let named = |ours, pebbles| if config.pebble { pebbles } else { ours };
+    let options = [named("--acme", "pebble.listenAddress"), named("--admin", "pebble.managementListenAddress")];
+    let limits = config.http;
+    Ok([
+        bind("ACME", config.acme, Some(Arc::clone(tls)), limits, options[0])?,
+        bind_status(config)?,
+        bind("admin", config.admin, Some(Arc::clone(tls)), limits, options[1])?,
+    ])
 }
 
 fn bind(
@@ -335,7 +342,12 @@ fn publications(config: &Config, assembly: &Assembly) -> Result<Vec<Arc<Publicat
     Ok(publications.into_iter().map(Arc::new).collect())
 }
 
-fn admin_state(config: &Config, assembly: &Assembly, publications: Vec<Arc<Publication>>) -> Arc<admin::AdminDoor> {
+fn admin_state(
+    config: &Config,
+    assembly: &Assembly,
+    publications: Vec<Arc<Publication>>,
+    stop: &Stop,
+) -> Arc<admin::AdminDoor> {
     Arc::new(admin::AdminDoor {
         publications,
         ca: Arc::clone(&assembly.ca),
@@ -343,6 +355,7 @@ fn admin_state(config: &Config, assembly: &Assembly, publications: Vec<Arc<Publi
         logs: assembly.logs.clone(),
         retired: assembly.retired.clone(),
         dev: (config.regime == RegimeName::Dev).then(|| Files::of(&config.hierarchy)),
+        draining: stop.clone(),
     })
 }
 

@@ -9,6 +9,7 @@ mod cli;
 mod crl_generations;
 mod crls;
 mod dev;
+mod draining;
 mod external_accounts;
 mod filled;
 mod front;

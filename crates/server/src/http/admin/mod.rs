@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use ca::Ca;
 use ca::crl::CrlDamage;
+use ca::ports::{StopRecord, StoreError};
 use ct::{BuiltinLog, Endpoint, ReadError};
 use data_encoding::BASE64;
 use pki::{LogId, Sha256};
@@ -23,6 +24,7 @@ use crate::hierarchy::Files;
 use crate::hierarchy::log_keys::RetiredLog;
 use crate::metrics;
 use crate::publication::Publication;
+use crate::upkeep::Stop;
 
 /// A CRL that can't be made for so long is something that an operator has to look at.
 const TROUBLE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -42,6 +44,8 @@ pub struct AdminDoor {
     pub publications: Vec<Arc<Publication>>,
     /// Where the keys are that Pebble's paths give away: in the regime `dev` alone.
     pub dev: Option<Files>,
+    /// Whether the process is ending: it finishes what it has, and takes nothing new.
+    pub draining: Stop,
 }
 
 /// The routes of the admin listener.
@@ -50,6 +54,7 @@ pub fn router(door: Arc<AdminDoor>) -> Router {
     let mut router = Router::new()
         .route("/", get(overview))
         .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
         .route("/metrics", get(metrics))
         .route("/logs", get(log_list));
     if door.dev.is_some() {
@@ -64,6 +69,7 @@ async fn overview(State(door): State<Arc<AdminDoor>>) -> Response {
         text.push_str(&format!("*** {} ***\n\n", crate::serve::DEVELOPMENT_MODE));
     }
     text.push_str("  /metrics   for Prometheus\n  /healthz   whether the stores answer\n");
+    text.push_str("  /readyz    whether to send requests here\n");
     text.push_str("  /logs      the built-in CT logs, as a log list\n");
     for number in 0..door.logs.len() {
         text.push_str(&format!(
@@ -83,26 +89,51 @@ const DAMAGE_SHOWN: usize = 20;
 /// So many stops of issuance are told, the newest ones.
 const STOPS_SHOWN: u32 = 20;
 
-async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
-    let stores = async {
-        door.ca.ledger.counts().await?;
-        door.ca.workbench.counts().await?;
-        let stops = door.ca.ledger.stops(true, STOPS_SHOWN).await?;
-        Ok::<_, ca::ports::StoreError>(door.ca.check_clock().await?.map(|()| stops))
+/// Whether the process can work; the stops of issuance that stand.
+async fn work(ca: &Ca) -> Result<Vec<StopRecord>, String> {
+    let asked = async {
+        ca.ledger.counts().await?;
+        ca.workbench.counts().await?;
+        let stops = ca.ledger.stops(true, STOPS_SHOWN).await?;
+        Ok::<_, StoreError>(ca.check_clock().await?.map(|()| stops))
     };
-    match stores.await {
-        Ok(Ok(stops)) => match crl_trouble(&door.ca).or_else(|| publication_trouble(&door)) {
-            // A stop is no fault: whoever watches this has nothing to restart.
-            None => {
-                let stops: String = stops.iter().map(|stop| format!("{stop}: {}\n", stop.reason)).collect();
-                format!("ok\n{stops}{}", crl_damage(&door.ca)).into_response()
-            }
-            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
-        },
-        Ok(Err(behind)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{behind}\n")).into_response(),
-        Err(error) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("the store does not answer: {error}\n")).into_response()
-        }
+    match asked.await {
+        Ok(Ok(stops)) => Ok(stops),
+        Ok(Err(behind)) => Err(behind.to_string()),
+        Err(error) => Err(format!("the store does not answer: {error}")),
+    }
+}
+
+fn trouble(what: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{what}\n")).into_response()
+}
+
+/// Who is ending is well: nobody has to end it before it has finished.
+async fn health(State(door): State<Arc<AdminDoor>>) -> Response {
+    let stops = match work(&door.ca).await {
+        Ok(stops) => stops,
+        Err(why) => return trouble(&why),
+    };
+    if let Some(why) = crl_trouble(&door.ca).or_else(|| publication_trouble(&door)) {
+        return trouble(&why);
+    }
+    let state = if *door.draining.borrow() { DRAINING } else { "ok" };
+    // A stop is no fault: whoever watches this has nothing to restart.
+    let stops: String = stops.iter().map(|stop| format!("{stop}: {}\n", stop.reason)).collect();
+    format!("{state}\n{stops}{}", crl_damage(&door.ca)).into_response()
+}
+
+/// What is said as long as the process finishes what it has.
+const DRAINING: &str = "draining";
+
+/// For load balancers: a CRL that can't be made keeps no client away.
+async fn readiness(State(door): State<Arc<AdminDoor>>) -> Response {
+    if *door.draining.borrow() {
+        return trouble(DRAINING);
+    }
+    match work(&door.ca).await {
+        Ok(_stops) => "ready\n".into_response(),
+        Err(why) => trouble(&why),
     }
 }
 
