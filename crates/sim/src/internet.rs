@@ -1,7 +1,10 @@
-//! The world that validation sees: names with their records, as clients set them, and the faults of those who serve
-//! them.
+//! The world that validation sees: names with their records and sites, as clients set them, and the faults of those who
+//! serve them.
+
+mod sites;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,8 +13,9 @@ use validation::caa::Property;
 use validation::dns::{Answer, Dns, DnsFailure, Outcome, Record, RecordKind};
 
 use crate::chance::Chance;
-use crate::executor::Executor;
+use crate::executor::{Executor, Node};
 use crate::tally::Tally;
+use sites::{HOSTING, INSIDE};
 
 /// The CA's own name in CAA records.
 pub const CAA_IDENTITY: &str = "ca.example.com";
@@ -21,6 +25,16 @@ const TTL: u32 = 60;
 #[derive(Debug, Default)]
 struct Names {
     texts: BTreeMap<String, BTreeSet<String>>,
+    /// What sites show: by their names, then by token.
+    sites: BTreeMap<String, BTreeMap<String, String>>,
+    /// What was ever served of it: name and key authorization.
+    served: BTreeSet<(String, String)>,
+    /// The names that have addresses, in the order of these.
+    hosts: Vec<String>,
+    /// When sites answered what no repetition changes.
+    wrong: BTreeMap<String, Vec<Duration>>,
+    /// What was dialled and is the address of none of these names.
+    strays: BTreeSet<SocketAddr>,
     /// Names for which another CA is named.
     forbidden: BTreeSet<String>,
     /// What was ever answered: name and text.
@@ -39,17 +53,20 @@ struct Names {
 #[derive(Debug)]
 pub struct Internet {
     executor: Executor,
+    /// On which sites run.
+    node: Node,
     seed: u64,
     chance: Chance,
     tally: Arc<Tally>,
-    names: Mutex<Names>,
+    names: Arc<Mutex<Names>>,
 }
 
 impl Internet {
     /// No names yet; so many of a thousand look-ups fail.
     pub fn new(executor: Executor, seed: u64, failing_permille: u32, tally: Arc<Tally>) -> Self {
         let names = Names { failing_permille, ..Names::default() };
-        Self { executor, seed, chance: Chance::new(seed, "internet"), tally, names: Mutex::new(names) }
+        let (node, chance) = (executor.node(), Chance::new(seed, "internet"));
+        Self { executor, node, seed, chance, tally, names: Arc::new(Mutex::new(names)) }
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -69,6 +86,13 @@ impl Internet {
     /// Takes all texts of a name away.
     pub fn hide(&self, name: &str) {
         self.names().texts.remove(name);
+    }
+
+    /// Shows a key authorization on the site of a name, for http-01 with this token.
+    pub fn serve(&self, name: &str, token: &str, key_authorization: &str) {
+        let mut names = self.names();
+        let site = names.sites.entry(name.to_owned()).or_default();
+        site.insert(token.to_owned(), key_authorization.to_owned());
     }
 
     /// Another CA is named for this name, or none any more.
@@ -95,7 +119,8 @@ impl Internet {
 
     /// Names above those of clients are climbed to, and forbid nothing.
     fn is_of_clients(&self, name: &str) -> bool {
-        self.names().texts.contains_key(&format!("_acme-challenge.{name}"))
+        let names = self.names();
+        names.sites.contains_key(name) || names.texts.contains_key(&format!("_acme-challenge.{name}"))
     }
 
     /// Whether this text was ever answered for this name.
@@ -108,19 +133,37 @@ impl Internet {
         self.names().ever_forbidden.contains(name)
     }
 
-    /// Whether anything was ever answered for this name.
-    pub fn has_shown_any(&self, name: &str) -> bool {
-        self.names().shown.iter().any(|(of, _)| of == name)
+    /// Whether the site of this name ever served this key authorization.
+    pub fn has_served(&self, name: &str, key_authorization: &str) -> bool {
+        self.names().served.contains(&(name.to_owned(), key_authorization.to_owned()))
     }
 
-    /// How many look-ups have failed, since then, that a validation of this name needs: its challenge's, and the CAA
-    /// records of the name and those above it.
+    /// Whether anything was ever answered for a challenge of this name.
+    pub fn has_shown_any(&self, name: &str) -> bool {
+        let challenge = format!("_acme-challenge.{name}");
+        let names = self.names();
+        names.shown.iter().any(|(of, _)| *of == challenge) || names.served.iter().any(|(of, _)| of == name)
+    }
+
+    /// How many look-ups and visits have failed, since then, that a validation of this name needs: its challenge's, and
+    /// the CAA records of the name and those above it. Redirects may lead elsewhere.
     pub fn failures(&self, name: &str, since: Duration) -> usize {
         let challenge = format!("_acme-challenge.{name}");
         let is_above = |of: &str| name.strip_suffix(of).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let counts = |of: &str| of == challenge || of == HOSTING || is_above(of);
         let names = self.names();
-        let of_name = names.failed.iter().filter(|(of, _)| **of == challenge || is_above(of));
+        let of_name = names.failed.iter().filter(|(of, _)| counts(of));
         of_name.flat_map(|(_, times)| times).filter(|at| **at >= since).count()
+    }
+
+    /// Whether the site of this name has answered, since then, what no repetition changes.
+    pub fn was_wrong(&self, name: &str, since: Duration) -> bool {
+        self.names().wrong.get(name).is_some_and(|times| times.iter().any(|at| *at >= since))
+    }
+
+    /// What was dialled and is the address of no site: of what only the CA could reach.
+    pub fn strays(&self) -> Vec<SocketAddr> {
+        self.names().strays.iter().copied().collect()
     }
 
     /// Whoever tested a challenge of this name, or looked at its CAA, could see nothing.
@@ -153,8 +196,30 @@ impl Internet {
                     Property { critical: false, tag: b"issue".to_vec(), value: b"other.example.net".to_vec() };
                 Outcome::Records(vec![Record::Caa(property)])
             }
-            RecordKind::Caa | RecordKind::A | RecordKind::Aaaa => Outcome::NoData,
+            RecordKind::Caa => Outcome::NoData,
+            RecordKind::A | RecordKind::Aaaa => {
+                let address = self.address(&mut names, name, kind == RecordKind::Aaaa);
+                address.map_or(Outcome::NoData, |address| Outcome::Records(vec![Record::Address(address)]))
+            }
         }
+    }
+
+    /// All sites have an IPv4 address, and some have an IPv6 address as well.
+    fn address(&self, names: &mut Names, name: &str, v6: bool) -> Option<IpAddr> {
+        if name == INSIDE {
+            return Some(if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() });
+        }
+        let is_site = name == HOSTING || names.sites.contains_key(name);
+        if !is_site || v6 && !Chance::new(self.seed, name).happens(500) {
+            return None;
+        }
+        let known = names.hosts.iter().position(|host| host == name);
+        let place = known.unwrap_or_else(|| {
+            names.hosts.push(name.to_owned());
+            names.hosts.len() - 1
+        });
+        let number = u32::try_from(place).ok()?.checked_add(1)?;
+        Some(if v6 { sites::v6(number).into() } else { sites::v4(number).into() })
     }
 }
 

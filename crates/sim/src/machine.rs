@@ -236,7 +236,8 @@ impl Machine {
             caa_identities: vec![CAA_IDENTITY.to_owned()],
             ..validation::Settings::default()
         };
-        Arc::new(NetworkValidator::with_dns(settings, Arc::new(self.clock.clone()), world.internet.clone()))
+        let (dns, network) = (world.internet.clone(), world.internet.clone());
+        Arc::new(NetworkValidator::over(settings, Arc::new(self.clock.clone()), dns, network))
     }
 
     fn submitter(&self, layers: &Layers, logs: &[Arc<BuiltinLog>], _: &Settings) -> Arc<dyn CtSubmitter> {

@@ -4,11 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use acme::ProblemType;
-use tokio::net::TcpStream;
 
 use crate::addresses::{Host, resolve};
 use crate::evidence::Evidence;
 use crate::metered::Metered;
+use crate::network::Connection;
 use crate::shortfall::Shortfall;
 use crate::targets::Forbidden;
 use crate::time_limit::{seconds, within};
@@ -20,7 +20,7 @@ const DIALS_MAX: usize = 2;
 /// A connection, and to whom.
 #[derive(Debug)]
 pub(crate) struct Dialled {
-    pub(crate) stream: Metered<TcpStream>,
+    pub(crate) stream: Metered<Box<dyn Connection>>,
     pub(crate) address: SocketAddr,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn dial(
         let address = SocketAddr::new(candidate, port);
         evidence.step(ProblemType::Connection, format!("connecting to {address}"));
         let limit = settings.dial_time_limit;
-        let fault = match within(validator.clock(), limit, TcpStream::connect(address)).await {
+        let fault = match within(validator.clock(), limit, validator.network().connect(address)).await {
             Some(Ok(stream)) => {
                 evidence.note(format!("connected to {address}"));
                 return Ok(Dialled { stream: Metered::new(stream, octets_max), address });

@@ -16,6 +16,7 @@ mod evidence;
 mod http01;
 mod http_exchange;
 mod metered;
+mod network;
 mod redirect;
 mod settings;
 mod shortfall;
@@ -25,6 +26,7 @@ mod tls;
 mod tls_alpn01;
 mod validator;
 
+pub use network::{Connection, Network};
 pub use settings::Settings;
 pub use targets::{Forbidden, TargetPolicy};
 pub use validator::NetworkValidator;

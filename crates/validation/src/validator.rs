@@ -14,6 +14,7 @@ use crate::addresses::is_localhost;
 use crate::caa::{self, Finding};
 use crate::dns::{Dns, Resolver, ResolverLimits};
 use crate::evidence::{Evidence, Step};
+use crate::network::{Network, Tcp};
 use crate::settings::Settings;
 use crate::shortfall::Shortfall;
 use crate::time_limit::{seconds, within};
@@ -24,6 +25,7 @@ use crate::{dns01, http01, tls, tls_alpn01};
 pub struct NetworkValidator {
     settings: Settings,
     dns: Arc<dyn Dns>,
+    network: Arc<dyn Network>,
     clock: Arc<dyn Clock>,
     redirect_tls: TlsConfiguration,
     challenge_tls: TlsConfiguration,
@@ -48,14 +50,15 @@ impl NetworkValidator {
             mixed_case: settings.dns_mixed_case,
         };
         let resolver = Resolver::new(&settings.resolvers, limits, Arc::clone(&clock), random);
-        Self::with_dns(settings, clock, Arc::new(resolver))
+        Self::over(settings, clock, Arc::new(resolver), Arc::new(Tcp))
     }
 
-    /// Asks this source of DNS answers; the settings' resolvers are not used.
-    pub fn with_dns(settings: Settings, clock: Arc<dyn Clock>, dns: Arc<dyn Dns>) -> Self {
+    /// Asks this source of DNS answers, not the settings' resolvers, and reaches targets over this network.
+    pub fn over(settings: Settings, clock: Arc<dyn Clock>, dns: Arc<dyn Dns>, network: Arc<dyn Network>) -> Self {
         Self {
             settings,
             dns,
+            network,
             clock,
             redirect_tls: TlsConfiguration(tls::redirect_connector()),
             challenge_tls: TlsConfiguration(tls::challenge_connector()),
@@ -68,6 +71,10 @@ impl NetworkValidator {
 
     pub(crate) fn dns(&self) -> &dyn Dns {
         &*self.dns
+    }
+
+    pub(crate) fn network(&self) -> &dyn Network {
+        &*self.network
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {

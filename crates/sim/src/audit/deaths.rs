@@ -159,9 +159,9 @@ impl Auditor {
     }
 
     fn fails_to_prove(&self, name: &str, since: Duration) -> bool {
-        let never_shown = !self.internet.has_shown_any(&format!("_acme-challenge.{name}"));
+        let wrong = !self.internet.has_shown_any(name) || self.internet.was_wrong(name, since);
         let failures = self.internet.failures(name, since) + self.tally.stops_since(since);
-        never_shown || self.is_forbidden(name) || failures >= usize::from(self.settings.limits.tries)
+        wrong || self.is_forbidden(name) || failures >= usize::from(self.settings.limits.tries)
     }
 
     /// Another CA was named for this name, or one above it.

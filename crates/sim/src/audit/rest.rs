@@ -50,6 +50,8 @@ impl Auditor {
         self.blocks_stand();
         self.marks_are_true();
         self.crls_list_only_revoked();
+        let strays = self.internet.strays();
+        self.holds(0, strays.is_empty(), || format!("validation has connected to {strays:?}, which no site has"));
     }
 
     /// Looks at all records when nothing is under way, no process has died since it started, and nothing fails.

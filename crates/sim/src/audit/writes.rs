@@ -132,19 +132,22 @@ impl Auditor {
             self.holds(7, false, || format!("authorization {} is valid without a test", ended.id));
             return;
         };
-        if validation.method != Method::Dns01 {
-            return;
-        }
+        let method = validation.method;
         let account = now(self.ledger.account(ended.account)).ok().flatten();
-        let token = ended.challenges.iter().find(|one| one.method == Method::Dns01).map(|one| one.token.clone());
+        let token = ended.challenges.iter().find(|one| one.method == method).map(|one| one.token.clone());
         let (Some(account), Some(token), Some(name)) = (account, token, ended.identifier.name()) else { return };
+        let name: &str = name.as_ref();
         let thumbprints = ca::signing::proven_keys(&account).unwrap_or_default();
-        let place = format!("_acme-challenge.{name}");
         let shown = thumbprints.iter().any(|key| {
             let expected = acme::KeyAuthorization::new(&token, &key.key.thumbprint());
-            self.internet.has_shown(&place, &expected.dns_value())
+            match method {
+                Method::Dns01 => self.internet.has_shown(&format!("_acme-challenge.{name}"), &expected.dns_value()),
+                Method::Http01 => self.internet.has_served(name, expected.as_str()),
+                // No client shows anything by these.
+                Method::TlsAlpn01 | Method::Operator => false,
+            }
         });
-        self.holds(7, shown, || format!("authorization {} is valid, and {place} never showed it", ended.id));
+        self.holds(7, shown, || format!("authorization {} is valid by {method}, and {name} never showed it", ended.id));
     }
 
     /// 12: what the signer believes, it has read now.

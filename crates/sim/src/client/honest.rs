@@ -12,6 +12,7 @@ use pki::{GeneralName, Serial, Sha256};
 use serde_json::json;
 
 use super::{Session, Task, Trouble};
+use crate::chance::Chance;
 use crate::client::session::read;
 use crate::keys::{SubjectKey, of_account, of_certificate};
 use crate::world::World;
@@ -22,6 +23,8 @@ const ORDERS_MAX: u32 = 40;
 const OTHER_KEYS: usize = 56;
 /// So many looks at one object.
 const POLLS_MAX: u32 = 2_000;
+/// Of a thousand challenges so many are shown by http-01.
+const BY_HTTP_PERMILLE: u32 = 400;
 /// After so many looks a client whose order may have been forgotten begins anew.
 const PATIENT_POLLS: u32 = 400;
 
@@ -198,11 +201,18 @@ impl Session {
         if authorization.status != AuthorizationStatus::Pending {
             return Ok(());
         }
-        let challenge = authorization.challenges.iter().find(|one| one.kind == ChallengeKind::Dns01);
-        let challenge = challenge.ok_or_else(|| Trouble::Nonsense("there is no dns-01 challenge".to_owned()))?;
-        let expected = KeyAuthorization::new(&challenge.token, &self.key.jwk().thumbprint()).dns_value();
-        let name = format!("_acme-challenge.{}", authorization.identifier.value);
-        self.world.internet.show(&name, &expected);
+        // Of its own, so that the same authorization is always shown in the same way.
+        let by_http = Chance::new(self.world.seed, url).happens(BY_HTTP_PERMILLE);
+        let kind = if by_http { ChallengeKind::Http01 } else { ChallengeKind::Dns01 };
+        let challenge = authorization.challenges.iter().find(|one| one.kind == kind);
+        let challenge = challenge.ok_or_else(|| Trouble::Nonsense(format!("there is no {kind} challenge")))?;
+        let shown = KeyAuthorization::new(&challenge.token, &self.key.jwk().thumbprint());
+        let name = &authorization.identifier.value;
+        if by_http {
+            self.world.internet.serve(name, challenge.token.as_str(), shown.as_str());
+        } else {
+            self.world.internet.show(&format!("_acme-challenge.{name}"), &shown.dns_value());
+        }
         match self.post(&challenge.url, b"{}").await {
             Ok(_) => Ok(()),
             // It was answered before, and the answer to that got lost.
