@@ -176,6 +176,8 @@ impl Session {
                 serial.map(Came::Certificate).ok_or_else(|| Trouble::Nonsense(format!("{certificate} names no serial")))
             }
             (OrderStatus::Invalid, _) => Ok(self.invalid(&order)),
+            // The workbench was rolled back behind what this client has seen.
+            (OrderStatus::Pending, _) if self.world.scenario.workbench_losses > 0 => Err(Trouble::NoAnswer),
             (status, _) => Err(Trouble::Nonsense(format!("the order stays {status:?}"))),
         }
     }
