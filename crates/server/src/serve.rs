@@ -41,6 +41,8 @@ const OWN_CERTIFICATE_UPKEEP: Duration = Duration::from_secs(3600);
 /// What a CA for tests says of itself.
 pub const DEVELOPMENT_MODE: &str =
     "DEVELOPMENT MODE: test ports, loopback allowed, keys given away, for tests only: trust nothing that it issues";
+/// So long those who watch the end of a server may take to hear of it.
+const WATCHERS_TIME: Duration = Duration::from_secs(1);
 /// ACME, status and admin.
 const LISTENERS: usize = 3;
 /// File descriptors of the store, the logs, and of validations under way.
@@ -142,6 +144,8 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     let acme_state = acme_state(&config, &assembly.ca);
     let (finished, all_finished) = watch::channel(false);
     let admin_state = admin_state(&config, &assembly, publications, &stop);
+    // Who takes Pebble's place gives its ports away at once, for the next to take.
+    let all_finished = if config.pebble { stop.clone() } else { all_finished };
     let admin_door = tokio::spawn(admin_door.serve(admin::router(admin_state), clock(), all_finished));
     let doors = [
         tokio::spawn(acme_door.serve(acme::router(Arc::clone(&acme_state)), clock(), stop.clone())),
@@ -153,9 +157,9 @@ pub async fn serve(config: Config) -> Result<(), ServeError> {
     }
     acme_state.errands.all_done().await;
     wind_down(&assembly, tasks).await;
-    // Whoever watches sees the end of it, too.
+    // Whoever watches sees the end of it, too, and keeps nothing waiting.
     let _panicked_before = finished.send(true);
-    let _panicked = admin_door.await;
+    let _slow = tokio::time::timeout(WATCHERS_TIME, admin_door).await;
     tracing::info!("stopped");
     Ok(())
 }

@@ -119,8 +119,7 @@ impl Internet {
 
     /// Names above those of clients are climbed to, and forbid nothing.
     fn is_of_clients(&self, name: &str) -> bool {
-        let names = self.names();
-        names.sites.contains_key(name) || names.texts.contains_key(&format!("_acme-challenge.{name}"))
+        self.was_set_up(name)
     }
 
     /// Whether this text was ever answered for this name.
@@ -138,11 +137,10 @@ impl Internet {
         self.names().served.contains(&(name.to_owned(), key_authorization.to_owned()))
     }
 
-    /// Whether anything was ever answered for a challenge of this name.
-    pub fn has_shown_any(&self, name: &str) -> bool {
-        let challenge = format!("_acme-challenge.{name}");
+    /// Whether anything was ever set up for a challenge of this name, whether or not anybody saw it.
+    pub fn was_set_up(&self, name: &str) -> bool {
         let names = self.names();
-        names.shown.iter().any(|(of, _)| *of == challenge) || names.served.iter().any(|(of, _)| of == name)
+        names.sites.contains_key(name) || names.texts.contains_key(&format!("_acme-challenge.{name}"))
     }
 
     /// How many look-ups and visits have failed, since then, that a validation of this name needs: its challenge's, and

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use sim::run;
 
 /// Whatever can go wrong does, in each of these tests; what stands in parentheses came of it.
-const FAULTS: [&str; 30] = [
+const FAULTS: [&str; 37] = [
     "(at CT)",
     "(at validation)",
+    "(shown behind a redirect)",
+    "(shown by http-01)",
     "(worker fenced)",
     "CT log away",
     "CT log overloaded",
@@ -33,6 +35,11 @@ const FAULTS: [&str; 30] = [
     "power cut",
     "request lost",
     "request repeated",
+    "site away",
+    "site cut short",
+    "site hangs up",
+    "site silent",
+    "site wrong",
     "stops before",
     "workbench lost",
     "workbench rolled back",

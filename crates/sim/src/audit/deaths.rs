@@ -159,7 +159,7 @@ impl Auditor {
     }
 
     fn fails_to_prove(&self, name: &str, since: Duration) -> bool {
-        let wrong = !self.internet.has_shown_any(name) || self.internet.was_wrong(name, since);
+        let wrong = !self.internet.was_set_up(name) || self.internet.was_wrong(name, since);
         let failures = self.internet.failures(name, since) + self.tally.stops_since(since);
         wrong || self.is_forbidden(name) || failures >= usize::from(self.settings.limits.tries)
     }

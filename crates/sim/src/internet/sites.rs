@@ -12,6 +12,7 @@ use validation::{Connection, Network};
 
 use super::{Internet, Names};
 use crate::executor::Executor;
+use crate::tally::Tally;
 
 /// Whose owner shows what those of other sites want, by their names.
 pub(super) const HOSTING: &str = "hosting.example.com";
@@ -65,13 +66,14 @@ enum Wrong {
 }
 
 const FINE: [Visit; 6] = [Visit::Shows, Visit::Shows, Visit::Shows, Visit::Shows, Visit::Redirects, Visit::Leaves];
-const TROUBLED: [Visit; 12] = [
+const TROUBLED: [Visit; 13] = [
     Visit::Refuses,
     Visit::Refuses,
     Visit::Silent,
     Visit::Silent,
     Visit::HangsUp,
     Visit::HangsUp,
+    Visit::Short,
     Visit::Short,
     Visit::Wrong(Wrong::Content),
     Visit::Wrong(Wrong::Circle),
@@ -111,8 +113,9 @@ impl Internet {
         let visit = self.chance.one_of(&TROUBLED);
         // What is wrong there is wrong for somebody else.
         let visit = if host == HOSTING && matches!(visit, Visit::Wrong(_)) { Visit::Refuses } else { visit };
+        // No issuance needs a site: it explains no death there.
         self.tally.nuisance(visit.name());
-        self.fails(host);
+        self.failed_now(host);
         visit
     }
 }
@@ -135,7 +138,8 @@ impl Network for Internet {
         }
         let (near, far) = tokio::io::duplex(IN_FLIGHT);
         let thinks = self.chance.time(Duration::ZERO, Duration::from_millis(300));
-        let site = Site { names: Arc::clone(&self.names), executor: self.executor.clone(), host, visit };
+        let (names, tally) = (Arc::clone(&self.names), Arc::clone(&self.tally));
+        let site = Site { names, tally, executor: self.executor.clone(), host, visit };
         let _task = self.executor.spawn(self.node, async move {
             // Whoever asked may have gone.
             let _gone = site.answer(far, thinks).await;
@@ -147,6 +151,7 @@ impl Network for Internet {
 /// A site that was connected to.
 struct Site {
     names: Arc<Mutex<Names>>,
+    tally: Arc<Tally>,
     executor: Executor,
     host: String,
     visit: Visit,
@@ -216,6 +221,8 @@ impl Site {
         let Some((_, shown)) = found else {
             return stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").await;
         };
+        let behind_redirect = !path.starts_with(WELL_KNOWN);
+        self.tally.nuisance(if behind_redirect { "(shown behind a redirect)" } else { "(shown by http-01)" });
         let length = shown.len();
         stream.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{shown}").as_bytes()).await
     }
