@@ -10,7 +10,7 @@ fn in_a_calm_world_an_honest_client_gets_its_certificate() {
     let report = run::run(1, Scenario::calm(), Options { told: true, ..Options::default() });
     assert_eq!(report.violations, [], "{:#?}", report.story);
     assert_eq!(report.certificates, 1, "{:#?}", report.story);
-    assert!(report.faults.is_empty());
+    assert!(report.faults.keys().all(|kind| kind.starts_with("(shown ")), "{:?}", report.faults);
 }
 
 #[test]
